@@ -1,0 +1,52 @@
+# catmaid_history: built with PGXS, against the PostgreSQL that PG_CONFIG names.
+#
+#   make                  build the library
+#   make install          install library, control file and SQL scripts
+#   make installcheck     pg_regress (sql/, expected/) against a running server
+#   make WERROR=1         any warning is an error (what script/test builds with)
+#   make with_llvm=no     no bitcode for the JIT (chosen by itself without clang)
+#
+# script/test runs this and all the other suites on a server of its own.
+
+MODULE_big = catmaid_history
+EXTENSION = catmaid_history
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(sort $(wildcard sql/catmaid_history--*.sql))
+
+# sql/ holds the install scripts as well as the inputs of pg_regress.
+REGRESS := $(filter-out catmaid_history--%, \
+	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+REGRESS_OPTS = --inputdir=.
+
+PG_CPPFLAGS = -I$(srcdir)/src
+
+# The three exceptions are for PostgreSQL's own headers and idioms: unused
+# PG_FUNCTION_ARGS, List lengths against unsigned counts, partial initializers.
+ifdef WERROR
+PG_CFLAGS = -Wall -Wextra -Werror \
+	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+endif
+
+EXTRA_CLEAN = tmp_check
+
+PG_CONFIG = pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) not found: install PostgreSQL's server headers \
+	(script/bootstrap does) or say make PG_CONFIG=/path/to/pg_config)
+endif
+
+# A server built with LLVM wants bitcode from its own clang and llvm-lto; where
+# either is absent the extension is built without, and only the JIT inlines less.
+pgxs_setting = $(shell sed -n 's/^$(1) *= *//p' '$(dir $(PGXS))../Makefile.global')
+have_llvm := $(shell command -v '$(call pgxs_setting,CLANG)' >/dev/null && \
+	command -v '$(call pgxs_setting,LLVM_BINPATH)/llvm-lto' >/dev/null && echo yes)
+ifneq ($(have_llvm),yes)
+override with_llvm := no
+endif
+
+include $(PGXS)
+
+# PGXS tracks no headers: any of them changed rebuilds everything.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)

@@ -1,0 +1,205 @@
+/*
+ * catmaid_history.h
+ *		Who offers what to whom, a paragraph a file, from the doors downwards.
+ *
+ * Timestamps are PostgreSQL's: microseconds, and "now" is the transaction's
+ * start.  Transaction ids are the 64-bit ones.  Lists of names are Lists of
+ * palloc'd char *.
+ */
+#ifndef CATMAID_HISTORY_H
+#define CATMAID_HISTORY_H
+
+#include "access/skey.h"
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+
+/* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
+#define ERRCODE_HISTORY_REFUSED ERRCODE_RAISE_EXCEPTION
+
+#define PERIOD_COLUMN	"sys_period"
+#define XID_COLUMN		"exec_transaction_id"
+#define EDITION_COLUMN	"edition_time"
+#define TRACKING_XID_COLUMN "txid"
+
+/* A row of the registry. */
+typedef struct RegistryRow
+{
+	Oid			live;
+	Oid			history;
+	Oid			tracking;		/* InvalidOid: the live table has a time column */
+	bool		triggers_installed;
+	List	   *key;			/* names of the key columns, in key order */
+	char	   *time_column;	/* in the live, or else the tracking table */
+	char	   *txid_column;
+} RegistryRow;
+
+/* Where the values of a history row come from; see columns.c. */
+typedef struct HistoryMap
+{
+	int			natts;			/* of the history table */
+	AttrNumber *source;			/* live attribute for each, 0: none */
+	struct HistoryCast **cast;	/* NULL: the value as it is */
+	AttrNumber	period;
+	AttrNumber	xid;
+} HistoryMap;
+
+/* What the triggers know of the relation they fire on; see cache.c. */
+typedef struct CaptureRelation
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	MemoryContext context;		/* holds everything below */
+	Oid			live;			/* relid, or its root when relid is a partition */
+	Oid			history;
+	Oid			tracking;		/* or InvalidOid */
+	HistoryMap *map;
+	AttrNumber	time_column;	/* of relid; 0 with a tracking table */
+	AttrNumber	txid_column;
+	int			nkeys;
+	AttrNumber *key;			/* of relid */
+	Oid			live_index;		/* primary key of relid */
+	Oid			history_index;	/* X__history_live_pk_index; may be missing */
+	Oid			tracking_index;
+	ScanKey		live_scankey;	/* sk_argument is filled in by the user */
+	ScanKey		history_scankey;
+	ScanKey		tracking_scankey;
+	AttrNumber	edition_column; /* of the tracking table */
+	AttrNumber	edition_txid_column;
+} CaptureRelation;
+
+/* A relation opened for writing rows, with its indexes; see relwriter.c. */
+typedef struct RelationWriter
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result_rel;
+	TupleTableSlot *slot;		/* the row to write */
+} RelationWriter;
+
+typedef struct HistoryWriter HistoryWriter;
+
+typedef struct SecurityState
+{
+	Oid			user;
+	int			context;
+} SecurityState;
+
+/* create.c: make a table's history, and take it away */
+extern void history_create(Oid live, char *time_column, char *txid_column,
+						   bool create_triggers, bool copy_inheritance,
+						   bool sync);
+extern void history_drop(Oid live, bool keep_data);
+
+/* reconcile.c: make a history fit the live table, with triggers or without */
+extern void reconcile_enable(RegistryRow *row, bool sync);
+extern void reconcile_disable(RegistryRow *row);
+extern void reconcile_columns(RegistryRow *row);
+extern void reconcile_key(RegistryRow *row);
+
+/* derived.c: the tables and indexes that belong to a live table */
+extern Oid	derived_create_history(Relation live);
+extern Oid	derived_create_tracking(Relation live, List *key);
+extern void derived_create_indexes(Relation live, Oid history, List *key);
+extern void derived_drop(Oid relid);
+extern void derived_inherit(Oid child, Oid parent);
+extern void derived_add_column(Oid relid, Form_pg_attribute att);
+extern Oid	derived_find(Oid live, const char *name, char relkind);
+extern bool derived_is_history(Oid relid);
+extern bool derived_is_tracking(Oid relid);
+extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique);
+
+/* triggers.c: the triggers on live tables */
+extern void triggers_install(Relation live, const RegistryRow *row);
+extern bool triggers_remove(Relation live);
+extern bool triggers_complete(Relation live, bool tracking);
+
+/* views.c: X__with_history */
+extern void view_create(const RegistryRow *row);
+extern void view_drop(Oid live);
+extern Oid	view_find(Oid live);
+
+/* cache.c: what capture knows of a relation */
+extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
+extern void cache_init(void);
+
+/* history.c: writes versions */
+extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool bulk);
+extern void history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
+							   bool start_known, TimestampTz start);
+extern void history_writer_close(HistoryWriter *writer);
+extern TimestampTz history_last_end(CaptureRelation *capture, const Datum *key);
+
+/* tracking.c: who edited a row when */
+extern bool tracking_start(CaptureRelation *capture, const Datum *key,
+						   TimestampTz *start);
+extern void tracking_written(CaptureRelation *capture, Relation rel,
+							 const Datum *key, bool new_key, bool superseded);
+extern void tracking_deleted(CaptureRelation *capture, Relation rel,
+							 const Datum *key, bool made_here);
+extern void tracking_truncate(Oid tracking);
+extern void tracking_sync(const RegistryRow *row);
+
+/* capture.c: the row triggers; shared with truncate.c */
+extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
+						Datum *key);
+extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
+						  const Datum *key, TimestampTz *start);
+extern bool capture_made_here(TupleTableSlot *slot);
+
+/* registry.c: the registry table */
+extern Oid	registry_relid(void);
+extern Oid	registry_namespace(void);
+extern RegistryRow *registry_get(Oid live);
+extern RegistryRow *registry_get_by_derived(Oid relid);
+extern List *registry_all(void);
+extern void registry_insert(const RegistryRow *row);
+extern void registry_update(const RegistryRow *row);
+extern void registry_delete(Oid live);
+extern bool registry_adopt(Oid live, Trigger *trigger);
+extern void registry_forget_relid(Oid relid);
+
+/* relwriter.c: rows into a table and its indexes, from C */
+extern void relation_writer_open(RelationWriter *writer, Oid relid);
+extern void relation_writer_insert(RelationWriter *writer);
+extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
+extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
+extern void relation_writer_close(RelationWriter *writer);
+
+/* columns.c: live column to history column */
+extern HistoryMap *columns_map(Relation source, Relation history);
+extern Datum columns_cast(struct HistoryCast *cast, Datum value);
+extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);
+extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
+extern List *columns_key(Relation rel);
+extern char *columns_type_sql(Form_pg_attribute att);
+extern Form_pg_attribute columns_find(Relation rel, const char *name);
+extern Oid	columns_primary_key_index(Relation rel);
+
+/* ddl.c: runs SQL */
+extern bool ddl_is_ours(void);
+extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2, 3);
+extern uint64 ddl_execute_query(Oid role, const char *sql);
+
+/* naming.c: derived names */
+extern char *naming_history_table(Oid live);
+extern char *naming_tracking_table(Oid live);
+extern char *naming_view(Oid live);
+extern char *naming_free_index(Oid live, Oid namespace, const char *label);
+extern void naming_check_room(const char *name, int sqlstate);
+extern char *naming_quoted(Oid relid);
+extern char *naming_quoted_in(Oid namespace, const char *name);
+extern char *naming_quoted_operator(Oid operator);
+
+/* security.c: rights */
+extern void security_check_owner(Oid relid);
+extern Oid	security_owner_of(Oid relid);
+extern void security_act_as(Oid role, SecurityState *before);
+extern void security_act_as_before(const SecurityState *before);
+extern void security_copy_select(Oid live, Oid derived);
+extern void security_copy_row_security(Oid live, Oid derived);
+
+#endif							/* CATMAID_HISTORY_H */

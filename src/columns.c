@@ -1,0 +1,360 @@
+/*
+ * columns.c
+ *		Which column of a history table holds which column of the live table.
+ *
+ * Columns belong together by name.  A history column has the live column's
+ * type with domains replaced by their base types; it may be wider, as long as
+ * every value of the live type is a value of its type (columns_type_holds).
+ * That is decided by the types, never by the data.
+ *
+ * Callers hold locks on the relations they pass.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/* How a live value becomes a history value where the types differ. */
+typedef struct HistoryCast
+{
+	bool		by_text;		/* through output and input, else by function */
+	FmgrInfo	function;		/* the cast, or the output function */
+	FmgrInfo	input;
+	Oid			input_param;
+	int32		typmod;
+} HistoryCast;
+
+static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
+static bool typmod_holds(Oid type, int32 from, int32 to);
+static bool widens(Oid from, Oid to);
+
+/*
+ * Map the history table's columns to those of source (the live table, or a
+ * partition of it).  Result in the current memory context.
+ *
+ * Errors out (42P16 class) when the history table lacks a column or has it with a
+ * type that cannot hold the live one: a version is stored whole or not at all.
+ */
+HistoryMap *
+columns_map(Relation source, Relation history)
+{
+	TupleDesc	from = RelationGetDescr(source);
+	TupleDesc	to = RelationGetDescr(history);
+	HistoryMap *map = palloc0(sizeof(HistoryMap));
+	int			i;
+	int			j;
+
+	map->natts = to->natts;
+	map->source = palloc0(sizeof(AttrNumber) * to->natts);
+	map->cast = palloc0(sizeof(HistoryCast *) * to->natts);
+
+	for (i = 0; i < from->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(from, i);
+		Form_pg_attribute target = NULL;
+		Oid			type;
+		int32		typmod;
+
+		if (att->attisdropped)
+			continue;
+		for (j = 0; j < to->natts; j++)
+		{
+			target = TupleDescAttr(to, j);
+			if (!target->attisdropped &&
+				strcmp(NameStr(att->attname), NameStr(target->attname)) == 0)
+				break;
+		}
+		if (j == to->natts)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
+							RelationGetRelationName(history),
+							NameStr(att->attname),
+							RelationGetRelationName(source)),
+					 errdetail("The write was refused, because its history would be incomplete."),
+					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
+							 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+														"enable_history_tracking_for_table"),
+							 quote_literal_cstr(naming_quoted(RelationGetRelid(source))))));
+
+		columns_base_type(att, &type, &typmod);
+		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
+							NameStr(att->attname),
+							RelationGetRelationName(history),
+							format_type_with_typemod(target->atttypid, target->atttypmod),
+							format_type_with_typemod(type, typmod),
+							RelationGetRelationName(source)),
+					 errhint("Change the type of the history column, or rename it and add a column of type %s.",
+							 format_type_with_typemod(type, typmod))));
+
+		map->source[j] = att->attnum;
+		if (type != target->atttypid && !IsBinaryCoercible(type, target->atttypid))
+			map->cast[j] = cast_between(type, target->atttypid, target->atttypmod);
+	}
+
+	for (j = 0; j < to->natts; j++)
+	{
+		Form_pg_attribute target = TupleDescAttr(to, j);
+
+		if (target->attisdropped)
+			continue;
+		if (strcmp(NameStr(target->attname), PERIOD_COLUMN) == 0 &&
+			target->atttypid == TSTZRANGEOID)
+			map->period = target->attnum;
+		else if (strcmp(NameStr(target->attname), XID_COLUMN) == 0 &&
+				 target->atttypid == INT8OID)
+			map->xid = target->attnum;
+	}
+	if (map->period == 0 || map->xid == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not a history table",
+						RelationGetRelationName(history)),
+				 errdetail("A history table has the columns %s tstzrange and %s bigint.",
+						   PERIOD_COLUMN, XID_COLUMN)));
+	return map;
+}
+
+Datum
+columns_cast(HistoryCast *cast, Datum value)
+{
+	if (cast->by_text)
+		return InputFunctionCall(&cast->input,
+								 OutputFunctionCall(&cast->function, value),
+								 cast->input_param, cast->typmod);
+	if (cast->function.fn_nargs == 3)
+		return FunctionCall3(&cast->function, value,
+							 Int32GetDatum(cast->typmod), BoolGetDatum(false));
+	if (cast->function.fn_nargs == 2)
+		return FunctionCall2(&cast->function, value, Int32GetDatum(cast->typmod));
+	return FunctionCall1(&cast->function, value);
+}
+
+/*
+ * Is every value of the first type a value of the second?
+ *
+ * The list (doc/follower.md has it for users): the same type with a modifier
+ * that is no narrower; binary-coercible types; the exact widenings among
+ * numbers and from date to timestamp; an enum as text.
+ */
+bool
+columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod)
+{
+	from = getBaseTypeAndTypmod(from, &from_mod);
+
+	if (from == to)
+		return typmod_holds(from, from_mod, to_mod);
+	if (IsBinaryCoercible(from, to))
+		return to_mod == -1 ||
+			(to == VARCHAROID && from == VARCHAROID && typmod_holds(to, from_mod, to_mod));
+	if (to_mod != -1)
+		return false;
+	if (get_typtype(from) == TYPTYPE_ENUM)
+		return to == TEXTOID || to == VARCHAROID;
+	return widens(from, to);
+}
+
+/* A column's type and modifier below all domains. */
+void
+columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod)
+{
+	*typmod = att->atttypmod;
+	*type = getBaseTypeAndTypmod(att->atttypid, typmod);
+}
+
+/*
+ * The names of the primary key's columns, without the INCLUDE columns; NIL
+ * without a primary key.
+ */
+List *
+columns_key(Relation rel)
+{
+	Oid			index = columns_primary_key_index(rel);
+	Relation	index_rel;
+	List	   *names = NIL;
+	int			i;
+
+	if (!OidIsValid(index))
+		return NIL;
+
+	index_rel = index_open(index, AccessShareLock);
+	for (i = 0; i < IndexRelationGetNumberOfKeyAttributes(index_rel); i++)
+		names = lappend(names,
+						get_attname(RelationGetRelid(rel),
+									index_rel->rd_index->indkey.values[i],
+									false));
+	index_close(index_rel, AccessShareLock);
+	return names;
+}
+
+/*
+ * The index of the primary key, deferrable or not: RelationGetPrimaryKeyIndex
+ * before PostgreSQL 18 leaves deferrable ones out.
+ */
+Oid
+columns_primary_key_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			found = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		if (form->indisprimary && form->indisvalid)
+			found = lfirst_oid(lc);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* "schema.type(mod) COLLATE schema.collation" of the history's column. */
+char *
+columns_type_sql(Form_pg_attribute att)
+{
+	Oid			type;
+	int32		typmod;
+	char	   *sql;
+
+	columns_base_type(att, &type, &typmod);
+	sql = format_type_extended(type, typmod,
+							   FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+
+	if (OidIsValid(att->attcollation) &&
+		att->attcollation != get_typcollation(type))
+	{
+		HeapTuple	tuple = SearchSysCache1(COLLOID,
+											ObjectIdGetDatum(att->attcollation));
+		Form_pg_collation form;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for collation %u", att->attcollation);
+		form = (Form_pg_collation) GETSTRUCT(tuple);
+		sql = psprintf("%s COLLATE %s", sql,
+					   quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												  NameStr(form->collname)));
+		ReleaseSysCache(tuple);
+	}
+	return sql;
+}
+
+/* The column of that name, or NULL; points into the relation's descriptor. */
+Form_pg_attribute
+columns_find(Relation rel, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att;
+	}
+	return NULL;
+}
+
+static HistoryCast *
+cast_between(Oid from, Oid to, int32 to_mod)
+{
+	HistoryCast *cast = palloc0(sizeof(HistoryCast));
+	CoercionPathType path;
+	Oid			function;
+
+	cast->typmod = to_mod;
+	path = find_coercion_pathway(to, from, COERCION_EXPLICIT, &function);
+	if (path == COERCION_PATH_FUNC)
+		fmgr_info(function, &cast->function);
+	else if (path == COERCION_PATH_COERCEVIAIO)
+	{
+		Oid			output;
+		Oid			input;
+		bool		varlena;
+
+		cast->by_text = true;
+		getTypeOutputInfo(from, &output, &varlena);
+		fmgr_info(output, &cast->function);
+		getTypeInputInfo(to, &input, &cast->input_param);
+		fmgr_info(input, &cast->input);
+	}
+	else
+		elog(ERROR, "no cast from type %u to type %u", from, to);
+	return cast;
+}
+
+/*
+ * Has every value with the first modifier the second one too?  The meaning of
+ * modifiers is the types' own; those of the built-in types are known here.
+ */
+static bool
+typmod_holds(Oid type, int32 from, int32 to)
+{
+	if (to == -1 || from == to)
+		return true;
+	if (from == -1)
+		return false;
+
+	switch (type)
+	{
+		case VARCHAROID:
+		case BPCHAROID:
+		case VARBITOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return from <= to;
+		case NUMERICOID:
+			{
+				int32		from_precision = ((from - VARHDRSZ) >> 16) & 0xffff;
+				int32		to_precision = ((to - VARHDRSZ) >> 16) & 0xffff;
+				int32		from_scale = (from - VARHDRSZ) & 0xffff;
+				int32		to_scale = (to - VARHDRSZ) & 0xffff;
+
+				/* the same scale: more digits after the point look different */
+				return from_scale == to_scale && from_precision <= to_precision;
+			}
+		default:
+			return false;
+	}
+}
+
+static bool
+widens(Oid from, Oid to)
+{
+	static const Oid pairs[][2] = {
+		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID},
+		{INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
+		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID},
+		{INT8OID, NUMERICOID},
+		{FLOAT4OID, FLOAT8OID},
+		{NAMEOID, TEXTOID},
+		{DATEOID, TIMESTAMPOID},
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(pairs); i++)
+		if (pairs[i][0] == from && pairs[i][1] == to)
+			return true;
+	return false;
+}

@@ -1,0 +1,123 @@
+/*
+ * compat.h
+ *		Everything that differs between PostgreSQL 13 and 18, in one place.
+ *
+ * The rest of the source is written against the newest signature; a wrapper
+ * carries the suffix "Compat" so that a reader sees where versions differ.
+ */
+#ifndef CATMAID_HISTORY_COMPAT_H
+#define CATMAID_HISTORY_COMPAT_H
+
+#include "catalog/objectaddress.h"
+#include "commands/tablecmds.h"
+#include "executor/executor.h"
+#include "utils/acl.h"
+
+#if PG_VERSION_NUM < 130000
+#error "catmaid_history needs PostgreSQL 13 or newer"
+#endif
+
+/* 16 replaced the per-kind ownership checks by one. */
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class.h"
+#define relation_ownercheck_compat(relid, roleid) \
+	object_ownercheck(RelationRelationId, (relid), (roleid))
+#else
+#define relation_ownercheck_compat(relid, roleid) \
+	pg_class_ownercheck((relid), (roleid))
+#endif
+
+/* 16 moved permissions out of the range table; 18 added pruning. */
+#if PG_VERSION_NUM >= 180000
+#define ExecInitRangeTableCompat(estate, rtable) \
+	ExecInitRangeTable((estate), (rtable), NIL, bms_make_singleton(1))
+#elif PG_VERSION_NUM >= 160000
+#define ExecInitRangeTableCompat(estate, rtable) \
+	ExecInitRangeTable((estate), (rtable), NIL)
+#else
+#define ExecInitRangeTableCompat(estate, rtable) \
+	ExecInitRangeTable((estate), (rtable))
+#endif
+
+/* 14 hands the ResultRelInfo over, 13 finds it in the EState. */
+#if PG_VERSION_NUM >= 140000
+#define ExecSimpleRelationInsertCompat(rri, estate, slot) \
+	ExecSimpleRelationInsert((rri), (estate), (slot))
+#define ExecSimpleRelationUpdateCompat(rri, estate, epq, old, slot) \
+	ExecSimpleRelationUpdate((rri), (estate), (epq), (old), (slot))
+#define ExecSimpleRelationDeleteCompat(rri, estate, epq, old) \
+	ExecSimpleRelationDelete((rri), (estate), (epq), (old))
+#define estate_set_result_relation_compat(estate, rri)	((void) 0)
+#else
+#define ExecSimpleRelationInsertCompat(rri, estate, slot) \
+	ExecSimpleRelationInsert((estate), (slot))
+#define ExecSimpleRelationUpdateCompat(rri, estate, epq, old, slot) \
+	ExecSimpleRelationUpdate((estate), (epq), (old), (slot))
+#define ExecSimpleRelationDeleteCompat(rri, estate, epq, old) \
+	ExecSimpleRelationDelete((estate), (epq), (old))
+#define estate_set_result_relation_compat(estate, rri) \
+	((estate)->es_result_relations = (rri), \
+	 (estate)->es_num_result_relations = 1, \
+	 (estate)->es_result_relation_info = (rri))
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
+	ExecInsertIndexTuples((rri), (slot), (estate), false, false, NULL, NIL, false)
+#elif PG_VERSION_NUM >= 140000
+#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
+	ExecInsertIndexTuples((rri), (slot), (estate), false, false, NULL, NIL)
+#else
+#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
+	ExecInsertIndexTuples((slot), (estate), false, NULL, NIL)
+#endif
+
+/* 16 added run_as_table_owner. */
+#if PG_VERSION_NUM >= 160000
+#define ExecuteTruncateGutsCompat(rels, relids, logged) \
+	ExecuteTruncateGuts((rels), (relids), (logged), DROP_RESTRICT, false, false)
+#else
+#define ExecuteTruncateGutsCompat(rels, relids, logged) \
+	ExecuteTruncateGuts((rels), (relids), (logged), DROP_RESTRICT, false)
+#endif
+
+/* 14 gave the result relations' closing a function of its own. */
+#if PG_VERSION_NUM >= 140000
+#define ExecCloseResultRelationsCompat(estate)	ExecCloseResultRelations(estate)
+#else
+#define ExecCloseResultRelationsCompat(estate)	ExecCleanUpTriggerState(estate)
+#endif
+
+/* 16 lets make_range report errors softly. */
+#if PG_VERSION_NUM >= 160000
+#define make_range_compat(typcache, lower, upper, empty) \
+	make_range((typcache), (lower), (upper), (empty), NULL)
+#else
+#define make_range_compat(typcache, lower, upper, empty) \
+	make_range((typcache), (lower), (upper), (empty))
+#endif
+
+/* 14 made the compression method of a column a choice. */
+#if PG_VERSION_NUM >= 140000
+#define attribute_compression_compat(att)	((att)->attcompression)
+#else
+#define attribute_compression_compat(att)	('\0')
+#endif
+
+/* 15 lets a view be read with the rights of its reader. */
+#if PG_VERSION_NUM >= 150000
+#define VIEW_OPTIONS_COMPAT " WITH (security_invoker = true)"
+#else
+#define VIEW_OPTIONS_COMPAT ""
+#endif
+
+/* 18 computes virtual generated columns when they are read. */
+#ifdef ATTRIBUTE_GENERATED_VIRTUAL
+#define attribute_is_virtual_compat(att) \
+	((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define attribute_is_virtual_compat(att)	(false)
+#endif
+
+
+#endif							/* CATMAID_HISTORY_COMPAT_H */

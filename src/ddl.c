@@ -1,0 +1,124 @@
+/*
+ * ddl.c
+ *		The one place that runs SQL of the extension's own.
+ *
+ * Everything runs through SPI: as the role it is meant for, with a search_path
+ * that holds nothing but pg_catalog, and behind a guard by which our own event
+ * triggers know that the command is ours.  The guard goes down on every path;
+ * user and settings are restored by us on success and by the abort of the
+ * (sub)transaction on error.
+ *
+ * Two roles occur.  The owner of the live table does everything that may run
+ * somebody's code.  Making an empty relation runs nobody's code, but needs
+ * CREATE on the schema, which the owner of a table need not have; managing a
+ * history takes no more than ownership of the table, so relations are made
+ * by the bootstrap superuser and handed to the owner.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#include "catmaid_history.h"
+
+static int	ddl_depth = 0;
+
+static uint64 execute(Oid role, const char *sql, bool is_query);
+
+/* Is the command that is being executed one of ours? */
+bool
+ddl_is_ours(void)
+{
+	return ddl_depth > 0;
+}
+
+/*
+ * Run a utility command as the role.  Errors are the command's own.
+ */
+void
+ddl_execute(Oid role, const char *format,...)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&sql, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&sql, needed);
+	}
+
+	execute(role, sql.data, false);
+	pfree(sql.data);
+}
+
+/*
+ * Run INSERT, UPDATE or DELETE as the role, seeing everything committed until
+ * now, whatever the isolation level: it keeps tables in step that are locked
+ * against writers, and an older snapshot would miss what the writers did.
+ *
+ * Returns the number of rows.
+ */
+uint64
+ddl_execute_query(Oid role, const char *sql)
+{
+	return execute(role, sql, true);
+}
+
+static uint64
+execute(Oid role, const char *sql, bool is_query)
+{
+	SecurityState before;
+	int			nestlevel = NewGUCNestLevel();
+	uint64		processed = 0;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	ddl_depth++;
+	PG_TRY();
+	{
+		int			result;
+
+		security_act_as(role, &before);
+		SPI_connect();
+		if (is_query)
+		{
+			SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+
+			if (plan == NULL)
+				elog(ERROR, "SPI_prepare returned %s for %s",
+					 SPI_result_code_string(SPI_result), sql);
+			result = SPI_execute_snapshot(plan, NULL, NULL,
+										  GetLatestSnapshot(), InvalidSnapshot,
+										  false, false, 0);
+		}
+		else
+			result = SPI_execute(sql, false, 0);
+		if (result < 0)
+			elog(ERROR, "SPI returned %s for %s",
+				 SPI_result_code_string(result), sql);
+		processed = SPI_processed;
+		SPI_finish();
+		security_act_as_before(&before);
+	}
+	PG_FINALLY();
+	{
+		ddl_depth--;
+	}
+	PG_END_TRY();
+
+	AtEOXact_GUC(true, nestlevel);
+	CommandCounterIncrement();
+	return processed;
+}

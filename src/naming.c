@@ -1,0 +1,124 @@
+/*
+ * naming.c
+ *		The names of what belongs to a live table, and how SQL spells them.
+ *
+ * A derived name is the live table's name and a suffix.  Tables and views keep
+ * the whole name, so that a user can guess it: one that would not fit is
+ * refused.  Indexes are clipped the way PostgreSQL clips names it generates,
+ * and are found by OID ever after.
+ *
+ * No locks are taken here; the caller holds one on the relation it names.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_operator.h"
+#include "commands/defrem.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+
+#define HISTORY_SUFFIX	"__history"
+#define TRACKING_SUFFIX "__tracking"
+#define VIEW_SUFFIX		"__with_history"
+
+static char *derived_name(Oid live, const char *suffix);
+
+char *
+naming_history_table(Oid live)
+{
+	return derived_name(live, HISTORY_SUFFIX);
+}
+
+char *
+naming_tracking_table(Oid live)
+{
+	return derived_name(live, TRACKING_SUFFIX);
+}
+
+char *
+naming_view(Oid live)
+{
+	return derived_name(live, VIEW_SUFFIX);
+}
+
+/*
+ * A free name for an index of the live table's history.
+ *
+ * label comes with its own leading underscore; PostgreSQL puts another one in
+ * front of it (makeObjectName), which gives the double one of the house.
+ */
+char *
+naming_free_index(Oid live, Oid namespace, const char *label)
+{
+	return ChooseRelationName(get_rel_name(live), NULL, label, namespace, false);
+}
+
+/*
+ * Error out unless every derived name of a table called "name" fits.
+ *
+ * The view has the longest suffix, so its room is everybody's.
+ */
+void
+naming_check_room(const char *name, int sqlstate)
+{
+	int			room = NAMEDATALEN - 1 - (int) strlen(VIEW_SUFFIX);
+
+	if ((int) strlen(name) > room)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("name of table \"%s\" is too long for a history", name),
+				 errdetail("The name has %d bytes; the names of the history table and view leave room for at most %d bytes.",
+						   (int) strlen(name), room),
+				 errhint("Rename the table to a name of at most %d bytes.", room)));
+}
+
+/* The relation's schema-qualified, quoted name; palloc'd. */
+char *
+naming_quoted(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  name);
+}
+
+/* The same for a relation that need not exist yet. */
+char *
+naming_quoted_in(Oid namespace, const char *name)
+{
+	return quote_qualified_identifier(get_namespace_name(namespace), name);
+}
+
+/* OPERATOR(schema.=) for the operator, for SQL that ignores search_path. */
+char *
+naming_quoted_operator(Oid operator)
+{
+	char	   *name = get_opname(operator);
+	HeapTuple	tuple;
+	Oid			namespace;
+
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	namespace = ((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace;
+	ReleaseSysCache(tuple);
+
+	return psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(namespace)), name);
+}
+
+/* name + suffix, whole; naming_check_room has said that it fits. */
+static char *
+derived_name(Oid live, const char *suffix)
+{
+	char	   *name = get_rel_name(live);
+
+	if (name == NULL)
+		elog(ERROR, "cache lookup failed for relation %u", live);
+	return psprintf("%s%s", name, suffix);
+}

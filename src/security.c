@@ -1,0 +1,169 @@
+/*
+ * security.c
+ *		Who may manage a table's history, who may read it, and on whose behalf
+ *		the extension acts.
+ *
+ * Managing takes ownership of the live table, as ALTER TABLE does.  What the
+ * extension does to derived objects it does as their owner, the way
+ * ri_triggers.c acts as a table's owner, so that the code of a type, an index
+ * or a trigger never runs with more rights than the owner of the table has
+ * (a superuser who manages somebody's history lends nothing).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+static char *role_sql(Oid role);
+static Acl *relation_acl(Oid relid);
+
+/*
+ * Error out (42501) unless the current user owns the relation.
+ */
+void
+security_check_owner(Oid relid)
+{
+	if (!relation_ownercheck_compat(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+Oid
+security_owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * Become the role, keeping what is needed to hand its rights back.
+ *
+ * An error hands them back too: aborting a (sub)transaction restores the user
+ * and security context it began with.  SECURITY_NOFORCE_RLS, as in RI checks:
+ * a policy must not hide from the extension the rows it keeps book of.
+ */
+void
+security_act_as(Oid role, SecurityState *before)
+{
+	GetUserIdAndSecContext(&before->user, &before->context);
+	SetUserIdAndSecContext(role,
+						   before->context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+}
+
+void
+security_act_as_before(const SecurityState *before)
+{
+	SetUserIdAndSecContext(before->user, before->context);
+}
+
+/*
+ * Give a freshly made derived relation the rights it shall have, and no
+ * others: SELECT for those who have it on the live table.
+ *
+ * Default privileges of whoever made the relation may have put more on it;
+ * those are taken off first.
+ */
+void
+security_copy_select(Oid live, Oid derived)
+{
+	char	   *target = naming_quoted(derived);
+	Oid			owner = security_owner_of(derived);
+	Acl		   *acl = relation_acl(derived);
+	int			i;
+
+	for (i = 0; acl && i < ACL_NUM(acl); i++)
+	{
+		AclItem    *item = &ACL_DAT(acl)[i];
+
+		if (item->ai_grantee != owner)
+			ddl_execute(owner, "REVOKE ALL ON %s FROM %s CASCADE",
+						target, role_sql(item->ai_grantee));
+	}
+
+	acl = relation_acl(live);
+	for (i = 0; acl && i < ACL_NUM(acl); i++)
+	{
+		AclItem    *item = &ACL_DAT(acl)[i];
+
+		if (item->ai_grantee == owner ||
+			!(ACLITEM_GET_PRIVS(*item) & ACL_SELECT))
+			continue;
+		ddl_execute(owner, "GRANT SELECT ON %s TO %s%s",
+					target, role_sql(item->ai_grantee),
+					(ACLITEM_GET_GOPTIONS(*item) & ACL_SELECT) ?
+					" WITH GRANT OPTION" : "");
+	}
+}
+
+/*
+ * Make row-level security on a derived table follow the live table's.
+ *
+ * There are no policies on the derived tables: where the live table has row
+ * security, only the owner (and who bypasses it) reads past rows.
+ */
+void
+security_copy_row_security(Oid live, Oid derived)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live));
+	HeapTuple	derived_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(derived));
+	Form_pg_class want;
+	Form_pg_class have;
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple) || !HeapTupleIsValid(derived_tuple))
+		elog(ERROR, "cache lookup failed for relation %u or %u", live, derived);
+	want = (Form_pg_class) GETSTRUCT(tuple);
+	have = (Form_pg_class) GETSTRUCT(derived_tuple);
+	owner = have->relowner;
+
+	if (want->relrowsecurity && !have->relrowsecurity)
+		ddl_execute(owner, "ALTER TABLE %s ENABLE ROW LEVEL SECURITY",
+					naming_quoted(derived));
+	if (want->relforcerowsecurity && !have->relforcerowsecurity)
+		ddl_execute(owner, "ALTER TABLE %s FORCE ROW LEVEL SECURITY",
+					naming_quoted(derived));
+
+	ReleaseSysCache(derived_tuple);
+	ReleaseSysCache(tuple);
+}
+
+static char *
+role_sql(Oid role)
+{
+	if (role == ACL_ID_PUBLIC)
+		return "PUBLIC";
+	return (char *) quote_identifier(GetUserNameFromId(role, false));
+}
+
+/* The relation's ACL, or NULL for the built-in default; palloc'd. */
+static Acl *
+relation_acl(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Datum		datum;
+	bool		isnull;
+	Acl		   *acl;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	acl = isnull ? NULL : DatumGetAclPCopy(datum);
+	ReleaseSysCache(tuple);
+	return acl;
+}
