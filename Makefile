@@ -39,7 +39,7 @@ endif
 
 # A server built with LLVM wants bitcode from its own clang and llvm-lto; where
 # either is absent the extension is built without, and only the JIT inlines less.
-pgxs_setting = $(shell sed -n 's/^$(1) *= *//p' '$(dir $(PGXS))../Makefile.global')
+pgxs_setting = $(shell sed -n 's/^$(1)[[:space:]]*=[[:space:]]*//p' '$(dir $(PGXS))../Makefile.global')
 have_llvm := $(shell command -v '$(call pgxs_setting,CLANG)' >/dev/null && \
 	command -v '$(call pgxs_setting,LLVM_BINPATH)/llvm-lto' >/dev/null && echo yes)
 ifneq ($(have_llvm),yes)

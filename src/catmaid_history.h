@@ -10,6 +10,7 @@
 #define CATMAID_HISTORY_H
 
 #include "access/skey.h"
+#include "commands/trigger.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -24,6 +25,13 @@
 #define XID_COLUMN		"exec_transaction_id"
 #define EDITION_COLUMN	"edition_time"
 #define TRACKING_XID_COLUMN "txid"
+
+/* The triggers on live tables; the names are an interface. */
+#define REGULAR_TRIGGER			"on_change_update_history_regular"
+#define REGULAR_TXID_TRIGGER	"on_change_update_history_txid_regular"
+#define TRACKING_TRIGGER		"on_change_history_trackingtable"
+#define TRACKING_INSERT_TRIGGER "on_change_update_tracking_table"
+#define TRUNCATE_TRIGGER		"on_truncate_handle_live_table_truncate"
 
 /* A row of the registry. */
 typedef struct RegistryRow
@@ -54,6 +62,7 @@ typedef struct CaptureRelation
 	bool		valid;
 	MemoryContext context;		/* holds everything below */
 	Oid			live;			/* relid, or its root when relid is a partition */
+	Oid			registry;
 	Oid			history;
 	Oid			tracking;		/* or InvalidOid */
 	HistoryMap *map;
@@ -104,18 +113,27 @@ extern void reconcile_key(RegistryRow *row);
 extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern void derived_create_indexes(Relation live, Oid history, List *key);
+extern void derived_drop_indexes(Oid history, List *key);
+extern void derived_drop_key_index(Oid history, List *key);
 extern void derived_drop(Oid relid);
+extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
+extern List *derived_parents(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
-extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique);
+extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique,
+								   ScanKey scankey);
 
 /* triggers.c: the triggers on live tables */
 extern void triggers_install(Relation live, const RegistryRow *row);
 extern bool triggers_remove(Relation live);
-extern bool triggers_complete(Relation live, bool tracking);
+extern bool triggers_complete(Relation live, const RegistryRow *row);
+extern bool triggers_covers_truncate(Relation rel);
+extern const char *triggers_name_for(bool tracking, bool on_insert);
+extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
+								bool right);
 
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
@@ -140,7 +158,9 @@ extern void tracking_written(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool new_key, bool superseded);
 extern void tracking_deleted(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool made_here);
+extern void tracking_forget(CaptureRelation *capture, const Datum *key);
 extern void tracking_truncate(Oid tracking);
+extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
 
 /* capture.c: the row triggers; shared with truncate.c */
@@ -149,6 +169,9 @@ extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
 extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
 						  const Datum *key, TimestampTz *start);
 extern bool capture_made_here(TupleTableSlot *slot);
+
+/* truncate.c: the TRUNCATE trigger */
+extern void truncate_store_rows(Relation rel, Trigger *trigger);
 
 /* registry.c: the registry table */
 extern Oid	registry_relid(void);
@@ -170,7 +193,8 @@ extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
 
 /* columns.c: live column to history column */
-extern HistoryMap *columns_map(Relation source, Relation history);
+extern HistoryMap *columns_map(Relation source, Relation history,
+							   int sqlstate);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -41,11 +42,12 @@ static bool widens(Oid from, Oid to);
  * Map the history table's columns to those of source (the live table, or a
  * partition of it).  Result in the current memory context.
  *
- * Errors out (42P16 class) when the history table lacks a column or has it with a
- * type that cannot hold the live one: a version is stored whole or not at all.
+ * Errors out when the history table lacks a column, or has it with a type that
+ * cannot hold the live one: a version is stored whole or not at all.  sqlstate
+ * is the error's, 0 for the fitting one.
  */
 HistoryMap *
-columns_map(Relation source, Relation history)
+columns_map(Relation source, Relation history, int sqlstate)
 {
 	TupleDesc	from = RelationGetDescr(source);
 	TupleDesc	to = RelationGetDescr(history);
@@ -75,7 +77,7 @@ columns_map(Relation source, Relation history)
 		}
 		if (j == to->natts)
 			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
 							RelationGetRelationName(history),
 							NameStr(att->attname),
@@ -89,7 +91,7 @@ columns_map(Relation source, Relation history)
 		columns_base_type(att, &type, &typmod);
 		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
 			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
 							NameStr(att->attname),
 							RelationGetRelationName(history),
@@ -119,7 +121,7 @@ columns_map(Relation source, Relation history)
 	}
 	if (map->period == 0 || map->xid == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not a history table",
 						RelationGetRelationName(history)),
 				 errdetail("A history table has the columns %s tstzrange and %s bigint.",

@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 #include "compat.h"

@@ -1,0 +1,177 @@
+# Shared by the scripts of this folder (source it, don't run it): which PostgreSQL
+# to use, a private throw-away server, and who may do what.
+#
+# PostgreSQL refuses to run as root. When a script runs as root, builds and
+# installs happen as root, and the server, its clients and the tests run as the
+# system user `postgres`, upon a copy of the project in $WORK that this user can
+# read whatever the permissions of the checkout are.
+#
+# Sets: TOP (the project's folder), and with use_postgresql: PG_CONFIG, PG_BIN,
+# PG_LIB, PG_MAJOR; with make_work: WORK; with server_start: PGHOST, PGPORT, PGUSER.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# One locale and time zone everywhere: expected output depends on both.
+unset LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LANGUAGE
+export LANG=C.UTF-8 TZ=UTC
+
+# None of the caller's connection settings may leak into a script's own server.
+unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSERVICE \
+	PGSERVICEFILE PGOPTIONS PGDATA PGCLIENTENCODING PGAPPNAME PGSSLMODE PGTZ \
+	PGDATESTYLE PSQLRC
+
+die()
+{
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# Run as root: directly, or through sudo.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "this needs root or sudo: $*"
+	fi
+}
+
+# Run as the user who may run PostgreSQL: `postgres` for root, oneself otherwise.
+# From $WORK, as the current folder may be one that this user cannot enter.
+as_server_user()
+{
+	if [ "$(id -u)" = 0 ]; then
+		(cd "${WORK:-/}" && exec runuser -u postgres -- "$@")
+	else
+		(cd "${WORK:-/}" && exec "$@")
+	fi
+}
+
+# --- which PostgreSQL ---------------------------------------------------------
+
+# Print the path of pg_config: $PG_CONFIG if it is set, else that of the newest
+# version that has a server and the headers. Prints nothing if there is none.
+find_pg_config()
+{
+	local dir
+
+	if [ -n "${PG_CONFIG:-}" ]; then
+		command -v "$PG_CONFIG" || die "PG_CONFIG=$PG_CONFIG: no such command"
+		return
+	fi
+	while read -r dir; do
+		if [ -x "$dir/bin/postgres" ] && [ -x "$dir/bin/pg_config" ] &&
+			[ -f "$dir/lib/pgxs/src/makefiles/pgxs.mk" ]; then
+			echo "$dir/bin/pg_config"
+			return
+		fi
+	done < <(printf '%s\n' /usr/lib/postgresql/*/ | sed 's,/$,,' | sort -rV)
+}
+
+use_postgresql()
+{
+	PG_CONFIG=$(find_pg_config)
+	[ -n "$PG_CONFIG" ] || die "no PostgreSQL with server headers found: run script/bootstrap"
+	PG_BIN=$("$PG_CONFIG" --bindir)
+	PG_LIB=$(dirname "$("$PG_CONFIG" --pgxs)")/../.. # has src/test/regress, …/perl
+	PG_LIB=$(cd "$PG_LIB" && pwd)
+	PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+	export PG_CONFIG
+	# Tests call psql, pg_dump, …: ours, not the ones of another version.
+	export PATH="$PG_BIN:$PATH"
+}
+
+# --- a folder of our own ------------------------------------------------------
+
+# Make $WORK, which the exit trap removes, with a copy of the project in
+# $WORK/tree. The folder is in /tmp whatever TMPDIR says: the path of a unix
+# socket may have 107 bytes.
+make_work()
+{
+	WORK=$(mktemp -d /tmp/catmaid_history.XXXXXX)
+	trap cleanup EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	chmod 755 "$WORK"
+	mkdir "$WORK/tree"
+	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' \
+		--exclude='*.so' --exclude=./tmp_check --exclude=./results . |
+		tar -C "$WORK/tree" -xf - --no-same-owner --no-same-permissions
+	chmod -R u+rwX,go+rX "$WORK/tree"
+	give_to_server_user "$WORK"
+}
+
+give_to_server_user()
+{
+	[ "$(id -u)" != 0 ] || chown -R postgres: "$@"
+}
+
+cleanup()
+{
+	local status=$?
+
+	trap - EXIT
+	trap '' INT TERM HUP
+	if [ -n "${WORK:-}" ] && [ -z "${KEEP_WORK:-}" ]; then
+		server_stop
+		rm -rf "$WORK"
+	fi
+	exit "$status"
+}
+
+# --- building -----------------------------------------------------------------
+
+# Build from nothing in $WORK/tree and install. Arguments go to make.
+build_and_install()
+{
+	local log=$WORK/build.log
+
+	if ! make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		return 1
+	fi
+	# `make install` writes into the server's folders; not every server is root's.
+	if [ -w "$("$PG_CONFIG" --pkglibdir)" ] && [ -w "$("$PG_CONFIG" --sharedir)/extension" ]; then
+		make -C "$WORK/tree" install PG_CONFIG="$PG_CONFIG" "$@" >>"$log" 2>&1
+	else
+		as_root make -C "$WORK/tree" install PG_CONFIG="$PG_CONFIG" "$@" >>"$log" 2>&1
+	fi || {
+		cat "$log" >&2
+		return 1
+	}
+	give_to_server_user "$WORK/tree"
+}
+
+# --- a private server ---------------------------------------------------------
+
+# Start a server in $WORK: unix socket only, no durability (it is thrown away).
+# Arguments go to postgres, such as -c name=value.
+server_start()
+{
+	local options="-c listen_addresses='' -c unix_socket_directories='$WORK/socket' \
+		-c port=5432 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+
+	as_server_user mkdir "$WORK/socket"
+	as_server_user "$PG_BIN/initdb" --pgdata="$WORK/data" --username=postgres \
+		--auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync \
+		>"$WORK/initdb.log" 2>&1 || {
+		cat "$WORK/initdb.log" >&2
+		return 1
+	}
+	as_server_user "$PG_BIN/pg_ctl" start --pgdata="$WORK/data" --silent --wait \
+		--log="$WORK/server.log" --options="$options $*" </dev/null >/dev/null || {
+		as_server_user cat "$WORK/server.log" >&2
+		return 1
+	}
+	export PGHOST=$WORK/socket PGPORT=5432 PGUSER=postgres
+}
+
+server_stop()
+{
+	if as_server_user test -f "$WORK/data/postmaster.pid"; then
+		as_server_user "$PG_BIN/pg_ctl" stop --pgdata="$WORK/data" --silent \
+			--mode=immediate >/dev/null 2>&1 || true
+	fi
+}

@@ -1,0 +1,319 @@
+\echo Use "CREATE EXTENSION catmaid_history" to load this file. \quit
+
+-- Names are unqualified where they create: PostgreSQL sets search_path to the
+-- extension's schema while it runs this file.  What runs later is qualified.
+
+-- ---------------------------------------------------------------------------
+-- The registry: which tables are tracked
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE catmaid_history_table (
+    live_table regclass PRIMARY KEY,
+    history_table regclass NOT NULL UNIQUE,
+    triggers_installed boolean NOT NULL,
+    live_table_pkey_column text NOT NULL,
+    tracking_table regclass,
+    time_column text NOT NULL,
+    txid_column text NOT NULL,
+    creation_time timestamptz NOT NULL DEFAULT current_timestamp,
+    live_table_pkey_columns text[]
+);
+COMMENT ON TABLE catmaid_history_table IS
+    'The tables whose history is kept, and where. Written by the extension alone.';
+COMMENT ON COLUMN catmaid_history_table.live_table_pkey_column IS
+    'The first column of the primary key.';
+COMMENT ON COLUMN catmaid_history_table.live_table_pkey_columns IS
+    'All columns of the primary key, in its order.';
+COMMENT ON COLUMN catmaid_history_table.time_column IS
+    'The column that tells when a row was last edited: of the tracking table, or of the live table where there is none.';
+
+GRANT SELECT ON catmaid_history_table TO PUBLIC;
+
+CREATE FUNCTION catmaid_history_registry_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_registry_changed() IS
+    'Trigger on the registry: makes all sessions look at it again.';
+
+CREATE TRIGGER catmaid_history_registry_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON catmaid_history_table
+    FOR EACH STATEMENT EXECUTE FUNCTION catmaid_history_registry_changed();
+
+SELECT pg_catalog.pg_extension_config_dump('catmaid_history_table', '');
+
+-- ---------------------------------------------------------------------------
+-- The transaction log
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE history_change_type AS ENUM ('Backend', 'Migration', 'External');
+COMMENT ON TYPE history_change_type IS 'What kind of work a transaction did.';
+
+CREATE TABLE catmaid_transaction_info (
+    transaction_id bigint DEFAULT txid_current(),
+    execution_time timestamptz NOT NULL DEFAULT current_timestamp,
+    user_id integer,
+    project_id integer,
+    change_type history_change_type NOT NULL,
+    label text NOT NULL,
+    PRIMARY KEY (transaction_id, execution_time)
+);
+COMMENT ON TABLE catmaid_transaction_info IS
+    'Labels that applications give to their transactions.';
+
+GRANT INSERT (user_id, project_id, change_type, label)
+    ON catmaid_transaction_info TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('catmaid_transaction_info', '');
+
+-- The owner of the database restores its dumps.
+DO $$
+BEGIN
+    IF pg_catalog.current_setting('server_version_num')::int >= 140000 THEN
+        EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
+                 ON catmaid_history_table, catmaid_transaction_info TO pg_database_owner';
+    END IF;
+END
+$$;
+
+-- ---------------------------------------------------------------------------
+-- Trigger functions
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION catmaid_history_capture() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_capture() IS
+    'Row trigger on tracked tables: stores the old version and keeps the tracking table in step.';
+
+CREATE FUNCTION catmaid_history_set_txid() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_set_txid() IS
+    'Row trigger on tracked tables with a time column: writes the transaction id into the row.';
+
+CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_truncate() IS
+    'TRUNCATE trigger on tracked tables: stores the rows that are removed.';
+
+-- ---------------------------------------------------------------------------
+-- Creating and dropping
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION create_history_table(live_table regclass,
+        time_column text DEFAULT NULL, txid_column text DEFAULT NULL,
+        create_triggers boolean DEFAULT true,
+        copy_inheritance boolean DEFAULT true, sync boolean DEFAULT true)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_create_history_table';
+COMMENT ON FUNCTION create_history_table(regclass, text, text, boolean, boolean, boolean) IS
+    'Keep the history of a table from now on. Time and transaction id come from the named columns, or else from a tracking table.';
+
+CREATE FUNCTION drop_history_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_history_table';
+COMMENT ON FUNCTION drop_history_table(regclass) IS
+    'Stop tracking a table and drop its history.';
+
+CREATE FUNCTION drop_history_table_keep_data(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_history_table_keep_data';
+COMMENT ON FUNCTION drop_history_table_keep_data(regclass) IS
+    'Stop tracking a table and forget it, but leave its history table and rows.';
+
+CREATE FUNCTION drop_all_history_tables()
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_all_history_tables';
+COMMENT ON FUNCTION drop_all_history_tables() IS
+    'Stop tracking all tables and drop their histories.';
+
+-- ---------------------------------------------------------------------------
+-- Enabling, disabling, syncing
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION enable_history_tracking_for_table(live_table regclass,
+        history_table regclass DEFAULT NULL, sync boolean DEFAULT true)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_enable_for_table';
+COMMENT ON FUNCTION enable_history_tracking_for_table(regclass, regclass, boolean) IS
+    'Record changes of a table again: install what is missing and, unless sync is false, bring the tracking table up to date.';
+
+CREATE FUNCTION disable_history_tracking_for_table(live_table regclass,
+        history_table regclass DEFAULT NULL)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_disable_for_table';
+COMMENT ON FUNCTION disable_history_tracking_for_table(regclass, regclass) IS
+    'Record no changes of a table until tracking is enabled again.';
+
+CREATE FUNCTION enable_history_tracking()
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_enable';
+COMMENT ON FUNCTION enable_history_tracking() IS
+    'Record changes of all registered tables again.';
+
+CREATE FUNCTION disable_history_tracking()
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_disable';
+COMMENT ON FUNCTION disable_history_tracking() IS
+    'Record no changes of any table until tracking is enabled again.';
+
+CREATE FUNCTION reload_history_tracking_for_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_reload_for_table';
+COMMENT ON FUNCTION reload_history_tracking_for_table(regclass) IS
+    'Make the triggers of a table anew and enable tracking.';
+
+CREATE FUNCTION reload_history_tracking()
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_reload';
+COMMENT ON FUNCTION reload_history_tracking() IS
+    'Make the triggers of all registered tables anew and enable tracking.';
+
+CREATE FUNCTION sync_tracking_table(live_table regclass, tracking_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_sync_tracking_table';
+COMMENT ON FUNCTION sync_tracking_table(regclass, regclass) IS
+    'Make the tracking table have one row for each live row.';
+
+-- ---------------------------------------------------------------------------
+-- Views, and history tables themselves
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION create_history_view_for_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_create_view';
+COMMENT ON FUNCTION create_history_view_for_table(regclass) IS
+    'Make the view of live rows and history, or make it anew.';
+
+CREATE FUNCTION drop_history_view_for_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_view';
+COMMENT ON FUNCTION drop_history_view_for_table(regclass) IS
+    'Drop the view of live rows and history.';
+
+CREATE FUNCTION initialize_new_history_table(live_table regclass,
+        history_table regclass, live_table_pkey_column text)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_initialize_new_history_table';
+COMMENT ON FUNCTION initialize_new_history_table(regclass, regclass, text) IS
+    'Make the indexes of a history table that are missing, and its view.';
+
+CREATE FUNCTION truncate_history_table(target regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_truncate_history_table';
+COMMENT ON FUNCTION truncate_history_table(regclass) IS
+    'Empty a history table, and that alone.';
+
+CREATE FUNCTION truncate_all_history_tables()
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_truncate_all_history_tables';
+COMMENT ON FUNCTION truncate_all_history_tables() IS
+    'Empty all history tables.';
+
+-- ---------------------------------------------------------------------------
+-- Names
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION get_history_table_name(live_table regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat(c.relname, '__history') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table::pg_catalog.oid $$;
+COMMENT ON FUNCTION get_history_table_name(regclass) IS
+    'The name of a table''s history table, unquoted and unqualified.';
+
+CREATE FUNCTION history_table_name(live_table regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat(c.relname, '__history') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table::pg_catalog.oid $$;
+COMMENT ON FUNCTION history_table_name(regclass) IS
+    'The older name of get_history_table_name.';
+
+CREATE FUNCTION get_tracking_table_name(live_table regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat(c.relname, '__tracking') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table::pg_catalog.oid $$;
+COMMENT ON FUNCTION get_tracking_table_name(regclass) IS
+    'The name of a table''s tracking table, unquoted and unqualified.';
+
+CREATE FUNCTION get_history_view_name(live_table_name regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat(c.relname, '__with_history') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table_name::pg_catalog.oid $$;
+COMMENT ON FUNCTION get_history_view_name(regclass) IS
+    'The name of a table''s history view, unquoted and unqualified.';
+
+CREATE FUNCTION get_history_update_fn_name_regular(live_table regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat('update_history_', c.relname, '_reg') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table::pg_catalog.oid $$;
+COMMENT ON FUNCTION get_history_update_fn_name_regular(regclass) IS
+    'For old callers: a function name that is not in use any more.';
+
+CREATE FUNCTION get_history_txid_update_fn_name_regular(live_table_name regclass) RETURNS text
+    LANGUAGE sql STABLE AS
+    $$ SELECT pg_catalog.concat('update_history_txid_', c.relname, '_reg') FROM pg_catalog.pg_class c
+       WHERE c.oid OPERATOR(pg_catalog.=) live_table_name::pg_catalog.oid $$;
+COMMENT ON FUNCTION get_history_txid_update_fn_name_regular(regclass) IS
+    'For old callers: a function name that is not in use any more.';
+
+CREATE FUNCTION get_history_update_trigger_name_regular() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_change_update_history_regular'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_history_update_trigger_name_regular() IS
+    'The trigger that stores versions of a table with a time column.';
+
+CREATE FUNCTION get_history_delete_trigger_name_regular() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_delete_update_history_txid_regular'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_history_delete_trigger_name_regular() IS
+    'For old callers: a trigger name that is not in use any more.';
+
+CREATE FUNCTION get_history_txid_update_trigger_name_regular() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_change_update_history_txid_regular'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_history_txid_update_trigger_name_regular() IS
+    'The trigger that writes the transaction id into rows of a table with a time column.';
+
+CREATE FUNCTION get_history_update_trigger_name_tracking() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_change_history_trackingtable'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_history_update_trigger_name_tracking() IS
+    'The trigger that stores versions of a table with a tracking table.';
+
+CREATE FUNCTION get_tracking_table_update_trigger_name() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_change_update_tracking_table'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_tracking_table_update_trigger_name() IS
+    'The trigger that enters new rows into the tracking table.';
+
+CREATE FUNCTION get_tracking_table_truncate_trigger_name() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_truncate_truncate_tracking_table'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_tracking_table_truncate_trigger_name() IS
+    'For old callers: a trigger name that is not in use any more.';
+
+CREATE FUNCTION get_history_truncate_trigger_name() RETURNS text
+    LANGUAGE sql STABLE AS $$ SELECT 'on_truncate_handle_live_table_truncate'::pg_catalog.text $$;
+COMMENT ON FUNCTION get_history_truncate_trigger_name() IS
+    'The trigger that stores the rows that TRUNCATE removes.';
+
+-- ---------------------------------------------------------------------------
+-- Helper views
+-- ---------------------------------------------------------------------------
+
+CREATE VIEW catmaid_live_table_triggers AS
+    SELECT h.live_table,
+           (SELECT count(*) FROM pg_catalog.pg_trigger t
+             WHERE t.tgrelid = h.live_table
+               AND t.tgenabled IN ('O', 'A')
+               AND t.tgname = ANY (CASE WHEN h.tracking_table IS NULL
+                   THEN ARRAY['on_change_update_history_regular',
+                              'on_change_update_history_txid_regular',
+                              'on_truncate_handle_live_table_truncate']::name[]
+                   ELSE ARRAY['on_change_history_trackingtable',
+                              'on_change_update_tracking_table',
+                              'on_truncate_handle_live_table_truncate']::name[] END)
+           ) = 3 AS triggers_installed
+      FROM catmaid_history_table h
+      JOIN pg_catalog.pg_class c ON c.oid = h.live_table;
+COMMENT ON VIEW catmaid_live_table_triggers IS
+    'For each registered table whether its triggers are really there and fire.';
+GRANT SELECT ON catmaid_live_table_triggers TO PUBLIC;
+
+CREATE VIEW catmaid_inheriting_tables AS
+    SELECT pn.nspname AS parent_schemaname, p.relname AS parent_tablename, p.oid AS parent_oid,
+           cn.nspname AS child_schemaname, c.relname AS child_tablename, c.oid AS child_oid
+      FROM pg_catalog.pg_inherits i
+      JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+      JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+      JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+      JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+     WHERE p.relkind IN ('r', 'p') AND c.relkind IN ('r', 'p', 'f');
+COMMENT ON VIEW catmaid_inheriting_tables IS
+    'Which table inherits from which.';
+GRANT SELECT ON catmaid_inheriting_tables TO PUBLIC;
+
+CREATE VIEW catmaid_table_info AS
+    SELECT c.oid AS rel_oid, c.relname AS rel_name, n.nspname AS rel_schema,
+           a.attname AS column_name, a.attnum AS pos
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped;
+COMMENT ON VIEW catmaid_table_info IS 'The columns of all tables.';
+GRANT SELECT ON catmaid_table_info TO PUBLIC;

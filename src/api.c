@@ -1,0 +1,374 @@
+/*
+ * api.c
+ *		The SQL functions: check who calls and with what, lock, hand down.
+ *
+ * Functions for all tables lock every live table first, by OID, so that two
+ * of them never wait for each other crosswise; then they do what the function
+ * for one table does.  Either all of it happens, or nothing.
+ *
+ * NULL for the table is an error.  Each returns void.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+
+static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
+static void lock_table(Oid live, LOCKMODE mode);
+static RegistryRow *require_history(Oid live, int sqlstate);
+static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
+static List *lock_all(LOCKMODE mode);
+static void drop_with_children(Oid live);
+static void truncate_history(Oid history);
+
+PG_FUNCTION_INFO_V1(catmaid_history_create_history_table);
+PG_FUNCTION_INFO_V1(catmaid_history_drop_history_table);
+PG_FUNCTION_INFO_V1(catmaid_history_drop_history_table_keep_data);
+PG_FUNCTION_INFO_V1(catmaid_history_drop_all_history_tables);
+PG_FUNCTION_INFO_V1(catmaid_history_enable_for_table);
+PG_FUNCTION_INFO_V1(catmaid_history_disable_for_table);
+PG_FUNCTION_INFO_V1(catmaid_history_enable);
+PG_FUNCTION_INFO_V1(catmaid_history_disable);
+PG_FUNCTION_INFO_V1(catmaid_history_reload_for_table);
+PG_FUNCTION_INFO_V1(catmaid_history_reload);
+PG_FUNCTION_INFO_V1(catmaid_history_sync_tracking_table);
+PG_FUNCTION_INFO_V1(catmaid_history_create_view);
+PG_FUNCTION_INFO_V1(catmaid_history_drop_view);
+PG_FUNCTION_INFO_V1(catmaid_history_initialize_new_history_table);
+PG_FUNCTION_INFO_V1(catmaid_history_truncate_history_table);
+PG_FUNCTION_INFO_V1(catmaid_history_truncate_all_history_tables);
+
+/* create_history_table(live, time_column, txid_column, create_triggers, copy_inheritance, sync) */
+Datum
+catmaid_history_create_history_table(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	char	   *time_column = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *txid_column = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	history_create(live, time_column, txid_column,
+				   PG_ARGISNULL(3) || PG_GETARG_BOOL(3),
+				   PG_ARGISNULL(4) || PG_GETARG_BOOL(4),
+				   PG_ARGISNULL(5) || PG_GETARG_BOOL(5));
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+
+	lock_table(live, AccessExclusiveLock);
+	history_drop(live, false);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+
+	lock_table(live, AccessExclusiveLock);
+	history_drop(live, true);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_drop_all_history_tables(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock_all(AccessExclusiveLock))
+		drop_with_children(((RegistryRow *) lfirst(lc))->live);
+	PG_RETURN_VOID();
+}
+
+/* enable_history_tracking_for_table(live, history, sync) */
+Datum
+catmaid_history_enable_for_table(PG_FUNCTION_ARGS)
+{
+	RegistryRow *row = history_to_switch(fcinfo, ShareRowExclusiveLock);
+
+	reconcile_enable(row, PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+/* disable_history_tracking_for_table(live, history) */
+Datum
+catmaid_history_disable_for_table(PG_FUNCTION_ARGS)
+{
+	reconcile_disable(history_to_switch(fcinfo, AccessExclusiveLock));
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_enable(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock_all(ShareRowExclusiveLock))
+		reconcile_enable(lfirst(lc), true);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_disable(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock_all(AccessExclusiveLock))
+		reconcile_disable(lfirst(lc));
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_reload_for_table(PG_FUNCTION_ARGS)
+{
+	RegistryRow *row = history_to_switch(fcinfo, AccessExclusiveLock);
+
+	reconcile_disable(row);
+	reconcile_enable(row, true);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_reload(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock_all(AccessExclusiveLock))
+	{
+		reconcile_disable(lfirst(lc));
+		reconcile_enable(lfirst(lc), true);
+	}
+	PG_RETURN_VOID();
+}
+
+/* sync_tracking_table(live, tracking) */
+Datum
+catmaid_history_sync_tracking_table(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	RegistryRow *row;
+
+	lock_table(live, ShareRowExclusiveLock);
+	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	if (!OidIsValid(row->tracking) ||
+		(!PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->tracking))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not the tracking table of table \"%s\"",
+						PG_ARGISNULL(1) || get_rel_name(PG_GETARG_OID(1)) == NULL ? "this" :
+						psprintf("\"%s\"", get_rel_name(PG_GETARG_OID(1))),
+						get_rel_name(live)),
+				 OidIsValid(row->tracking) ?
+				 errhint("Its tracking table is %s.", naming_quoted(row->tracking)) :
+				 errhint("The table has a time column and needs no tracking table.")));
+	tracking_sync(row);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_create_view(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+
+	lock_table(live, ShareUpdateExclusiveLock);
+	view_create(require_history(live, ERRCODE_UNDEFINED_OBJECT));
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_drop_view(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+
+	lock_table(live, ShareUpdateExclusiveLock);
+	if (OidIsValid(view_find(live)))
+		view_drop(live);
+	else
+		ereport(NOTICE,
+				(errmsg("table \"%s\" has no history view, nothing changed",
+						get_rel_name(live))));
+	PG_RETURN_VOID();
+}
+
+/* initialize_new_history_table(live, history, live_table_pkey_column) */
+Datum
+catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	RegistryRow *row;
+	Relation	rel;
+
+	lock_table(live, ShareRowExclusiveLock);
+	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	if (PG_ARGISNULL(1) || PG_GETARG_OID(1) != row->history)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("this is not the history table of table \"%s\"", get_rel_name(live)),
+				 errhint("Its history table is %s.", naming_quoted(row->history))));
+	if (PG_ARGISNULL(2) ||
+		strcmp(text_to_cstring(PG_GETARG_TEXT_PP(2)), linitial(row->key)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the primary key of table \"%s\" begins with column \"%s\"",
+						get_rel_name(live), (char *) linitial(row->key)),
+				 errhint("Pass %s as live_table_pkey_column.",
+						 quote_literal_cstr(linitial(row->key)))));
+
+	rel = table_open(live, NoLock);
+	derived_create_indexes(rel, row->history, row->key);
+	table_close(rel, NoLock);
+	view_create(row);
+	PG_RETURN_VOID();
+}
+
+/* truncate_history_table(target): a history table, and that alone */
+Datum
+catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
+{
+	Oid			target = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	RegistryRow *row = get_rel_name(target) ? registry_get_by_derived(target) : NULL;
+
+	if (row == NULL || row->history != target)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not a history table",
+						get_rel_name(target) ? psprintf("\"%s\"", get_rel_name(target)) : "this"),
+				 errhint("Name a history table, as listed in %s.",
+						 naming_quoted(registry_relid()))));
+	lock_table(row->live, AccessShareLock);
+	truncate_history(target);
+	PG_RETURN_VOID();
+}
+
+Datum
+catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock_all(AccessShareLock))
+		truncate_history(((RegistryRow *) lfirst(lc))->history);
+	PG_RETURN_VOID();
+}
+
+/* The first argument, which must be there. */
+static Oid
+table_argument(FunctionCallInfo fcinfo, int sqlstate)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("the table must not be NULL"),
+				 errhint("Pass the table as regclass, like 'treenode'::regclass.")));
+	return PG_GETARG_OID(0);
+}
+
+/* Lock a table that the current user owns. */
+static void
+lock_table(Oid live, LOCKMODE mode)
+{
+	if (get_rel_name(live) != NULL)
+	{
+		security_check_owner(live);
+		LockRelationOid(live, mode);
+	}
+	if (get_rel_name(live) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", live),
+				 errhint("Name a table of this database.")));
+	security_check_owner(live);
+}
+
+static RegistryRow *
+require_history(Oid live, int sqlstate)
+{
+	RegistryRow *row = registry_get(live);
+
+	if (row == NULL)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("table \"%s\" has no history", get_rel_name(live)),
+				 errhint("SELECT %s(%s::regclass);",
+						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 quote_literal_cstr(naming_quoted(live)))));
+	return row;
+}
+
+/* What enable and disable are called for: (live, history or NULL). */
+static RegistryRow *
+history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	RegistryRow *row;
+
+	lock_table(live, mode);
+	row = require_history(live, ERRCODE_HISTORY_REFUSED);
+	if (PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->history)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("\"%s\" is not the history table of table \"%s\"",
+						get_rel_name(PG_GETARG_OID(1)) ? get_rel_name(PG_GETARG_OID(1)) : "?",
+						get_rel_name(live)),
+				 errhint("Its history table is %s; NULL means that one.",
+						 naming_quoted(row->history))));
+	return row;
+}
+
+/* All rows of the registry, their live tables locked. */
+static List *
+lock_all(LOCKMODE mode)
+{
+	List	   *rows = registry_all();
+	List	   *locked = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+		RegistryRow *row;
+
+		if (get_rel_name(live) == NULL)
+			continue;
+		lock_table(live, mode);
+
+		/* as it is now that nobody else can change it */
+		row = registry_get(live);
+		if (row)
+			locked = lappend(locked, row);
+	}
+	return locked;
+}
+
+static void
+drop_with_children(Oid live)
+{
+	RegistryRow *row = registry_get(live);
+	ListCell   *lc;
+
+	if (row == NULL)
+		return;
+	if (get_rel_name(row->history) != NULL)
+		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		{
+			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
+
+			if (child)
+				drop_with_children(child->live);
+		}
+	history_drop(live, false);
+}
+
+static void
+truncate_history(Oid history)
+{
+	ddl_execute(security_owner_of(history), "TRUNCATE ONLY %s", naming_quoted(history));
+}

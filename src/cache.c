@@ -1,0 +1,339 @@
+/*
+ * cache.c
+ *		What the triggers need to know of a relation, looked up once.
+ *
+ * A hash table holds one entry for each relation on which a capture trigger
+ * fired in this session: where its history goes, which column is which, and
+ * how to look up a key in the live, history and tracking table.  The relcache
+ * callback only marks (as pgoutput.c's does); an entry so marked is built anew
+ * when it is next looked up.  A change of the registry marks them all.
+ *
+ * An entry's contents live in a memory context of the entry's own, replaced as
+ * a whole; what was replaced stays readable until the transaction ends.
+ *
+ * Building opens the history and tracking tables and keeps ROW EXCLUSIVE on
+ * them, as the write that follows would.  The caller has the live relation
+ * locked, so nobody can change what is read here: every management function
+ * locks the live table against writers first.
+ */
+#include "postgres.h"
+
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "catmaid_history.h"
+
+static HTAB *cache = NULL;
+
+static void invalidate(Datum arg, Oid relid);
+static void build(CaptureRelation *entry, Relation rel, Trigger *trigger);
+static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
+					  Relation history, Relation tracking);
+static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
+						  Oid collation, Relation index, int column);
+static Relation open_derived(Oid relid, Relation rel);
+static AttrNumber require_column(Relation rel, const char *name, Oid type);
+
+void
+cache_init(void)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(CaptureRelation);
+	ctl.hcxt = CacheMemoryContext;
+	cache = hash_create("catmaid_history capture", 128, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+/*
+ * What capture must know of rel, on which the trigger fires.
+ *
+ * Registers the table first if only its registry row is missing.  Errors out,
+ * with a hint, if the table has no history or one that cannot hold its rows.
+ */
+CaptureRelation *
+cache_lookup(Relation rel, Trigger *trigger)
+{
+	Oid			relid = RelationGetRelid(rel);
+	CaptureRelation *entry;
+	bool		found;
+
+	entry = hash_search(cache, &relid, HASH_FIND, NULL);
+	if (entry && entry->valid)
+		return entry;
+
+	if (entry == NULL)
+	{
+		entry = hash_search(cache, &relid, HASH_ENTER, &found);
+		memset((char *) entry + sizeof(Oid), 0,
+			   sizeof(CaptureRelation) - sizeof(Oid));
+	}
+	build(entry, rel, trigger);
+	return entry;
+}
+
+static void
+invalidate(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	CaptureRelation *entry;
+
+	registry_forget_relid(relid);
+
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry)
+			entry->valid = false;
+	}
+
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (!OidIsValid(relid) || relid == entry->history ||
+			relid == entry->tracking || relid == entry->live ||
+			relid == entry->registry)
+			entry->valid = false;
+}
+
+static void
+build(CaptureRelation *entry, Relation rel, Trigger *trigger)
+{
+	CaptureRelation new;
+	MemoryContext before;
+	RegistryRow *row;
+	Relation	history;
+	Relation	tracking = NULL;
+
+	memset(&new, 0, sizeof(new));
+	new.relid = RelationGetRelid(rel);
+	new.live = new.relid;
+	if (rel->rd_rel->relispartition)
+		new.live = llast_oid(get_partition_ancestors(new.relid));
+
+	/* child of the caller's context until complete, so that errors free it */
+	new.context = AllocSetContextCreate(CurrentMemoryContext,
+										"catmaid_history capture",
+										ALLOCSET_SMALL_SIZES);
+	before = MemoryContextSwitchTo(new.context);
+
+	row = registry_get(new.live);
+	if (row == NULL && registry_adopt(new.live, trigger))
+		row = registry_get(new.live);
+	if (row == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has history triggers but no history",
+						RelationGetRelationName(rel)),
+				 errhint("SELECT %s(%s::regclass) removes the triggers.",
+						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+													"drop_history_table"),
+						 quote_literal_cstr(naming_quoted(new.live)))));
+
+	new.registry = registry_relid();
+	new.history = row->history;
+	new.tracking = row->tracking;
+	history = open_derived(row->history, rel);
+	if (OidIsValid(row->tracking))
+		tracking = open_derived(row->tracking, rel);
+
+	new.map = columns_map(rel, history, 0);
+	if (tracking)
+	{
+		new.edition_column = require_column(tracking, EDITION_COLUMN, TIMESTAMPTZOID);
+		new.edition_txid_column = require_column(tracking, TRACKING_XID_COLUMN, INT8OID);
+	}
+	else
+	{
+		new.time_column = require_column(rel, row->time_column, TIMESTAMPTZOID);
+		new.txid_column = require_column(rel, row->txid_column, INT8OID);
+	}
+	build_key(&new, rel, row, history, tracking);
+
+	MemoryContextSwitchTo(before);
+	if (tracking)
+		table_close(tracking, NoLock);
+	table_close(history, NoLock);
+
+	/*
+	 * Done; an invalidation that came in while we were looking is for what
+	 * we have locked since, and was absorbed by the locking.
+	 */
+	MemoryContextSetParent(new.context, CacheMemoryContext);
+
+	/* a caller further up may be using the old contents: keep them a while */
+	if (entry->context)
+		MemoryContextSetParent(entry->context, TopTransactionContext);
+	new.valid = true;
+	*entry = new;
+}
+
+static void
+build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
+		  Relation history, Relation tracking)
+{
+	int			n = list_length(row->key);
+	List	   *tracking_names = NIL;
+	Relation	index = NULL;
+	ListCell   *lc;
+	int			i = 0;
+
+	entry->nkeys = n;
+	entry->key = palloc(sizeof(AttrNumber) * n);
+	entry->live_scankey = palloc(sizeof(ScanKeyData) * n);
+	entry->history_scankey = palloc(sizeof(ScanKeyData) * n);
+	entry->tracking_scankey = palloc(sizeof(ScanKeyData) * n);
+
+	entry->live_index = columns_primary_key_index(rel);
+	if (OidIsValid(entry->live_index))
+	{
+		index = index_open(entry->live_index, AccessShareLock);
+		if (IndexRelationGetNumberOfKeyAttributes(index) != n)
+		{
+			index_close(index, AccessShareLock);
+			index = NULL;
+			entry->live_index = InvalidOid;
+		}
+	}
+
+	foreach(lc, row->key)
+	{
+		const char *name = lfirst(lc);
+		Form_pg_attribute live_att = columns_find(rel, name);
+		Form_pg_attribute history_att = columns_find(history, name);
+		Form_pg_attribute tracking_att;
+		Oid			type;
+		int32		typmod;
+
+		if (live_att == NULL || history_att == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("key column \"%s\" of table \"%s\" is gone", name,
+							RelationGetRelationName(rel)),
+					 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
+							 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+														"enable_history_tracking_for_table"),
+							 quote_literal_cstr(naming_quoted(entry->live)))));
+		columns_base_type(live_att, &type, &typmod);
+		if (index && index->rd_index->indkey.values[i] != live_att->attnum)
+		{
+			index_close(index, AccessShareLock);
+			index = NULL;
+			entry->live_index = InvalidOid;
+		}
+
+		entry->key[i] = live_att->attnum;
+		build_scankey(&entry->live_scankey[i], live_att->attnum, type,
+					  live_att->attcollation, index, i);
+		/* a wider history column is compared as what it is */
+		build_scankey(&entry->history_scankey[i], history_att->attnum,
+					  history_att->atttypid, history_att->attcollation,
+					  history_att->atttypid == type ? index : NULL, i);
+
+		if (tracking)
+		{
+			char	   *tracking_name = tracking_key_column(n, i);
+
+			tracking_att = columns_find(tracking, tracking_name);
+			if (tracking_att == NULL || tracking_att->atttypid != type)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("tracking table \"%s\" does not fit the key of table \"%s\"",
+								RelationGetRelationName(tracking),
+								RelationGetRelationName(rel)),
+						 errhint("SELECT %s(%s::regclass) makes it fit.",
+								 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+															"enable_history_tracking_for_table"),
+								 quote_literal_cstr(naming_quoted(entry->live)))));
+			build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
+						  type, tracking_att->attcollation, index, i);
+			tracking_names = lappend(tracking_names, tracking_name);
+		}
+		i++;
+	}
+	if (index)
+		index_close(index, AccessShareLock);
+
+	entry->history_index = derived_find_key_index(history, row->key, false,
+												  entry->history_scankey);
+	if (tracking)
+		entry->tracking_index = derived_find_key_index(tracking, tracking_names,
+													   true, entry->tracking_scankey);
+}
+
+/*
+ * "column = ?", by the operator of the live table's key index, or of the type's
+ * default btree operator class without one.
+ */
+static void
+build_scankey(ScanKey key, AttrNumber attno, Oid type, Oid collation,
+			  Relation index, int column)
+{
+	Oid			family;
+	Oid			input;
+	Oid			operator;
+
+	if (index)
+	{
+		family = index->rd_opfamily[column];
+		input = index->rd_opcintype[column];
+	}
+	else
+	{
+		TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
+
+		family = entry->btree_opf;
+		input = entry->btree_opintype;
+	}
+	operator = get_opfamily_member(family, input, input, BTEqualStrategyNumber);
+	if (!OidIsValid(operator))
+		elog(ERROR, "no equality operator for type %u in operator family %u",
+			 input, family);
+	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid,
+						   collation, get_opcode(operator), (Datum) 0);
+}
+
+static Relation
+open_derived(Oid relid, Relation rel)
+{
+	Relation	derived = try_relation_open(relid, RowExclusiveLock);
+
+	if (derived == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("history of table \"%s\" is gone",
+						RelationGetRelationName(rel)),
+				 errhint("SELECT %s(%s::regclass) ends tracking the table.",
+						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+													"drop_history_table"),
+						 quote_literal_cstr(naming_quoted(RelationGetRelid(rel))))));
+	return derived;
+}
+
+static AttrNumber
+require_column(Relation rel, const char *name, Oid type)
+{
+	Form_pg_attribute att = columns_find(rel, name);
+
+	if (att == NULL || att->atttypid != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no column \"%s\" of type %s",
+						RelationGetRelationName(rel), name, format_type_be(type)),
+				 errdetail("The table's history is tracked with this column."),
+				 errhint("Add the column, or track the table anew by other columns: drop_history_table_keep_data, then create_history_table.")));
+	return att->attnum;
+}

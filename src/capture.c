@@ -1,0 +1,238 @@
+/*
+ * capture.c
+ *		The row triggers: the old version of every row that is changed.
+ *
+ * Versions are stored by AFTER ROW triggers.  Only they see what really
+ * happened, after every BEFORE trigger has had its say, and the whole row of
+ * an inheritance child that was changed through its parent; a partition has
+ * clones of its root's.  Of a move between partitions they see a deletion and
+ * an insertion: one version, as it should be.
+ *
+ * The period begins with the row's last edition, from its own time column or
+ * the tracking table, and ends with the start of this transaction.  A version
+ * that this very transaction made was never seen by anybody else: its period
+ * is empty.
+ *
+ * No DDL is run here, no SQL either.  Locks: see cache.c.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catmaid_history.h"
+
+static void store_version(TriggerData *trigdata);
+static void follow_tracking(TriggerData *trigdata);
+static bool keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b);
+static bool is_superseded(HeapTuple tuple);
+
+PG_FUNCTION_INFO_V1(catmaid_history_capture);
+PG_FUNCTION_INFO_V1(catmaid_history_set_txid);
+
+/*
+ * AFTER INSERT, UPDATE or DELETE, FOR EACH ROW: store the old version, and
+ * keep the tracking table in step.  Result: none.
+ */
+Datum
+catmaid_history_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	bool		on_insert;
+	bool		tracking;
+
+	triggers_check_call(fcinfo, "catmaid_history_capture",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
+				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+
+	on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	tracking = OidIsValid(cache_lookup(trigdata->tg_relation,
+									   trigdata->tg_trigger)->tracking);
+
+	/* no second trigger, whoever made it, may store a version again */
+	triggers_check_call(fcinfo, "catmaid_history_capture",
+						strcmp(trigdata->tg_trigger->tgname,
+							   triggers_name_for(tracking, on_insert)) == 0);
+
+	if (!on_insert)
+		store_version(trigdata);
+	if (tracking)
+		follow_tracking(trigdata);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * BEFORE UPDATE, FOR EACH ROW, on tables with a time column: the new row gets
+ * this transaction's id in its txid column.  Result: the new row.
+ */
+Datum
+catmaid_history_set_txid(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	CaptureRelation *capture;
+	int			column;
+	Datum		xid;
+	bool		isnull = false;
+
+	triggers_check_call(fcinfo, "catmaid_history_set_txid",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
+				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) &&
+				   TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event));
+
+	capture = cache_lookup(trigdata->tg_relation, trigdata->tg_trigger);
+	column = capture->txid_column;
+	if (column == 0)
+		return PointerGetDatum(trigdata->tg_newtuple);
+
+	xid = Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
+	return PointerGetDatum(heap_modify_tuple_by_cols(trigdata->tg_newtuple,
+													 RelationGetDescr(trigdata->tg_relation),
+													 1, &column, &xid, &isnull));
+}
+
+/* The values of the key columns of the row in the slot. */
+void
+capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
+{
+	int			i;
+
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		bool		isnull;
+
+		key[i] = slot_getattr(slot, capture->key[i], &isnull);
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in a key column of a tracked table"),
+					 errhint("Give the table a primary key again.")));
+	}
+}
+
+/*
+ * When did the old version begin?  Returns false if nobody knows.  key is
+ * needed with a tracking table only.
+ */
+bool
+capture_start(CaptureRelation *capture, TupleTableSlot *old, const Datum *key,
+			  TimestampTz *start)
+{
+	Datum		value;
+	bool		isnull;
+
+	if (capture_made_here(old))
+	{
+		*start = GetCurrentTransactionStartTimestamp();
+		return true;
+	}
+	if (OidIsValid(capture->tracking))
+		return tracking_start(capture, key, start);
+
+	value = slot_getattr(old, capture->time_column, &isnull);
+	if (!isnull)
+		*start = DatumGetTimestampTz(value);
+	return !isnull;
+}
+
+/* Did this transaction make the version in the slot? */
+bool
+capture_made_here(TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+}
+
+static void
+store_version(TriggerData *trigdata)
+{
+	CaptureRelation *capture = cache_lookup(trigdata->tg_relation,
+											trigdata->tg_trigger);
+	TupleTableSlot *old = trigdata->tg_trigslot;
+	Datum		key[INDEX_MAX_KEYS];
+	TimestampTz start = 0;
+	bool		known;
+	HistoryWriter *writer;
+
+	if (OidIsValid(capture->tracking))
+		capture_key(capture, old, key);
+	known = capture_start(capture, old, key, &start);
+
+	writer = history_writer_open(capture, false);
+	history_writer_put(writer, old, known, start);
+	history_writer_close(writer);
+}
+
+/* What the change means for the tracking rows of the old and the new key. */
+static void
+follow_tracking(TriggerData *trigdata)
+{
+	Relation	rel = trigdata->tg_relation;
+	CaptureRelation *capture = cache_lookup(rel, trigdata->tg_trigger);
+	Datum		old_key[INDEX_MAX_KEYS];
+	Datum		new_key[INDEX_MAX_KEYS];
+
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+	{
+		capture_key(capture, trigdata->tg_trigslot, new_key);
+		tracking_written(capture, rel, new_key, true,
+						 is_superseded(trigdata->tg_trigtuple));
+	}
+	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+	{
+		capture_key(capture, trigdata->tg_trigslot, old_key);
+		tracking_deleted(capture, rel, old_key,
+						 capture_made_here(trigdata->tg_trigslot));
+	}
+	else
+	{
+		bool		superseded = is_superseded(trigdata->tg_newtuple);
+		bool		same;
+
+		capture_key(capture, trigdata->tg_trigslot, old_key);
+		capture_key(capture, trigdata->tg_newslot, new_key);
+		same = keys_equal(capture, old_key, new_key);
+		if (!same)
+			tracking_deleted(capture, rel, old_key,
+							 capture_made_here(trigdata->tg_trigslot));
+		capture = cache_lookup(rel, trigdata->tg_trigger);
+		tracking_written(capture, rel, new_key, !same, superseded);
+	}
+}
+
+static bool
+keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
+{
+	int			i;
+
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		ScanKey		key = &capture->live_scankey[i];
+
+		if (!DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation,
+											a[i], b[i])))
+			return false;
+	}
+	return true;
+}
+
+/* Has this transaction already replaced or deleted the version? */
+static bool
+is_superseded(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+}

@@ -1,0 +1,468 @@
+/*
+ * create.c
+ *		Begin to keep a table's history, and cease to.
+ *
+ * Everything is checked before anything is made, for the table and for its
+ * ancestors.  Locks go from the root of the hierarchy down, and from live to derived tables.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+typedef struct CreateOptions
+{
+	char	   *time_column;
+	char	   *txid_column;
+	bool		create_triggers;
+	bool		copy_inheritance;
+	bool		sync;
+} CreateOptions;
+
+static List *lineage(Oid live, const CreateOptions *options);
+static Oid	create_one(Oid live, Oid parent_history, Oid parent_tracking,
+					   const CreateOptions *options);
+static void check_trackable(Oid live);
+static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
+static void check_time_column(Relation live, const char *name, Oid type,
+							  bool is_parent);
+static void check_names(Oid live);
+static void check_free(Oid live, const char *name, bool replaceable);
+static Oid	take_up_history(Oid live);
+static List *tracked_children(Oid history);
+
+/*
+ * Set up history for the table, and with copy_inheritance for its ancestors.
+ * A table that has a history already is left as it is, with a NOTICE.
+ *
+ * Takes SHARE ROW EXCLUSIVE on the table and its ancestors.
+ */
+void
+history_create(Oid live, char *time_column, char *txid_column,
+			   bool create_triggers, bool copy_inheritance, bool sync)
+{
+	CreateOptions options = {time_column, txid_column, create_triggers,
+	copy_inheritance, sync};
+	List	   *tables = lineage(live, &options);
+	ListCell   *lc;
+	Oid			parent = InvalidOid;
+
+	foreach(lc, tables)
+	{
+		security_check_owner(lfirst_oid(lc));
+		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
+		if (get_rel_name(lfirst_oid(lc)) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_HISTORY_REFUSED),
+					 errmsg("table was dropped concurrently")));
+		security_check_owner(lfirst_oid(lc));
+	}
+	if (registry_get(live) != NULL)
+	{
+		ereport(NOTICE,
+				(errmsg("table \"%s\" has a history already, nothing changed",
+						get_rel_name(live))));
+		return;
+	}
+
+	foreach(lc, tables)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		if (registry_get(lfirst_oid(lc)) == NULL)
+		{
+			check_trackable(lfirst_oid(lc));
+			check_names(lfirst_oid(lc));
+		}
+		check_columns(rel, &options, lfirst_oid(lc) != live);
+		table_close(rel, NoLock);
+	}
+
+	foreach(lc, tables)
+	{
+		RegistryRow *parent_row = OidIsValid(parent) ? registry_get(parent) : NULL;
+
+		if (registry_get(lfirst_oid(lc)) == NULL)
+			create_one(lfirst_oid(lc),
+					   parent_row ? parent_row->history : InvalidOid,
+					   parent_row ? parent_row->tracking : InvalidOid,
+					   &options);
+		parent = lfirst_oid(lc);
+	}
+}
+
+/*
+ * Cease to track the table.  keep_data: the history table and its rows stay,
+ * without our indexes.  Without a history there is a NOTICE, and triggers that
+ * a restore may have left are removed.
+ *
+ * Takes ACCESS EXCLUSIVE on the live table; the caller has checked its owner.
+ */
+void
+history_drop(Oid live, bool keep_data)
+{
+	RegistryRow *row = registry_get(live);
+	Relation	rel = table_open(live, NoLock);
+	List	   *children;
+	ListCell   *lc;
+
+	if (row == NULL)
+	{
+		if (!triggers_remove(rel))
+			ereport(NOTICE,
+					(errmsg("table \"%s\" has no history, nothing changed",
+							RelationGetRelationName(rel))));
+		table_close(rel, NoLock);
+		return;
+	}
+
+	children = tracked_children(row->history);
+	if (children != NIL && !keep_data)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop the history of table \"%s\" because its child table \"%s\" is tracked",
+						RelationGetRelationName(rel), get_rel_name(linitial_oid(children))),
+				 errhint("SELECT %s(%s::regclass) first.",
+						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 quote_literal_cstr(naming_quoted(linitial_oid(children))))));
+
+	triggers_remove(rel);
+	table_close(rel, NoLock);
+	view_drop(live);
+	registry_delete(live);
+
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+	{
+		foreach(lc, find_inheritance_children(row->tracking, AccessExclusiveLock))
+			derived_disinherit(lfirst_oid(lc), row->tracking);
+		derived_drop(row->tracking);
+	}
+	if (get_rel_name(row->history) == NULL)
+		return;
+	if (keep_data)
+		derived_drop_indexes(row->history, row->key);
+	else
+	{
+		/* kept histories of children that are not tracked any more */
+		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+			derived_disinherit(lfirst_oid(lc), row->history);
+		derived_drop(row->history);
+	}
+}
+
+/*
+ * The table and, with copy_inheritance, its ancestors, the root first.  What
+ * cannot be tracked at all is refused here, before it is locked.
+ */
+static List *
+lineage(Oid live, const CreateOptions *options)
+{
+	List	   *tables = list_make1_oid(live);
+
+	check_trackable(live);
+	while (options->copy_inheritance && get_rel_relkind(live) == RELKIND_RELATION)
+	{
+		List	   *parents = derived_parents(live);
+
+		if (list_length(parents) > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_HISTORY_REFUSED),
+					 errmsg("table \"%s\" has more than one parent",
+							get_rel_name(live)),
+					 errdetail("Its history could follow only one of them."),
+					 errhint("Use copy_inheritance => false to keep a history apart from the parents'.")));
+		if (parents == NIL)
+			break;
+		live = linitial_oid(parents);
+		tables = lcons_oid(live, tables);
+	}
+	return tables;
+}
+
+static Oid
+create_one(Oid live, Oid parent_history, Oid parent_tracking,
+		   const CreateOptions *options)
+{
+	Relation	rel = table_open(live, NoLock);
+	RegistryRow row = {.live = live};
+	Oid			old;
+
+	row.key = columns_key(rel);
+	row.time_column = options->time_column ? options->time_column : EDITION_COLUMN;
+	row.txid_column = options->txid_column ? options->txid_column : TRACKING_XID_COLUMN;
+
+	/* what an earlier history has left */
+	view_drop(live);
+	old = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+	derived_drop(old);
+
+	row.history = take_up_history(live);
+	if (!OidIsValid(row.history))
+		row.history = derived_create_history(rel);
+	else
+		reconcile_columns(&row);
+	if (options->time_column == NULL)
+		row.tracking = derived_create_tracking(rel, row.key);
+	derived_create_indexes(rel, row.history, row.key);
+	registry_insert(&row);
+
+	if (OidIsValid(parent_history))
+		derived_inherit(row.history, parent_history);
+	if (OidIsValid(parent_tracking) && OidIsValid(row.tracking))
+		derived_inherit(row.tracking, parent_tracking);
+
+	view_create(&row);
+	if (OidIsValid(parent_tracking))
+	{
+		RegistryRow *parent = registry_get_by_derived(parent_tracking);
+
+		/* the parent's view must look into this table's tracking table too */
+		if (parent && OidIsValid(view_find(parent->live)))
+			view_create(parent);
+	}
+
+	if (OidIsValid(row.tracking) && options->sync)
+		tracking_sync(&row);
+	if (options->create_triggers)
+	{
+		triggers_install(rel, &row);
+		row.triggers_installed = true;
+		registry_update(&row);
+	}
+	table_close(rel, NoLock);
+	return row.history;
+}
+
+/* Refuse what cannot have a history, whatever its columns. */
+static void
+check_trackable(Oid live)
+{
+	const char *name = get_rel_name(live);
+	char		relkind = get_rel_relkind(live);
+	const char *what = NULL;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("relation with OID %u does not exist", live),
+				 errhint("Name a table of this database.")));
+
+	switch (relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+			break;
+		case RELKIND_VIEW:
+			what = "a view";
+			break;
+		case RELKIND_MATVIEW:
+			what = "a materialized view";
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			what = "a foreign table";
+			break;
+		case RELKIND_SEQUENCE:
+			what = "a sequence";
+			break;
+		case RELKIND_INDEX:
+		case RELKIND_PARTITIONED_INDEX:
+			what = "an index";
+			break;
+		default:
+			what = "no ordinary table";
+	}
+	if (what == NULL && live < FirstNormalObjectId)
+		what = "a system catalog";
+	if (what == NULL && get_rel_persistence(live) == RELPERSISTENCE_TEMP)
+		what = "a temporary table";
+	if (what == NULL && live == registry_relid())
+		what = "the registry of the histories itself";
+	if (what == NULL && registry_get_by_derived(live) != NULL)
+		what = "a history or tracking table itself";
+	if (what)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("cannot keep a history of \"%s\": it is %s", name, what),
+				 errhint("Only permanent or unlogged tables and partitioned tables have a history.")));
+
+	if (get_rel_relispartition(live))
+	{
+		Oid			root = llast_oid(get_partition_ancestors(live));
+
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("cannot keep a history of \"%s\" alone: it is a partition of \"%s\"",
+						name, get_rel_name(root)),
+				 errhint("SELECT %s(%s::regclass) covers all partitions.",
+						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 quote_literal_cstr(naming_quoted(root)))));
+	}
+	if (relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		ListCell   *lc;
+
+		foreach(lc, find_all_inheritors(live, AccessShareLock, NULL))
+			if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+				ereport(ERROR,
+						(errcode(ERRCODE_HISTORY_REFUSED),
+						 errmsg("cannot keep a history of \"%s\": its partition \"%s\" is a foreign table",
+								name, get_rel_name(lfirst_oid(lc))),
+						 errhint("Detach the partition first.")));
+	}
+}
+
+/* Refuse a table without a key, with columns of ours, or without the named ones. */
+static void
+check_columns(Relation live, const CreateOptions *options, bool is_parent)
+{
+	const char *reserved[] = {PERIOD_COLUMN, XID_COLUMN};
+	int			i;
+
+	for (i = 0; i < lengthof(reserved); i++)
+		if (columns_find(live, reserved[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_HISTORY_REFUSED),
+					 errmsg("table \"%s\" has a column \"%s\", which its history table needs for itself",
+							RelationGetRelationName(live), reserved[i]),
+					 errhint("ALTER TABLE %s RENAME COLUMN %s TO another name first.",
+							 naming_quoted(RelationGetRelid(live)), reserved[i])));
+
+	for (i = 0; i < RelationGetNumberOfAttributes(live); i++)
+		if (attribute_is_virtual_compat(TupleDescAttr(RelationGetDescr(live), i)))
+			ereport(ERROR,
+					(errcode(ERRCODE_HISTORY_REFUSED),
+					 errmsg("table \"%s\" has a virtual generated column \"%s\"",
+							RelationGetRelationName(live),
+							NameStr(TupleDescAttr(RelationGetDescr(live), i)->attname)),
+					 errhint("Make it a STORED generated column.")));
+
+	if (columns_key(live) == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(live)),
+				 errdetail("A history tells the versions of a row by its primary key."),
+				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
+						 naming_quoted(RelationGetRelid(live)))));
+
+	if ((options->time_column == NULL) != (options->txid_column == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("time_column and txid_column of table \"%s\" must be given both, or neither",
+						RelationGetRelationName(live)),
+				 errhint("Give both columns, or neither to have a tracking table made.")));
+	if (options->time_column)
+	{
+		check_time_column(live, options->time_column, TIMESTAMPTZOID, is_parent);
+		check_time_column(live, options->txid_column, INT8OID, is_parent);
+	}
+}
+
+static void
+check_time_column(Relation live, const char *name, Oid type, bool is_parent)
+{
+	Form_pg_attribute att = columns_find(live, name);
+	const char *hint = is_parent ?
+		"Use copy_inheritance => false to keep a history apart from the parent's." :
+		"Name a column of the table, or none to have a tracking table made.";
+
+	if (att == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("%s \"%s\" has no column \"%s\"",
+						is_parent ? "parent table" : "table",
+						RelationGetRelationName(live), name),
+				 errhint("%s", hint)));
+	if (att->atttypid != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("column \"%s\" of table \"%s\" has type %s, but must have type %s",
+						name, RelationGetRelationName(live),
+						format_type_be(att->atttypid), format_type_be(type)),
+				 errhint("%s", hint)));
+	if (type == INT8OID && (att->attgenerated || att->attidentity))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("column \"%s\" of table \"%s\" is generated and cannot hold the transaction id",
+						name, RelationGetRelationName(live)),
+				 errhint("%s", hint)));
+}
+
+/* Refuse names that do not fit, or are taken by what is not ours. */
+static void
+check_names(Oid live)
+{
+	Oid			history;
+	Oid			tracking;
+
+	naming_check_room(get_rel_name(live), ERRCODE_HISTORY_REFUSED);
+
+	history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+	check_free(live, naming_history_table(live),
+			   OidIsValid(history) && derived_is_history(history) &&
+			   !get_rel_relispartition(history) &&
+			   registry_get_by_derived(history) == NULL &&
+			   registry_get(history) == NULL);
+
+	tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+	check_free(live, naming_tracking_table(live),
+			   OidIsValid(tracking) && derived_is_tracking(tracking) &&
+			   registry_get_by_derived(tracking) == NULL &&
+			   registry_get(tracking) == NULL);
+
+	check_free(live, naming_view(live), OidIsValid(view_find(live)));
+}
+
+static void
+check_free(Oid live, const char *name, bool replaceable)
+{
+	if (OidIsValid(get_relname_relid(name, get_rel_namespace(live))) && !replaceable)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("relation \"%s\" already exists, table \"%s\" needs the name for its history",
+						name, get_rel_name(live)),
+				 errhint("Rename or drop %s.",
+						 naming_quoted_in(get_rel_namespace(live), name))));
+}
+
+/* The history table that drop_history_table_keep_data has left, or InvalidOid. */
+static Oid
+take_up_history(Oid live)
+{
+	Oid			history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+
+	if (OidIsValid(history))
+		ereport(NOTICE,
+				(errmsg("taking up history table \"%s\", which was kept for table \"%s\"",
+						get_rel_name(history), get_rel_name(live))));
+	return history;
+}
+
+/* Live tables whose history is a child of this one. */
+static List *
+tracked_children(Oid history)
+{
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	if (get_rel_name(history) == NULL)
+		return NIL;
+	foreach(lc, find_inheritance_children(history, AccessShareLock))
+	{
+		RegistryRow *row = registry_get_by_derived(lfirst_oid(lc));
+
+		if (row)
+			children = lappend_oid(children, row->live);
+	}
+	return children;
+}

@@ -1,0 +1,19 @@
+/*
+ * module.c
+ *		Loading the library.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "catmaid_history.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	cache_init();
+}

@@ -1,0 +1,198 @@
+/*
+ * reconcile.c
+ *		Make a registered table's history side match the live table.
+ *
+ * Enabling looks at what is really there (columns, key, indexes, triggers) and
+ * mends what is missing, so it may be called at any time and any number of
+ * times.  Disabling takes away the triggers, nothing else.
+ *
+ * The caller holds SHARE ROW EXCLUSIVE (ACCESS EXCLUSIVE to disable) on the
+ * live table and has checked its owner.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+
+static bool same_names(List *a, List *b);
+static bool tracking_fits(Relation live, const RegistryRow *row);
+
+/* See to everything that recording needs, and install the triggers. */
+void
+reconcile_enable(RegistryRow *row, bool sync)
+{
+	Relation	live = table_open(row->live, NoLock);
+
+	if (get_rel_name(row->history) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("history table of \"%s\" is gone",
+						RelationGetRelationName(live)),
+				 errhint("SELECT %s(%s::regclass); then create the history anew.",
+						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
+
+	reconcile_columns(row);
+	reconcile_key(row);
+	security_copy_row_security(row->live, row->history);
+	derived_create_indexes(live, row->history, row->key);
+
+	if (OidIsValid(row->tracking))
+		security_copy_row_security(row->live, row->tracking);
+	if (OidIsValid(row->tracking) && sync)
+		tracking_sync(row);
+
+	triggers_install(live, row);
+	table_close(live, NoLock);
+
+	row->triggers_installed = true;
+	registry_update(row);
+}
+
+/* Take the triggers away. */
+void
+reconcile_disable(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+
+	triggers_remove(live);
+	table_close(live, NoLock);
+	row->triggers_installed = false;
+	registry_update(row);
+}
+
+/*
+ * Add to the history table the live columns that it lacks, with a NOTICE, and
+ * refuse types that cannot hold the live ones.
+ */
+void
+reconcile_columns(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	Relation	history = table_open(row->history, ShareRowExclusiveLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	List	   *missing = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped &&
+			columns_find(history, NameStr(att->attname)) == NULL)
+			missing = lappend(missing, att);
+	}
+	table_close(history, NoLock);
+
+	foreach(lc, missing)
+	{
+		Form_pg_attribute att = lfirst(lc);
+
+		derived_add_column(row->history, att);
+		ereport(NOTICE,
+				(errmsg("added column \"%s\" to history table \"%s\"",
+						NameStr(att->attname), get_rel_name(row->history)),
+				 errdetail("Table \"%s\" has the column; older versions have NULL in it.",
+						   RelationGetRelationName(live))));
+	}
+
+	history = table_open(row->history, NoLock);
+	(void) columns_map(live, history, ERRCODE_HISTORY_REFUSED);
+	table_close(history, NoLock);
+	table_close(live, NoLock);
+}
+
+/*
+ * Make registry, key index and tracking table follow the live table's primary
+ * key, where that has changed.
+ */
+void
+reconcile_key(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	List	   *key = columns_key(live);
+	bool		renamed;
+
+	if (key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(live)),
+				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
+						 naming_quoted(row->live))));
+
+	renamed = !same_names(key, row->key);
+	if (renamed)
+	{
+		if (get_rel_name(row->history) != NULL)
+			derived_drop_key_index(row->history, row->key);
+		row->key = key;
+		derived_create_indexes(live, row->history, row->key);
+	}
+
+	if (OidIsValid(row->tracking) &&
+		(renamed || !tracking_fits(live, row)))
+	{
+		bool		had_view = OidIsValid(view_find(row->live));
+		List	   *parents = NIL;
+		ListCell   *lc;
+
+		if (get_rel_name(row->tracking) != NULL)
+			parents = derived_parents(row->tracking);
+		if (had_view)
+			view_drop(row->live);
+		derived_drop(row->tracking);
+		row->tracking = derived_create_tracking(live, row->key);
+		foreach(lc, parents)
+			derived_inherit(row->tracking, lfirst_oid(lc));
+		tracking_sync(row);
+		if (had_view)
+			view_create(row);
+	}
+	table_close(live, NoLock);
+	registry_update(row);
+}
+
+static bool
+same_names(List *a, List *b)
+{
+	ListCell   *left;
+	ListCell   *right;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth(left, a, right, b)
+		if (strcmp(lfirst(left), lfirst(right)) != 0)
+			return false;
+	return true;
+}
+
+/* Is the tracking table there, with columns of the key's types? */
+static bool
+tracking_fits(Relation live, const RegistryRow *row)
+{
+	int			n = list_length(row->key);
+	ListCell   *lc;
+	int			i = 0;
+
+	if (get_rel_name(row->tracking) == NULL)
+		return false;
+	foreach(lc, row->key)
+	{
+		AttrNumber	attno = get_attnum(row->tracking, tracking_key_column(n, i++));
+		Oid			type;
+		int32		typmod;
+
+		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
+		if (attno == InvalidAttrNumber ||
+			get_atttype(row->tracking, attno) != type)
+			return false;
+	}
+	return get_attnum(row->tracking, tracking_key_column(n + 1, n)) == InvalidAttrNumber;
+}

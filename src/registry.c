@@ -1,0 +1,347 @@
+/*
+ * registry.c
+ *		The registry: which tables are tracked, and where their history is.
+ *
+ * catmaid_history_table is an ordinary table, so that it can be read and dumped
+ * like one, but only the extension writes it: straight through the table
+ * access method, past privileges, under the lock that the caller holds on the
+ * live table.  Every change, ours or a restore's (through a statement trigger),
+ * sends a relcache invalidation for the registry itself; cache.c listens.
+ *
+ * Reading takes ACCESS SHARE on the registry and writing ROW EXCLUSIVE, until
+ * the transaction ends.  Rows are palloc'd in the current memory context.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catmaid_history.h"
+
+#define REGISTRY_TABLE	"catmaid_history_table"
+
+enum
+{
+	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
+	Anum_time, Anum_txid, Anum_created, Anum_key, Natts_registry = Anum_key
+};
+
+static Oid	registry_oid = InvalidOid;
+
+static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
+static void values_from_row(const RegistryRow *row, Datum *values, bool *nulls);
+static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
+static Oid	find_registry(void);
+
+PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
+
+/* The registry's OID, found through the extension, not through search_path. */
+Oid
+registry_relid(void)
+{
+	if (!OidIsValid(registry_oid))
+		registry_oid = find_registry();
+	return registry_oid;
+}
+
+/* The schema of the extension's objects. */
+Oid
+registry_namespace(void)
+{
+	return get_rel_namespace(registry_relid());
+}
+
+/* From the relcache callback: the registry may be another one now. */
+void
+registry_forget_relid(Oid relid)
+{
+	if (!OidIsValid(relid) || relid == registry_oid)
+		registry_oid = InvalidOid;
+}
+
+/* The live table's row, or NULL. */
+RegistryRow *
+registry_get(Oid live)
+{
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan = scan_live(registry, live, &key);
+	HeapTuple	tuple = systable_getnext(scan);
+	RegistryRow *row = NULL;
+
+	if (HeapTupleIsValid(tuple))
+		row = row_from_tuple(tuple, RelationGetDescr(registry));
+	systable_endscan(scan);
+	table_close(registry, NoLock);
+	return row;
+}
+
+/* The row of which relid is the history or tracking table, or NULL. */
+RegistryRow *
+registry_get_by_derived(Oid relid)
+{
+	List	   *rows = registry_all();
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (row->history == relid || row->tracking == relid)
+			return row;
+	}
+	return NULL;
+}
+
+/* All rows, by the OID of the live table: the order in which to lock them. */
+static int
+row_compare(const ListCell *a, const ListCell *b)
+{
+	Oid			left = ((RegistryRow *) lfirst(a))->live;
+	Oid			right = ((RegistryRow *) lfirst(b))->live;
+
+	return left < right ? -1 : left > right;
+}
+
+List *
+registry_all(void)
+{
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(registry, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		rows = lappend(rows, row_from_tuple(tuple, RelationGetDescr(registry)));
+	systable_endscan(scan);
+	table_close(registry, NoLock);
+	list_sort(rows, row_compare);
+	return rows;
+}
+
+void
+registry_insert(const RegistryRow *row)
+{
+	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	Datum		values[Natts_registry];
+	bool		nulls[Natts_registry];
+
+	values_from_row(row, values, nulls);
+	values[Anum_created - 1] =
+		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	CatalogTupleInsert(registry,
+					   heap_form_tuple(RelationGetDescr(registry), values, nulls));
+	CacheInvalidateRelcache(registry);
+	table_close(registry, NoLock);
+	CommandCounterIncrement();
+}
+
+/* Bring the stored row of row->live up to date; creation_time stays. */
+void
+registry_update(const RegistryRow *row)
+{
+	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan = scan_live(registry, row->live, &key);
+	HeapTuple	tuple = systable_getnext(scan);
+	Datum		values[Natts_registry];
+	bool		nulls[Natts_registry];
+	bool		replace[Natts_registry];
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "table %u is not registered", row->live);
+
+	values_from_row(row, values, nulls);
+	memset(replace, true, sizeof(replace));
+	replace[Anum_created - 1] = false;
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(registry),
+							  values, nulls, replace);
+	CatalogTupleUpdate(registry, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(registry);
+	table_close(registry, NoLock);
+	CommandCounterIncrement();
+}
+
+/* Forget the table; nothing happens if it is not registered. */
+void
+registry_delete(Oid live)
+{
+	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan = scan_live(registry, live, &key);
+	HeapTuple	tuple = systable_getnext(scan);
+
+	if (HeapTupleIsValid(tuple))
+		CatalogTupleDelete(registry, &tuple->t_self);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(registry);
+	table_close(registry, NoLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * Register a table whose triggers are there but whose row is not, as after a
+ * schema-only restore.  The trigger's arguments name the time and txid columns
+ * (none: a tracking table); all else is found by derived name and must belong
+ * to the owner of the live table.
+ *
+ * Returns false if there is no such history.
+ */
+bool
+registry_adopt(Oid live, Trigger *trigger)
+{
+	RegistryRow row = {.live = live,.triggers_installed = true};
+	Relation	rel;
+
+	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+	if (!OidIsValid(row.history) || !derived_is_history(row.history))
+		return false;
+
+	if (trigger->tgnargs == 2)
+	{
+		row.time_column = trigger->tgargs[0];
+		row.txid_column = trigger->tgargs[1];
+	}
+	else
+	{
+		row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+		if (!OidIsValid(row.tracking) || !derived_is_tracking(row.tracking))
+			return false;
+		row.time_column = EDITION_COLUMN;
+		row.txid_column = TRACKING_XID_COLUMN;
+	}
+
+	rel = table_open(live, NoLock);
+	row.key = columns_key(rel);
+	table_close(rel, NoLock);
+	if (row.key == NIL || registry_get_by_derived(row.history) != NULL)
+		return false;
+	registry_insert(&row);
+	return true;
+}
+
+/*
+ * Statement trigger on the registry: somebody else than this file wrote it (a
+ * restore), so tell all sessions to look again.
+ */
+Datum
+catmaid_history_registry_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger",
+						"catmaid_history_registry_changed")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+static RegistryRow *
+row_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	RegistryRow *row = palloc0(sizeof(RegistryRow));
+	Datum		values[Natts_registry];
+	bool		nulls[Natts_registry];
+	Datum	   *names;
+	int			n;
+	int			i;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	row->live = DatumGetObjectId(values[Anum_live - 1]);
+	row->history = DatumGetObjectId(values[Anum_history - 1]);
+	row->triggers_installed = DatumGetBool(values[Anum_installed - 1]);
+	if (!nulls[Anum_tracking - 1])
+		row->tracking = DatumGetObjectId(values[Anum_tracking - 1]);
+	row->time_column = TextDatumGetCString(values[Anum_time - 1]);
+	row->txid_column = TextDatumGetCString(values[Anum_txid - 1]);
+
+	if (nulls[Anum_key - 1])
+		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
+	else
+	{
+		deconstruct_array(DatumGetArrayTypePCopy(values[Anum_key - 1]),
+						  TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+		for (i = 0; i < n; i++)
+			row->key = lappend(row->key, TextDatumGetCString(names[i]));
+	}
+	return row;
+}
+
+static void
+values_from_row(const RegistryRow *row, Datum *values, bool *nulls)
+{
+	Datum	   *names = palloc(sizeof(Datum) * list_length(row->key));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, row->key)
+		names[n++] = CStringGetTextDatum(lfirst(lc));
+
+	memset(nulls, false, sizeof(bool) * Natts_registry);
+	values[Anum_live - 1] = ObjectIdGetDatum(row->live);
+	values[Anum_history - 1] = ObjectIdGetDatum(row->history);
+	values[Anum_installed - 1] = BoolGetDatum(row->triggers_installed);
+	values[Anum_pkey - 1] = names[0];
+	values[Anum_tracking - 1] = ObjectIdGetDatum(row->tracking);
+	nulls[Anum_tracking - 1] = !OidIsValid(row->tracking);
+	values[Anum_time - 1] = CStringGetTextDatum(row->time_column);
+	values[Anum_txid - 1] = CStringGetTextDatum(row->txid_column);
+	values[Anum_created - 1] = (Datum) 0;
+	values[Anum_key - 1] =
+		PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static SysScanDesc
+scan_live(Relation registry, Oid live, ScanKey key)
+{
+	ScanKeyInit(key, Anum_live, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(live));
+	return systable_beginscan(registry, columns_primary_key_index(registry),
+							  OidIsValid(columns_primary_key_index(registry)),
+							  NULL, 1, key);
+}
+
+static Oid
+find_registry(void)
+{
+	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			namespace = InvalidOid;
+	Oid			relid;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("catmaid_history"));
+	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		namespace = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(extensions, AccessShareLock);
+
+	relid = OidIsValid(namespace) ?
+		get_relname_relid(REGISTRY_TABLE, namespace) : InvalidOid;
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						"catmaid_history"),
+				 errhint("CREATE EXTENSION catmaid_history;")));
+	return relid;
+}

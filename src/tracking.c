@@ -1,0 +1,386 @@
+/*
+ * tracking.c
+ *		Who edited a row when, for tables without a time column of their own.
+ *
+ * The tracking table has one row for each live row: key, edition time and
+ * transaction.  Capture asks it when a superseded version began
+ * (tracking_start) and tells it afterwards what became of the key
+ * (tracking_written, tracking_deleted).
+ *
+ * After-row triggers do not always come in the order of the changes: a trigger
+ * of the application may change rows of the same table while the outer
+ * statement's own events still wait, and with a deferrable key two rows may
+ * bear one key for a while.  So nothing here relies on the order.  A version
+ * that this transaction made has an empty period, whatever is found here.  A
+ * version from before began when the tracking row says *as it was before this
+ * transaction touched it*; a tracking row that we have already replaced or
+ * deleted is still on its page until we commit, and SnapshotAny shows it.
+ * And the row that remains is decided by whether the key is live now.
+ *
+ * Overlapping transactions: the edition time never goes back (it is the later
+ * one of now and what was there, and for a key that comes back, of the end of
+ * its last version), so that versions neither overlap nor leave a gap when the
+ * transaction that began first writes last.
+ *
+ * Locks: ROW EXCLUSIVE on the tracking table until the transaction ends.  The
+ * row lock on the live row, or on its key, keeps others off the tracking row.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/catalog.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "commands/tablecmds.h"
+#include "lib/stringinfo.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+typedef struct TrackingRow
+{
+	ItemPointerData tid;
+	TimestampTz edition;
+	int64		txid;
+	bool		touched;		/* written by this transaction */
+} TrackingRow;
+
+static bool find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row);
+static bool find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row);
+static bool was_valid_before_us(HeapTupleHeader tuple);
+static SysScanDesc begin_scan(CaptureRelation *capture, Relation tracking,
+							  const Datum *key, Snapshot snapshot);
+static void read_row(CaptureRelation *capture, Relation tracking,
+					 HeapTuple tuple, TrackingRow *row);
+static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key);
+static void write_row(CaptureRelation *capture, const Datum *key,
+					  TimestampTz edition, const TrackingRow *old);
+static void delete_row(CaptureRelation *capture, const TrackingRow *old);
+
+/*
+ * When did the version of the key begin that this transaction found?
+ * Returns false if the tracking table does not know.
+ */
+bool
+tracking_start(CaptureRelation *capture, const Datum *key, TimestampTz *start)
+{
+	TrackingRow row;
+
+	if (find_now(capture, key, &row) && !row.touched)
+		*start = row.edition;
+	else if (find_before(capture, key, &row))
+		*start = row.edition;
+	else
+		return false;
+	return true;
+}
+
+/*
+ * A row with the key was inserted or updated.  new_key: the row did not bear
+ * it before; superseded: the new version itself is history already.
+ */
+void
+tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
+				 bool new_key, bool superseded)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+	TrackingRow row;
+	bool		found = find_now(capture, key, &row);
+	TimestampTz edition = now;
+
+	if (superseded && !key_is_live(capture, rel, key))
+	{
+		if (found)
+			delete_row(capture, &row);
+		return;
+	}
+
+	if (found)
+	{
+		edition = Max(edition, row.edition);
+		if (row.txid == xid && edition == row.edition)
+			return;
+	}
+	if (!found || (new_key && !row.touched))
+		edition = Max(edition, history_last_end(capture, key));
+	write_row(capture, key, edition, found ? &row : NULL);
+}
+
+/*
+ * A row with the key was deleted, or bears another key now.  made_here: this
+ * transaction had made the version.
+ */
+void
+tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
+				 bool made_here)
+{
+	TrackingRow row;
+
+	if (!find_now(capture, key, &row))
+		return;
+
+	/* the key may have come back since, but not without a trace */
+	if ((made_here || row.touched) && key_is_live(capture, rel, key))
+		return;
+	delete_row(capture, &row);
+}
+
+/* The row with the key has gone for good, with its partition. */
+void
+tracking_forget(CaptureRelation *capture, const Datum *key)
+{
+	TrackingRow row;
+
+	if (find_now(capture, key, &row))
+		delete_row(capture, &row);
+}
+
+/* The name of the i-th of n key columns in a tracking table; palloc'd. */
+char *
+tracking_key_column(int nkeys, int i)
+{
+	return nkeys == 1 ? pstrdup("live_pk") : psprintf("live_pk_%d", i + 1);
+}
+
+/* Empty the tracking table, as TRUNCATE does, without asking for rights. */
+void
+tracking_truncate(Oid tracking)
+{
+	Relation	rel = table_open(tracking, AccessExclusiveLock);
+	List	   *relids = list_make1_oid(tracking);
+
+	CheckTableNotInUse(rel, "TRUNCATE");
+	ExecuteTruncateGutsCompat(list_make1(rel), relids,
+							  RelationIsLogicallyLogged(rel) ? relids : NIL);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Make the tracking table have one row for each live row: rows that appeared
+ * get the current time, rows that went are removed, the others stay.
+ *
+ * The caller has locked the live table against writers.  Runs as the owner,
+ * who may be subject to forced row security otherwise (security_act_as).
+ */
+void
+tracking_sync(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	Relation	index;
+	Oid			owner = live->rd_rel->relowner;
+	const char *only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+	char	   *live_sql = naming_quoted(row->live);
+	char	   *tracking_sql = naming_quoted(row->tracking);
+	int			n = list_length(row->key);
+	StringInfoData match;
+	StringInfoData columns;
+	StringInfoData values;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&match);
+	initStringInfo(&columns);
+	initStringInfo(&values);
+	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	foreach(lc, row->key)
+	{
+		const char *tracking_column = tracking_key_column(n, i);
+		Oid			input = index->rd_opcintype[i];
+		Oid			equal = get_opfamily_member(index->rd_opfamily[i], input, input,
+												BTEqualStrategyNumber);
+
+		appendStringInfo(&match, "%sl.%s %s t.%s", i ? " AND " : "",
+						 quote_identifier(lfirst(lc)),
+						 naming_quoted_operator(equal), tracking_column);
+		appendStringInfo(&columns, "%s, ", tracking_column);
+		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
+		i++;
+	}
+	index_close(index, AccessShareLock);
+	table_close(live, NoLock);
+
+	ddl_execute_query(owner,
+					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
+							   tracking_sql, only, live_sql, match.data));
+	ddl_execute_query(owner,
+					  psprintf("INSERT INTO %s (%s edition_time, txid) "
+							   "SELECT %s current_timestamp, pg_catalog.txid_current() FROM %s%s l "
+							   "WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
+							   tracking_sql, columns.data, values.data, only, live_sql,
+							   tracking_sql, match.data));
+}
+
+/* The key's row as it is now, our own latest changes included. */
+static bool
+find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row)
+{
+	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
+	SysScanDesc scan = begin_scan(capture, tracking, key, SnapshotSelf);
+	HeapTuple	tuple = systable_getnext(scan);
+	bool		found = HeapTupleIsValid(tuple);
+
+	if (found)
+		read_row(capture, tracking, tuple, row);
+	systable_endscan(scan);
+	table_close(tracking, NoLock);
+	return found;
+}
+
+/* The key's row as it was before this transaction touched it. */
+static bool
+find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row)
+{
+	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
+	SysScanDesc scan = begin_scan(capture, tracking, key, SnapshotAny);
+	HeapTuple	tuple;
+	bool		found = false;
+
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		found = was_valid_before_us(tuple->t_data);
+		if (found)
+			read_row(capture, tracking, tuple, row);
+	}
+	systable_endscan(scan);
+	table_close(tracking, NoLock);
+	return found;
+}
+
+/*
+ * Made by a transaction that has committed and is not ours, and not ended by
+ * one of that kind.
+ */
+static bool
+was_valid_before_us(HeapTupleHeader tuple)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(tuple);
+	TransactionId xmax;
+
+	if (TransactionIdIsCurrentTransactionId(xmin))
+		return false;
+	if (!HeapTupleHeaderXminCommitted(tuple) &&
+		(HeapTupleHeaderXminInvalid(tuple) ||
+		 TransactionIdIsInProgress(xmin) || !TransactionIdDidCommit(xmin)))
+		return false;
+
+	if ((tuple->t_infomask & HEAP_XMAX_INVALID) ||
+		HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_infomask))
+		return true;
+	xmax = HeapTupleHeaderGetUpdateXid(tuple);
+	return TransactionIdIsCurrentTransactionId(xmax) ||
+		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
+}
+
+static SysScanDesc
+begin_scan(CaptureRelation *capture, Relation tracking, const Datum *key,
+		   Snapshot snapshot)
+{
+	ScanKeyData scankey[INDEX_MAX_KEYS];
+	int			i;
+
+	memcpy(scankey, capture->tracking_scankey,
+		   sizeof(ScanKeyData) * capture->nkeys);
+	for (i = 0; i < capture->nkeys; i++)
+		scankey[i].sk_argument = key[i];
+	return systable_beginscan(tracking, capture->tracking_index,
+							  OidIsValid(capture->tracking_index),
+							  snapshot, capture->nkeys, scankey);
+}
+
+static void
+read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
+		 TrackingRow *row)
+{
+	bool		isnull;
+
+	row->tid = tuple->t_self;
+	row->edition = DatumGetTimestampTz(heap_getattr(tuple, capture->edition_column,
+													RelationGetDescr(tracking), &isnull));
+	row->txid = DatumGetInt64(heap_getattr(tuple, capture->edition_txid_column,
+										   RelationGetDescr(tracking), &isnull));
+	row->touched =
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+}
+
+static bool
+key_is_live(CaptureRelation *capture, Relation rel, const Datum *key)
+{
+	ScanKeyData scankey[INDEX_MAX_KEYS];
+	SysScanDesc scan;
+	bool		live;
+	int			i;
+
+	memcpy(scankey, capture->live_scankey, sizeof(ScanKeyData) * capture->nkeys);
+	for (i = 0; i < capture->nkeys; i++)
+		scankey[i].sk_argument = key[i];
+	scan = systable_beginscan(rel, capture->live_index,
+							  OidIsValid(capture->live_index),
+							  SnapshotSelf, capture->nkeys, scankey);
+	live = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	return live;
+}
+
+/* Insert the key's row, or replace the old one. */
+static void
+write_row(CaptureRelation *capture, const Datum *key, TimestampTz edition,
+		  const TrackingRow *old)
+{
+	RelationWriter writer;
+	TupleTableSlot *slot;
+	ItemPointerData tid;
+	int			i;
+
+	if (old && old->touched)
+		CommandCounterIncrement();
+
+	relation_writer_open(&writer, capture->tracking);
+	slot = writer.slot;
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true,
+		   sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		AttrNumber	column = capture->tracking_scankey[i].sk_attno;
+
+		slot->tts_values[column - 1] = key[i];
+		slot->tts_isnull[column - 1] = false;
+	}
+	slot->tts_values[capture->edition_column - 1] = TimestampTzGetDatum(edition);
+	slot->tts_isnull[capture->edition_column - 1] = false;
+	slot->tts_values[capture->edition_txid_column - 1] =
+		Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
+	slot->tts_isnull[capture->edition_txid_column - 1] = false;
+	ExecStoreVirtualTuple(slot);
+
+	if (old)
+	{
+		tid = old->tid;
+		relation_writer_update(&writer, &tid);
+	}
+	else
+		relation_writer_insert(&writer);
+	relation_writer_close(&writer);
+}
+
+static void
+delete_row(CaptureRelation *capture, const TrackingRow *old)
+{
+	RelationWriter writer;
+	ItemPointerData tid = old->tid;
+
+	if (old->touched)
+		CommandCounterIncrement();
+	relation_writer_open(&writer, capture->tracking);
+	relation_writer_delete(&writer, &tid);
+	relation_writer_close(&writer);
+}

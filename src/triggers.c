@@ -1,0 +1,286 @@
+/*
+ * triggers.c
+ *		The triggers on live tables: which there must be, making and removing
+ *		them.
+ *
+ * With a time column: the old version after UPDATE and DELETE, the transaction
+ * id into the row before UPDATE, and TRUNCATE.  With a tracking table: the
+ * old version after UPDATE and DELETE, the tracking row after INSERT, and
+ * TRUNCATE.  A partitioned table's row triggers are cloned to its partitions
+ * by PostgreSQL, TRUNCATE triggers by us.
+ *
+ * Arguments name the time and txid column, never OIDs, so that a dump restores.
+ *
+ * Making or removing triggers runs nobody's code, and is done by the bootstrap
+ * superuser: the owner need not have rights on the extension's schema.  Locks
+ * are those of CREATE TRIGGER (SHARE ROW EXCLUSIVE) and DROP TRIGGER (ACCESS
+ * EXCLUSIVE) on the live table.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catmaid_history.h"
+
+typedef struct TriggerSpec
+{
+	const char *name;
+	const char *function;
+	const char *timing;			/* as CREATE TRIGGER says it */
+	const char *level;
+	int16		type;			/* as pg_trigger says it */
+	bool		with_time_column;
+	bool		with_tracking;
+} TriggerSpec;
+
+static const TriggerSpec specs[] = {
+	{REGULAR_TRIGGER, "catmaid_history_capture",
+		"AFTER UPDATE OR DELETE", "ROW",
+	TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false},
+	{REGULAR_TXID_TRIGGER, "catmaid_history_set_txid",
+		"BEFORE UPDATE", "ROW",
+	TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_UPDATE, true, false},
+	{TRACKING_TRIGGER, "catmaid_history_capture",
+		"AFTER UPDATE OR DELETE", "ROW",
+	TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, false, true},
+	{TRACKING_INSERT_TRIGGER, "catmaid_history_capture",
+		"AFTER INSERT", "ROW",
+	TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT, false, true},
+	{TRUNCATE_TRIGGER, "catmaid_history_truncate",
+		"BEFORE TRUNCATE", "STATEMENT",
+	TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, true, true},
+};
+
+static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
+static void install(Relation rel, const TriggerSpec *spec,
+					const RegistryRow *row);
+static bool remove_from(Relation rel);
+static Trigger *find_trigger(Relation rel, const char *name);
+static bool is_our_function(Oid function);
+static bool fits(const Trigger *trigger, const TriggerSpec *spec,
+				 const RegistryRow *row);
+static void drop_trigger(Oid relid, const char *name);
+static List *leaf_partitions(Relation rel);
+
+/*
+ * Make sure that the table, and each partition of it, has the triggers it must
+ * have, enabled, and none of the other kind's.  The caller holds SHARE ROW
+ * EXCLUSIVE on it.
+ */
+void
+triggers_install(Relation live, const RegistryRow *row)
+{
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+	{
+		if (wanted(&specs[i], row))
+			install(live, &specs[i], row);
+		else if (find_trigger(live, specs[i].name) &&
+				 is_our_function(find_trigger(live, specs[i].name)->tgfoid))
+			drop_trigger(RelationGetRelid(live), specs[i].name);
+	}
+
+	foreach(lc, leaf_partitions(live))
+	{
+		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
+
+		install(leaf, &specs[lengthof(specs) - 1], row);
+		table_close(leaf, NoLock);
+	}
+}
+
+/* Remove our triggers.  Returns whether there were any. */
+bool
+triggers_remove(Relation live)
+{
+	bool		removed = remove_from(live);
+	ListCell   *lc;
+
+	foreach(lc, leaf_partitions(live))
+	{
+		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
+
+		removed |= remove_from(leaf);
+		table_close(leaf, NoLock);
+	}
+	return removed;
+}
+
+/* Are all triggers there that must be, and do they fire? */
+bool
+triggers_complete(Relation live, const RegistryRow *row)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+		if (wanted(&specs[i], row) &&
+			!fits(find_trigger(live, specs[i].name), &specs[i], row))
+			return false;
+	return true;
+}
+
+/* Will our TRUNCATE trigger fire for this table? */
+bool
+triggers_covers_truncate(Relation rel)
+{
+	Trigger    *trigger = find_trigger(rel, TRUNCATE_TRIGGER);
+
+	return trigger && is_our_function(trigger->tgfoid) &&
+		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+}
+
+/* The name of the trigger that stores versions, or tracks insertions. */
+const char *
+triggers_name_for(bool tracking, bool on_insert)
+{
+	if (on_insert)
+		return TRACKING_INSERT_TRIGGER;
+	return tracking ? TRACKING_TRIGGER : REGULAR_TRIGGER;
+}
+
+/* Error out (39P01) unless a trigger function was called the right way. */
+void
+triggers_check_call(FunctionCallInfo fcinfo, const char *function, bool right)
+{
+	if (!right)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" serves the triggers of tracked tables only",
+						function),
+				 errhint("create_history_table makes these triggers; no others are needed.")));
+}
+
+static bool
+wanted(const TriggerSpec *spec, const RegistryRow *row)
+{
+	return OidIsValid(row->tracking) ? spec->with_tracking : spec->with_time_column;
+}
+
+static void
+install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
+{
+	Trigger    *trigger = find_trigger(rel, spec->name);
+	char	   *arguments = "";
+
+	if (trigger && fits(trigger, spec, row))
+		return;
+	if (trigger)
+	{
+		if (!is_our_function(trigger->tgfoid))
+			ereport(ERROR,
+					(errcode(ERRCODE_HISTORY_REFUSED),
+					 errmsg("table \"%s\" has a trigger \"%s\" that is not the history's",
+							RelationGetRelationName(rel), spec->name),
+					 errhint("ALTER TRIGGER %s ON %s RENAME TO another name, or drop it.",
+							 spec->name, naming_quoted(RelationGetRelid(rel)))));
+		drop_trigger(RelationGetRelid(rel), spec->name);
+	}
+
+	if (!OidIsValid(row->tracking))
+		arguments = psprintf("%s, %s", quote_literal_cstr(row->time_column),
+							 quote_literal_cstr(row->txid_column));
+	ddl_execute(BOOTSTRAP_SUPERUSERID,
+				"CREATE TRIGGER %s %s ON %s FOR EACH %s EXECUTE FUNCTION %s(%s)",
+				spec->name, spec->timing, naming_quoted(RelationGetRelid(rel)),
+				spec->level,
+				naming_quoted_in(registry_namespace(), spec->function),
+				arguments);
+}
+
+static bool
+remove_from(Relation rel)
+{
+	bool		removed = false;
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+	{
+		Trigger    *trigger = find_trigger(rel, specs[i].name);
+
+		/* a clone goes with the root's trigger */
+		if (trigger && is_our_function(trigger->tgfoid) && !trigger->tgisclone)
+		{
+			drop_trigger(RelationGetRelid(rel), specs[i].name);
+			removed = true;
+		}
+	}
+	return removed;
+}
+
+static Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	int			i;
+
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		if (strcmp(rel->trigdesc->triggers[i].tgname, name) == 0)
+			return &rel->trigdesc->triggers[i];
+	return NULL;
+}
+
+static bool
+is_our_function(Oid function)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+	{
+		List	   *name = list_make2(makeString(get_namespace_name(registry_namespace())),
+									  makeString(pstrdup(specs[i].function)));
+
+		if (LookupFuncName(name, 0, NULL, true) == function)
+			return true;
+	}
+	return false;
+}
+
+static bool
+fits(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
+{
+	if (trigger == NULL ||
+		(trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
+		 trigger->tgenabled != TRIGGER_FIRES_ALWAYS) ||
+		trigger->tgtype != spec->type ||
+		trigger->tgqual != NULL || trigger->tgnattr != 0 ||
+		!is_our_function(trigger->tgfoid))
+		return false;
+	if (OidIsValid(row->tracking))
+		return trigger->tgnargs == 0;
+	return trigger->tgnargs == 2 &&
+		strcmp(trigger->tgargs[0], row->time_column) == 0 &&
+		strcmp(trigger->tgargs[1], row->txid_column) == 0;
+}
+
+static void
+drop_trigger(Oid relid, const char *name)
+{
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",
+				name, naming_quoted(relid));
+}
+
+/* The partitions that hold rows; NIL for a table that is not partitioned. */
+static List *
+leaf_partitions(Relation rel)
+{
+	List	   *leaves = NIL;
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return NIL;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			leaves = lappend_oid(leaves, lfirst_oid(lc));
+	return leaves;
+}

@@ -1,0 +1,115 @@
+/*
+ * truncate.c
+ *		The TRUNCATE trigger: every row that TRUNCATE removes.
+ *
+ * PostgreSQL fires BEFORE TRUNCATE triggers for every table that is emptied,
+ * be it named, a child of a named one or reached by CASCADE, so each table
+ * stores its own rows and no others: each row once.  A partitioned table has no
+ * rows; each of its partitions has the trigger.
+ *
+ * TRUNCATE holds ACCESS EXCLUSIVE on the table, so SnapshotSelf sees just the
+ * rows that it removes, however old the transaction's snapshot is.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_inherits.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catmaid_history.h"
+
+static void store_uncovered_partitions(Relation root, Trigger *trigger);
+
+PG_FUNCTION_INFO_V1(catmaid_history_truncate);
+
+/* BEFORE TRUNCATE, FOR EACH STATEMENT.  Result: none. */
+Datum
+catmaid_history_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	triggers_check_call(fcinfo, "catmaid_history_truncate",
+						CALLED_AS_TRIGGER(fcinfo) &&
+						TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
+						TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) &&
+						strcmp(trigdata->tg_trigger->tgname,
+							   TRUNCATE_TRIGGER) == 0);
+
+	if (trigdata->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		store_uncovered_partitions(trigdata->tg_relation, trigdata->tg_trigger);
+	else
+		truncate_store_rows(trigdata->tg_relation, trigdata->tg_trigger);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Store all rows of rel, which are about to go, and take them out of the
+ * tracking table.  The caller holds ACCESS EXCLUSIVE on rel.
+ */
+void
+truncate_store_rows(Relation rel, Trigger *trigger)
+{
+	CaptureRelation *capture = cache_lookup(rel, trigger);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "catmaid_history truncate",
+												  ALLOCSET_DEFAULT_SIZES);
+	HistoryWriter *writer = history_writer_open(capture, true);
+	bool		is_partition = capture->live != capture->relid;
+	Oid			tracking = capture->tracking;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext before = MemoryContextSwitchTo(per_row);
+		Datum		key[INDEX_MAX_KEYS];
+		TimestampTz start = 0;
+		bool		known;
+
+		CHECK_FOR_INTERRUPTS();
+		if (OidIsValid(tracking))
+			capture_key(capture, slot, key);
+		known = capture_start(capture, slot, key, &start);
+		history_writer_put(writer, slot, known, start);
+
+		/* the tracking table of a root holds other partitions' rows too */
+		if (is_partition && OidIsValid(tracking))
+			tracking_forget(capture, key);
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(per_row);
+	}
+	history_writer_close(writer);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(per_row);
+
+	if (OidIsValid(tracking) && !is_partition)
+		tracking_truncate(tracking);
+}
+
+/*
+ * A partition that came while nobody followed DDL has no trigger of its own
+ * yet; TRUNCATE of its root has it locked.
+ */
+static void
+store_uncovered_partitions(Relation root, Trigger *trigger)
+{
+	List	   *relids = find_all_inheritors(RelationGetRelid(root), NoLock, NULL);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION &&
+			!triggers_covers_truncate(rel))
+			truncate_store_rows(rel, trigger);
+		table_close(rel, NoLock);
+	}
+}

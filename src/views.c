@@ -1,0 +1,239 @@
+/*
+ * views.c
+ *		X__with_history: the live rows and all versions before them.
+ *
+ * live UNION ALL history, both with the same column types, so that the planner
+ * flattens it and each side uses its own indexes.  The last two columns are
+ * the period and the ending transaction.
+ *
+ * With a tracking table the period of a live row comes from there.  A LEFT
+ * JOIN on its unique key is removed by the planner from queries that do not
+ * ask for the period.  A parent in a hierarchy has its children's tracking
+ * tables below its own, where no unique key spans them all: there a scalar
+ * sub-select, which is not planned either unless asked for, looks in the table
+ * that belongs to the row's own.
+ *
+ * The caller holds a lock on the live table.  The view is read with the rights
+ * of its reader where PostgreSQL knows how (15).
+ */
+#include "postgres.h"
+
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+static char *view_sql(const RegistryRow *row, Relation live);
+static char *period_sql(const RegistryRow *row, Relation live, char **join);
+static char *key_match_sql(const RegistryRow *row, Relation live);
+static bool has_columns_of(Oid view, Relation live);
+
+/*
+ * Make the view, or make it anew.  A view of other columns is dropped first,
+ * which fails, with PostgreSQL's own error, where something depends on it.
+ */
+void
+view_create(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	Oid			namespace = RelationGetNamespace(live);
+	char	   *name = naming_view(row->live);
+	Oid			view = view_find(row->live);
+
+	if (OidIsValid(view) && !has_columns_of(view, live))
+	{
+		view_drop(row->live);
+		view = InvalidOid;
+	}
+	else if (!OidIsValid(view) && OidIsValid(get_relname_relid(name, namespace)))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("cannot make the history view of table \"%s\"",
+						RelationGetRelationName(live)),
+				 errdetail("The name \"%s\" is taken by a relation that is not the view.", name),
+				 errhint("Rename or drop %s.", naming_quoted_in(namespace, name))));
+
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE OR REPLACE VIEW %s%s AS %s",
+				naming_quoted_in(namespace, name), VIEW_OPTIONS_COMPAT,
+				view_sql(row, live));
+	if (!OidIsValid(view))
+	{
+		view = get_relname_relid(name, namespace);
+		if (live->rd_rel->relowner != BOOTSTRAP_SUPERUSERID)
+			ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s OWNER TO %s",
+						naming_quoted(view),
+						quote_identifier(GetUserNameFromId(live->rd_rel->relowner, false)));
+		security_copy_select(row->live, view);
+	}
+	table_close(live, NoLock);
+}
+
+/* Drop the view if it is there; what a user has built on it is an error. */
+void
+view_drop(Oid live)
+{
+	Oid			view = view_find(live);
+
+	if (OidIsValid(view))
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s", naming_quoted(view));
+}
+
+/*
+ * The view of the live table, or InvalidOid: a view of the right name and
+ * owner whose last columns are the history's.
+ */
+Oid
+view_find(Oid live)
+{
+	Oid			view = derived_find(live, naming_view(live), RELKIND_VIEW);
+	AttrNumber	xid = OidIsValid(view) ? get_attnum(view, XID_COLUMN) : 0;
+
+	if (xid == 0 || get_atttype(view, xid) != INT8OID ||
+		get_attnum(view, PERIOD_COLUMN) != xid - 1)
+		return InvalidOid;
+	return view;
+}
+
+static char *
+view_sql(const RegistryRow *row, Relation live)
+{
+	TupleDesc	desc = RelationGetDescr(live);
+	StringInfoData live_columns;
+	StringInfoData history_columns;
+	char	   *join;
+	char	   *period = period_sql(row, live, &join);
+	int			i;
+
+	initStringInfo(&live_columns);
+	initStringInfo(&history_columns);
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = quote_identifier(NameStr(att->attname));
+		Relation	history;
+		Form_pg_attribute target;
+
+		if (att->attisdropped)
+			continue;
+
+		/* both sides must have the history's type, or nothing is flattened */
+		history = table_open(row->history, AccessShareLock);
+		target = columns_find(history, NameStr(att->attname));
+		if (target == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
+							RelationGetRelationName(history),
+							NameStr(att->attname), RelationGetRelationName(live)),
+					 errhint("SELECT %s(%s::regclass) adds it.",
+							 naming_quoted_in(registry_namespace(),
+											  "enable_history_tracking_for_table"),
+							 quote_literal_cstr(naming_quoted(row->live)))));
+		if (target->atttypid == att->atttypid)
+			appendStringInfo(&live_columns, "l.%s, ", name);
+		else
+			appendStringInfo(&live_columns, "l.%s::%s AS %s, ", name,
+							 format_type_extended(target->atttypid, target->atttypmod,
+												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+							 name);
+		appendStringInfo(&history_columns, "h.%s, ", name);
+		table_close(history, NoLock);
+	}
+
+	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s "
+					"UNION ALL SELECT %sh.%s, h.%s FROM %s h",
+					live_columns.data, period, PERIOD_COLUMN, XID_COLUMN,
+					naming_quoted(row->live), join,
+					history_columns.data, PERIOD_COLUMN, XID_COLUMN,
+					naming_quoted(row->history));
+}
+
+static char *
+period_sql(const RegistryRow *row, Relation live, char **join)
+{
+	*join = "";
+	if (!OidIsValid(row->tracking))
+		return psprintf("pg_catalog.tstzrange(l.%s, NULL)",
+						quote_identifier(row->time_column));
+
+	if (has_subclass(row->tracking) &&
+		find_inheritance_children(row->tracking, NoLock) != NIL)
+		return psprintf("pg_catalog.tstzrange((SELECT t.edition_time FROM %s t WHERE %s "
+						"AND t.tableoid OPERATOR(pg_catalog.=) "
+						"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
+						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), NULL)",
+						naming_quoted(row->tracking), key_match_sql(row, live),
+						naming_quoted(registry_relid()));
+
+	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
+					 key_match_sql(row, live));
+	return "pg_catalog.tstzrange(t.edition_time, NULL)";
+}
+
+/* "the tracking row t is that of live row l" */
+static char *
+key_match_sql(const RegistryRow *row, Relation live)
+{
+	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	StringInfoData sql;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&sql);
+	foreach(lc, row->key)
+	{
+		Oid			input = index->rd_opcintype[i];
+		Oid			equal = get_opfamily_member(index->rd_opfamily[i], input, input,
+												BTEqualStrategyNumber);
+
+		appendStringInfo(&sql, "%st.%s %s l.%s", i ? " AND " : "",
+						 tracking_key_column(list_length(row->key), i),
+						 naming_quoted_operator(equal), quote_identifier(lfirst(lc)));
+		i++;
+	}
+	index_close(index, AccessShareLock);
+	return sql.data;
+}
+
+/* Are the view's columns those of the live table, and the history's two? */
+static bool
+has_columns_of(Oid view, Relation live)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	int			column = 0;
+	bool		same = true;
+	int			i;
+
+	for (i = 0; same && i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute view_att;
+		Oid			type;
+		int32		typmod;
+
+		if (att->attisdropped)
+			continue;
+		columns_base_type(att, &type, &typmod);
+		if (column >= RelationGetNumberOfAttributes(rel))
+		{
+			same = false;
+			break;
+		}
+		view_att = TupleDescAttr(RelationGetDescr(rel), column++);
+		same = strcmp(NameStr(att->attname), NameStr(view_att->attname)) == 0 &&
+			view_att->atttypid == type && view_att->atttypmod == typmod;
+	}
+	same = same && RelationGetNumberOfAttributes(rel) == column + 2;
+	relation_close(rel, AccessShareLock);
+	return same;
+}
