@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder (source it, don't run it): which PostgreSQL
 # to use, a private throw-away server, and who may do what.
 #
@@ -6,8 +7,8 @@
 # system user `postgres`, upon a copy of the project in $WORK that this user can
 # read whatever the permissions of the checkout are.
 #
-# Sets: TOP (the project's folder), and with use_postgresql: PG_CONFIG, PG_BIN,
-# PG_LIB, PG_MAJOR; with make_work: WORK; with server_start: PGHOST, PGPORT, PGUSER.
+# Sets: TOP (the project's folder), and with use_postgresql: PG_CONFIG, PG_BIN and
+# PG_LIB; with make_work: WORK; with server_start: PGHOST, PGPORT, PGUSER.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -39,13 +40,13 @@ as_root()
 }
 
 # Run as the user who may run PostgreSQL: `postgres` for root, oneself otherwise.
-# From $WORK, as the current folder may be one that this user cannot enter.
+# In the project's copy, as the current folder may be one this user cannot enter.
 as_server_user()
 {
 	if [ "$(id -u)" = 0 ]; then
-		(cd "${WORK:-/}" && exec runuser -u postgres -- "$@")
+		(cd "$WORK/tree" && exec runuser -u postgres -- env HOME="$WORK" "$@")
 	else
-		(cd "${WORK:-/}" && exec "$@")
+		(cd "$WORK/tree" && exec "$@")
 	fi
 }
 
@@ -77,7 +78,6 @@ use_postgresql()
 	PG_BIN=$("$PG_CONFIG" --bindir)
 	PG_LIB=$(dirname "$("$PG_CONFIG" --pgxs)")/../.. # has src/test/regress, …/perl
 	PG_LIB=$(cd "$PG_LIB" && pwd)
-	PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
 	export PG_CONFIG
 	# Tests call psql, pg_dump, …: ours, not the ones of another version.
 	export PATH="$PG_BIN:$PATH"
@@ -147,7 +147,6 @@ build_and_install()
 # --- a private server ---------------------------------------------------------
 
 # Start a server in $WORK: unix socket only, no durability (it is thrown away).
-# Arguments go to postgres, such as -c name=value.
 server_start()
 {
 	local options="-c listen_addresses='' -c unix_socket_directories='$WORK/socket' \
@@ -161,7 +160,7 @@ server_start()
 		return 1
 	}
 	as_server_user "$PG_BIN/pg_ctl" start --pgdata="$WORK/data" --silent --wait \
-		--log="$WORK/server.log" --options="$options $*" </dev/null >/dev/null || {
+		--log="$WORK/server.log" --options="$options" </dev/null >/dev/null || {
 		as_server_user cat "$WORK/server.log" >&2
 		return 1
 	}

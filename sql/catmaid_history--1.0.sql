@@ -317,3 +317,27 @@ CREATE VIEW catmaid_table_info AS
      WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped;
 COMMENT ON VIEW catmaid_table_info IS 'The columns of all tables.';
 GRANT SELECT ON catmaid_table_info TO PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- The follower
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION catmaid_history_ddl_start() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_ddl_start() IS
+    'Event trigger: moves history views out of the way of DDL.';
+CREATE FUNCTION catmaid_history_ddl_end() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_ddl_end() IS
+    'Event trigger: makes history tables follow DDL.';
+CREATE FUNCTION catmaid_history_sql_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_sql_drop() IS
+    'Event trigger: clears up after tables that were dropped.';
+
+CREATE EVENT TRIGGER catmaid_history_ddl_start ON ddl_command_start
+    EXECUTE FUNCTION catmaid_history_ddl_start();
+CREATE EVENT TRIGGER catmaid_history_ddl_end ON ddl_command_end
+    EXECUTE FUNCTION catmaid_history_ddl_end();
+CREATE EVENT TRIGGER catmaid_history_sql_drop ON sql_drop
+    EXECUTE FUNCTION catmaid_history_sql_drop();

@@ -37,7 +37,8 @@
 static HTAB *cache = NULL;
 
 static void invalidate(Datum arg, Oid relid);
-static void build(CaptureRelation *entry, Relation rel, Trigger *trigger);
+static Oid	live_table_of(Relation rel);
+static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 					  Relation history, Relation tracking);
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
@@ -82,8 +83,31 @@ cache_lookup(Relation rel, Trigger *trigger)
 		memset((char *) entry + sizeof(Oid), 0,
 			   sizeof(CaptureRelation) - sizeof(Oid));
 	}
-	build(entry, rel, trigger);
+	build(entry, rel, live_table_of(rel), trigger);
 	return entry;
+}
+
+/*
+ * The same for a relation that has just ceased to be a partition of the live
+ * table; lives in the current transaction.
+ */
+CaptureRelation *
+cache_build_for(Relation rel, Oid live)
+{
+	CaptureRelation *entry = MemoryContextAllocZero(TopTransactionContext,
+													sizeof(CaptureRelation));
+
+	build(entry, rel, live, NULL);
+	MemoryContextSetParent(entry->context, TopTransactionContext);
+	return entry;
+}
+
+static Oid
+live_table_of(Relation rel)
+{
+	if (rel->rd_rel->relispartition)
+		return llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
+	return RelationGetRelid(rel);
 }
 
 static void
@@ -110,7 +134,7 @@ invalidate(Datum arg, Oid relid)
 }
 
 static void
-build(CaptureRelation *entry, Relation rel, Trigger *trigger)
+build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 {
 	CaptureRelation new;
 	MemoryContext before;
@@ -120,9 +144,7 @@ build(CaptureRelation *entry, Relation rel, Trigger *trigger)
 
 	memset(&new, 0, sizeof(new));
 	new.relid = RelationGetRelid(rel);
-	new.live = new.relid;
-	if (rel->rd_rel->relispartition)
-		new.live = llast_oid(get_partition_ancestors(new.relid));
+	new.live = live;
 
 	/* child of the caller's context until complete, so that errors free it */
 	new.context = AllocSetContextCreate(CurrentMemoryContext,
@@ -131,7 +153,7 @@ build(CaptureRelation *entry, Relation rel, Trigger *trigger)
 	before = MemoryContextSwitchTo(new.context);
 
 	row = registry_get(new.live);
-	if (row == NULL && registry_adopt(new.live, trigger))
+	if (row == NULL && trigger && registry_adopt(new.live, trigger))
 		row = registry_get(new.live);
 	if (row == NULL)
 		ereport(ERROR,

@@ -89,6 +89,36 @@ typedef struct RelationWriter
 	TupleTableSlot *slot;		/* the row to write */
 } RelationWriter;
 
+/* How a registered table looked; see snapshot.c. */
+typedef struct ColumnSnapshot
+{
+	bool		exists;
+	NameData	name;
+	Oid			type;			/* below domains */
+	int32		typmod;
+	Oid			declared_type;
+	Oid			collation;
+} ColumnSnapshot;
+
+typedef struct TableSnapshot
+{
+	Oid			live;			/* hash key */
+	bool		marked;			/* may have changed since */
+	bool		registered;
+	MemoryContext context;
+	Oid			history;
+	Oid			tracking;
+	NameData	name;
+	Oid			namespace;
+	Oid			owner;
+	bool		row_security;
+	bool		force_row_security;
+	int			natts;
+	ColumnSnapshot *columns;	/* by attribute number - 1 */
+	List	   *parents;
+	List	   *leaves;			/* partitions that hold rows */
+} TableSnapshot;
+
 typedef struct HistoryWriter HistoryWriter;
 
 typedef struct SecurityState
@@ -96,6 +126,40 @@ typedef struct SecurityState
 	Oid			user;
 	int			context;
 } SecurityState;
+
+/* follower.c: the event triggers */
+extern void follower_init(void);
+
+/* follow_columns.c: column changes */
+extern bool follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now);
+extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
+						   const TableSnapshot *now, Node *statement,
+						   bool keep_dropped);
+
+/* follow_table.c: everything but columns, of a table that still is there */
+extern void follow_identity(RegistryRow *row, const TableSnapshot *before,
+							const TableSnapshot *now);
+extern void follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
+							 const TableSnapshot *now);
+extern void follow_partitions(RegistryRow *row, const TableSnapshot *before,
+							  const TableSnapshot *now);
+extern void follow_key(RegistryRow *row);
+
+/* view_park.c: views put aside while what they show is changed */
+extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
+extern bool views_parked(Oid live);
+extern void views_unpark(Node *statement);
+extern void views_park_init(void);
+
+/* snapshot.c: before a DDL command */
+extern void snapshot_init(void);
+extern void snapshot_refresh(void);
+extern List *snapshot_changed(void);
+extern TableSnapshot *snapshot_copy(Oid live);
+extern TableSnapshot *snapshot_now(Oid live);
+extern bool snapshot_any_registered(void);
+extern bool snapshot_is_registered(Oid live);
+extern List *snapshot_tables_of_type(Oid composite);
 
 /* create.c: make a table's history, and take it away */
 extern void history_create(Oid live, char *time_column, char *txid_column,
@@ -110,11 +174,19 @@ extern void reconcile_columns(RegistryRow *row);
 extern void reconcile_key(RegistryRow *row);
 
 /* derived.c: the tables and indexes that belong to a live table */
+typedef struct OwnIndex
+{
+	Oid			index;
+	const char *label;			/* as for naming_index */
+} OwnIndex;
+
 extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern void derived_create_indexes(Relation live, Oid history, List *key);
 extern void derived_drop_indexes(Oid history, List *key);
 extern void derived_drop_key_index(Oid history, List *key);
+extern List *derived_own_indexes(Oid live, Oid table);
+extern bool derived_column_is_inherited(Oid relid, AttrNumber attnum);
 extern void derived_drop(Oid relid);
 extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
@@ -129,6 +201,10 @@ extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique,
 /* triggers.c: the triggers on live tables */
 extern void triggers_install(Relation live, const RegistryRow *row);
 extern bool triggers_remove(Relation live);
+extern bool triggers_enabled(Relation live, const RegistryRow *row);
+extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
+extern void triggers_install_truncate(Relation leaf, const RegistryRow *row);
+extern void triggers_remove_truncate(Relation leaf);
 extern bool triggers_complete(Relation live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
@@ -137,11 +213,13 @@ extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
+extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
 extern Oid	view_find(Oid live);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
+extern CaptureRelation *cache_build_for(Relation rel, Oid live);
 extern void cache_init(void);
 
 /* history.c: writes versions */
@@ -162,6 +240,7 @@ extern void tracking_forget(CaptureRelation *capture, const Datum *key);
 extern void tracking_truncate(Oid tracking);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
+extern void tracking_add_from(const RegistryRow *row, Oid source);
 
 /* capture.c: the row triggers; shared with truncate.c */
 extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
@@ -171,10 +250,12 @@ extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
 extern bool capture_made_here(TupleTableSlot *slot);
 
 /* truncate.c: the TRUNCATE trigger */
-extern void truncate_store_rows(Relation rel, Trigger *trigger);
+extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
+								bool is_partition);
 
 /* registry.c: the registry table */
 extern Oid	registry_relid(void);
+extern Oid	registry_relid_or_invalid(void);
 extern Oid	registry_namespace(void);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
@@ -208,10 +289,16 @@ extern bool ddl_is_ours(void);
 extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2, 3);
 extern uint64 ddl_execute_query(Oid role, const char *sql);
 
+/* convert.c: old values into a column of a new type */
+extern void convert_rows(const char *table, const char *column,
+						 const char *expression);
+
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
+extern char *naming_free_column(Oid relid, const char *name);
+extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);
 extern char *naming_quoted(Oid relid);
@@ -223,7 +310,9 @@ extern void security_check_owner(Oid relid);
 extern Oid	security_owner_of(Oid relid);
 extern void security_act_as(Oid role, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
+extern void security_clear_privileges(Oid relid, bool owners_too);
 extern void security_copy_select(Oid live, Oid derived);
+extern char *security_role_sql(Oid role);
 extern void security_copy_row_security(Oid live, Oid derived);
 
 #endif							/* CATMAID_HISTORY_H */

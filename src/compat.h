@@ -20,9 +20,14 @@
 /* 16 replaced the per-kind ownership checks by one. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#define namespace_ownercheck_compat(nspid, roleid) \
+	object_ownercheck(NamespaceRelationId, (nspid), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	object_ownercheck(RelationRelationId, (relid), (roleid))
 #else
+#define namespace_ownercheck_compat(nspid, roleid) \
+	pg_namespace_ownercheck((nspid), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	pg_class_ownercheck((relid), (roleid))
 #endif

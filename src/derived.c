@@ -34,6 +34,12 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+#define KEY_INDEX		"_history_live_pk_index"
+#define PERIOD_INDEX	"_history_sys_period"
+#define XID_INDEX		"_history_exec_transaction_id"
+#define TRACKING_INDEX	"_tracking_live_pk_index"
+
+static List *add_own(List *own, Oid index, const char *label);
 static Oid	create_table(Relation live, const char *name, const char *persistence,
 						 const char *columns, const char *options);
 static void hand_over(Relation live, Oid derived);
@@ -109,7 +115,7 @@ derived_create_tracking(Relation live, List *key)
 							live->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ?
 							"UNLOGGED " : "",
 							columns.data, " WITH (fillfactor = 90)");
-	create_key_index(live, tracking, "UNIQUE ", "_tracking_live_pk_index", names);
+	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
 
 	rel = table_open(tracking, NoLock);
 	index = derived_find_key_index(rel, names, true, NULL);
@@ -134,17 +140,17 @@ derived_create_indexes(Relation live, Oid history, List *key)
 	table_close(rel, NoLock);
 
 	if (!has_key)
-		create_key_index(live, history, "", "_history_live_pk_index", key);
+		create_key_index(live, history, "", KEY_INDEX, key);
 	if (!has_period)
 		ddl_execute(BOOTSTRAP_SUPERUSERID,
 					"CREATE INDEX %s ON %s USING brin (%s) WITH (pages_per_range = 32, autosummarize = on)",
 					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   "_history_sys_period")),
+													   PERIOD_INDEX)),
 					table, PERIOD_COLUMN);
 	if (!has_xid)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE INDEX %s ON %s (%s)",
 					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   "_history_exec_transaction_id")),
+													   XID_INDEX)),
 					table, XID_COLUMN);
 }
 
@@ -223,6 +229,62 @@ derived_disinherit(Oid child, Oid parent)
 {
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s NO INHERIT %s",
 				naming_quoted(child), naming_quoted(parent));
+}
+
+/* Is the column there because a parent has it? */
+bool
+derived_column_is_inherited(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	bool		inherited;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	inherited = ((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount > 0;
+	ReleaseSysCache(tuple);
+	return inherited;
+}
+
+/* The indexes of a history or tracking table that we have made (OwnIndex). */
+List *
+derived_own_indexes(Oid live, Oid table)
+{
+	RegistryRow *row = registry_get(live);
+	Relation	rel = table_open(table, AccessShareLock);
+	List	   *own = NIL;
+
+	if (table == row->tracking)
+	{
+		List	   *names = NIL;
+		int			i;
+
+		for (i = 0; i < list_length(row->key); i++)
+			names = lappend(names, tracking_key_column(list_length(row->key), i));
+		own = add_own(own, derived_find_key_index(rel, names, true, NULL),
+					  TRACKING_INDEX);
+	}
+	else
+	{
+		own = add_own(own, derived_find_key_index(rel, row->key, false, NULL), KEY_INDEX);
+		own = add_own(own, find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID), PERIOD_INDEX);
+		own = add_own(own, find_simple_index(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
+	}
+	table_close(rel, NoLock);
+	return own;
+}
+
+static List *
+add_own(List *own, Oid index, const char *label)
+{
+	OwnIndex   *entry;
+
+	if (!OidIsValid(index))
+		return own;
+	entry = palloc(sizeof(OwnIndex));
+	entry->index = index;
+	entry->label = label;
+	return lappend(own, entry);
 }
 
 /* The tables that relid inherits from, by sequence number. */

@@ -104,9 +104,16 @@ history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 	}
 
 	if (writer->buffer[writer->nbuffered] == NULL)
+	{
+		/* the caller may be in a context of one row */
+		MemoryContext before =
+			MemoryContextSwitchTo(writer->target.estate->es_query_cxt);
+
 		writer->buffer[writer->nbuffered] =
 			table_slot_create(writer->target.rel,
 							  &writer->target.estate->es_tupleTable);
+		MemoryContextSwitchTo(before);
+	}
 	slot = writer->buffer[writer->nbuffered];
 	fill_slot(writer, old, slot, start_known, start);
 	ExecMaterializeSlot(slot);

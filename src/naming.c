@@ -11,7 +11,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
+#include "mb/pg_wchar.h"
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -45,15 +47,57 @@ naming_view(Oid live)
 }
 
 /*
- * A free name for an index of the live table's history.
+ * The name for an index of the live table's history.
  *
  * label comes with its own leading underscore; PostgreSQL puts another one in
  * front of it (makeObjectName), which gives the double one of the house.
  */
 char *
+naming_index(Oid live, const char *label)
+{
+	return makeObjectName(get_rel_name(live), NULL, label);
+}
+
+/* The same, but no name that is taken. */
+char *
 naming_free_index(Oid live, Oid namespace, const char *label)
 {
 	return ChooseRelationName(get_rel_name(live), NULL, label, namespace, false);
+}
+
+/*
+ * The first free "<name>_n" among the columns of the table and its children.
+ *
+ * A name that ends in _n itself is one that got it here: the number counts on.
+ * A name without room is clipped.
+ */
+char *
+naming_free_column(Oid relid, const char *name)
+{
+	char	   *base = pstrdup(name);
+	char	   *underscore = strrchr(base, '_');
+	List	   *tables = find_all_inheritors(relid, NoLock, NULL);
+	int			n;
+
+	if (underscore && underscore != base && underscore[1] != '\0' &&
+		strspn(underscore + 1, "0123456789") == strlen(underscore + 1))
+		*underscore = '\0';
+
+	for (n = 1;; n++)
+	{
+		char	   *suffix = psprintf("_%d", n);
+		int			room = NAMEDATALEN - 1 - (int) strlen(suffix);
+		char	   *candidate = psprintf("%.*s%s",
+										 pg_mbcliplen(base, strlen(base), room),
+										 base, suffix);
+		bool		taken = false;
+		ListCell   *lc;
+
+		foreach(lc, tables)
+			taken |= get_attnum(lfirst_oid(lc), candidate) != InvalidAttrNumber;
+		if (!taken)
+			return candidate;
+	}
 }
 
 /*

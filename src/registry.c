@@ -53,6 +53,21 @@ PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
 Oid
 registry_relid(void)
 {
+	Oid			relid = registry_relid_or_invalid();
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						"catmaid_history"),
+				 errhint("CREATE EXTENSION catmaid_history;")));
+	return relid;
+}
+
+/* The same, but InvalidOid while there is no registry. */
+Oid
+registry_relid_or_invalid(void)
+{
 	if (!OidIsValid(registry_oid))
 		registry_oid = find_registry();
 	return registry_oid;
@@ -324,7 +339,6 @@ find_registry(void)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	Oid			namespace = InvalidOid;
-	Oid			relid;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
 				F_NAMEEQ, CStringGetDatum("catmaid_history"));
@@ -335,13 +349,6 @@ find_registry(void)
 	systable_endscan(scan);
 	table_close(extensions, AccessShareLock);
 
-	relid = OidIsValid(namespace) ?
+	return OidIsValid(namespace) ?
 		get_relname_relid(REGISTRY_TABLE, namespace) : InvalidOid;
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed in this database",
-						"catmaid_history"),
-				 errhint("CREATE EXTENSION catmaid_history;")));
-	return relid;
 }

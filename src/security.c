@@ -22,7 +22,6 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static char *role_sql(Oid role);
 static Acl *relation_acl(Oid relid);
 
 /*
@@ -84,19 +83,10 @@ security_copy_select(Oid live, Oid derived)
 {
 	char	   *target = naming_quoted(derived);
 	Oid			owner = security_owner_of(derived);
-	Acl		   *acl = relation_acl(derived);
+	Acl		   *acl = relation_acl(live);
 	int			i;
 
-	for (i = 0; acl && i < ACL_NUM(acl); i++)
-	{
-		AclItem    *item = &ACL_DAT(acl)[i];
-
-		if (item->ai_grantee != owner)
-			ddl_execute(owner, "REVOKE ALL ON %s FROM %s CASCADE",
-						target, role_sql(item->ai_grantee));
-	}
-
-	acl = relation_acl(live);
+	security_clear_privileges(derived, false);
 	for (i = 0; acl && i < ACL_NUM(acl); i++)
 	{
 		AclItem    *item = &ACL_DAT(acl)[i];
@@ -105,10 +95,34 @@ security_copy_select(Oid live, Oid derived)
 			!(ACLITEM_GET_PRIVS(*item) & ACL_SELECT))
 			continue;
 		ddl_execute(owner, "GRANT SELECT ON %s TO %s%s",
-					target, role_sql(item->ai_grantee),
+					target, security_role_sql(item->ai_grantee),
 					(ACLITEM_GET_GOPTIONS(*item) & ACL_SELECT) ?
 					" WITH GRANT OPTION" : "");
 	}
+}
+
+/*
+ * Take all privileges on a relation from everybody, of the owner's own only
+ * where asked for.
+ */
+void
+security_clear_privileges(Oid relid, bool owners_too)
+{
+	Oid			owner = security_owner_of(relid);
+	Acl		   *acl = relation_acl(relid);
+	int			i;
+
+	for (i = 0; acl && i < ACL_NUM(acl); i++)
+	{
+		AclItem    *item = &ACL_DAT(acl)[i];
+
+		if (item->ai_grantee != owner)
+			ddl_execute(owner, "REVOKE ALL ON %s FROM %s CASCADE",
+						naming_quoted(relid), security_role_sql(item->ai_grantee));
+	}
+	if (owners_too)
+		ddl_execute(owner, "REVOKE ALL ON %s FROM %s",
+					naming_quoted(relid), security_role_sql(owner));
 }
 
 /*
@@ -132,19 +146,22 @@ security_copy_row_security(Oid live, Oid derived)
 	have = (Form_pg_class) GETSTRUCT(derived_tuple);
 	owner = have->relowner;
 
-	if (want->relrowsecurity && !have->relrowsecurity)
-		ddl_execute(owner, "ALTER TABLE %s ENABLE ROW LEVEL SECURITY",
-					naming_quoted(derived));
-	if (want->relforcerowsecurity && !have->relforcerowsecurity)
-		ddl_execute(owner, "ALTER TABLE %s FORCE ROW LEVEL SECURITY",
-					naming_quoted(derived));
+	if (want->relrowsecurity != have->relrowsecurity)
+		ddl_execute(owner, "ALTER TABLE %s %s ROW LEVEL SECURITY",
+					naming_quoted(derived),
+					want->relrowsecurity ? "ENABLE" : "DISABLE");
+	if (want->relforcerowsecurity != have->relforcerowsecurity)
+		ddl_execute(owner, "ALTER TABLE %s %s ROW LEVEL SECURITY",
+					naming_quoted(derived),
+					want->relforcerowsecurity ? "FORCE" : "NO FORCE");
 
 	ReleaseSysCache(derived_tuple);
 	ReleaseSysCache(tuple);
 }
 
-static char *
-role_sql(Oid role)
+/* The role as GRANT spells it. */
+char *
+security_role_sql(Oid role)
 {
 	if (role == ACL_ID_PUBLIC)
 		return "PUBLIC";

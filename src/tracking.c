@@ -53,6 +53,18 @@ typedef struct TrackingRow
 	bool		touched;		/* written by this transaction */
 } TrackingRow;
 
+/* see key_sql */
+typedef struct KeySql
+{
+	Oid			owner;
+	const char *only;
+	char	   *match;
+	char	   *columns;
+	char	   *values;
+} KeySql;
+
+static void key_sql(const RegistryRow *row, KeySql *key);
+static void add_rows(const RegistryRow *row, const KeySql *key, const char *source);
 static bool find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
@@ -174,12 +186,32 @@ tracking_truncate(Oid tracking)
 void
 tracking_sync(const RegistryRow *row)
 {
+	KeySql		key;
+
+	key_sql(row, &key);
+	ddl_execute_query(key.owner,
+					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
+							   naming_quoted(row->tracking), key.only,
+							   naming_quoted(row->live), key.match));
+	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)));
+}
+
+/* Rows of a table that became a partition of the live one have appeared. */
+void
+tracking_add_from(const RegistryRow *row, Oid source)
+{
+	KeySql		key;
+
+	key_sql(row, &key);
+	add_rows(row, &key, naming_quoted(source));
+}
+
+/* The key as SQL spells it, of the live table l and the tracking table t. */
+static void
+key_sql(const RegistryRow *row, KeySql *key)
+{
 	Relation	live = table_open(row->live, NoLock);
-	Relation	index;
-	Oid			owner = live->rd_rel->relowner;
-	const char *only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
-	char	   *live_sql = naming_quoted(row->live);
-	char	   *tracking_sql = naming_quoted(row->tracking);
+	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
 	int			n = list_length(row->key);
 	StringInfoData match;
 	StringInfoData columns;
@@ -190,10 +222,9 @@ tracking_sync(const RegistryRow *row)
 	initStringInfo(&match);
 	initStringInfo(&columns);
 	initStringInfo(&values);
-	index = index_open(columns_primary_key_index(live), AccessShareLock);
 	foreach(lc, row->key)
 	{
-		const char *tracking_column = tracking_key_column(n, i);
+		char	   *tracking_column = tracking_key_column(n, i);
 		Oid			input = index->rd_opcintype[i];
 		Oid			equal = get_opfamily_member(index->rd_opfamily[i], input, input,
 												BTEqualStrategyNumber);
@@ -205,18 +236,25 @@ tracking_sync(const RegistryRow *row)
 		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
 		i++;
 	}
+	key->owner = live->rd_rel->relowner;
+	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+	key->match = match.data;
+	key->columns = columns.data;
+	key->values = values.data;
 	index_close(index, AccessShareLock);
 	table_close(live, NoLock);
+}
 
-	ddl_execute_query(owner,
-					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
-							   tracking_sql, only, live_sql, match.data));
-	ddl_execute_query(owner,
+static void
+add_rows(const RegistryRow *row, const KeySql *key, const char *source)
+{
+	ddl_execute_query(key->owner,
 					  psprintf("INSERT INTO %s (%s edition_time, txid) "
-							   "SELECT %s current_timestamp, pg_catalog.txid_current() FROM %s%s l "
+							   "SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l "
 							   "WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
-							   tracking_sql, columns.data, values.data, only, live_sql,
-							   tracking_sql, match.data));
+							   naming_quoted(row->tracking), key->columns,
+							   key->values, source,
+							   naming_quoted(row->tracking), key->match));
 }
 
 /* The key's row as it is now, our own latest changes included. */

@@ -69,7 +69,6 @@ static bool is_our_function(Oid function);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
 				 const RegistryRow *row);
 static void drop_trigger(Oid relid, const char *name);
-static List *leaf_partitions(Relation rel);
 
 /*
  * Make sure that the table, and each partition of it, has the triggers it must
@@ -91,13 +90,39 @@ triggers_install(Relation live, const RegistryRow *row)
 			drop_trigger(RelationGetRelid(live), specs[i].name);
 	}
 
-	foreach(lc, leaf_partitions(live))
+	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
 		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
 
-		install(leaf, &specs[lengthof(specs) - 1], row);
+		triggers_install_truncate(leaf, row);
 		table_close(leaf, NoLock);
 	}
+}
+
+/* A partition's own trigger: TRUNCATE's. */
+void
+triggers_install_truncate(Relation leaf, const RegistryRow *row)
+{
+	install(leaf, &specs[lengthof(specs) - 1], row);
+}
+
+void
+triggers_remove_truncate(Relation leaf)
+{
+	if (triggers_covers_truncate(leaf))
+		drop_trigger(RelationGetRelid(leaf), TRUNCATE_TRIGGER);
+}
+
+/* Is the table's history tracked: is the trigger there that stores versions? */
+bool
+triggers_enabled(Relation live, const RegistryRow *row)
+{
+	Trigger    *trigger = find_trigger(live,
+									   triggers_name_for(OidIsValid(row->tracking), false));
+
+	return trigger && is_our_function(trigger->tgfoid) &&
+		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
 }
 
 /* Remove our triggers.  Returns whether there were any. */
@@ -107,7 +132,7 @@ triggers_remove(Relation live)
 	bool		removed = remove_from(live);
 	ListCell   *lc;
 
-	foreach(lc, leaf_partitions(live))
+	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
 		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
 
@@ -271,15 +296,15 @@ drop_trigger(Oid relid, const char *name)
 }
 
 /* The partitions that hold rows; NIL for a table that is not partitioned. */
-static List *
-leaf_partitions(Relation rel)
+List *
+triggers_leaf_partitions(Oid root, LOCKMODE mode)
 {
 	List	   *leaves = NIL;
 	ListCell   *lc;
 
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+	if (get_rel_relkind(root) != RELKIND_PARTITIONED_TABLE)
 		return NIL;
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
+	foreach(lc, find_all_inheritors(root, mode, NULL))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 	return leaves;

@@ -44,25 +44,29 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	if (trigdata->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		store_uncovered_partitions(trigdata->tg_relation, trigdata->tg_trigger);
 	else
-		truncate_store_rows(trigdata->tg_relation, trigdata->tg_trigger);
+	{
+		Relation	rel = trigdata->tg_relation;
+
+		truncate_store_rows(rel, cache_lookup(rel, trigdata->tg_trigger),
+							rel->rd_rel->relispartition);
+	}
 	return PointerGetDatum(NULL);
 }
 
 /*
  * Store all rows of rel, which are about to go, and take them out of the
- * tracking table.  The caller holds ACCESS EXCLUSIVE on rel.
+ * tracking table, which a partition shares with others.  The caller holds
+ * ACCESS EXCLUSIVE on rel.
  */
 void
-truncate_store_rows(Relation rel, Trigger *trigger)
+truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 {
-	CaptureRelation *capture = cache_lookup(rel, trigger);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
 												  "catmaid_history truncate",
 												  ALLOCSET_DEFAULT_SIZES);
 	HistoryWriter *writer = history_writer_open(capture, true);
-	bool		is_partition = capture->live != capture->relid;
 	Oid			tracking = capture->tracking;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -109,7 +113,7 @@ store_uncovered_partitions(Relation root, Trigger *trigger)
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION &&
 			!triggers_covers_truncate(rel))
-			truncate_store_rows(rel, trigger);
+			truncate_store_rows(rel, cache_lookup(rel, trigger), true);
 		table_close(rel, NoLock);
 	}
 }

@@ -44,6 +44,13 @@ static bool has_columns_of(Oid view, Relation live);
 void
 view_create(const RegistryRow *row)
 {
+	view_create_with(row, VIEW_OPTIONS_COMPAT);
+}
+
+/* The same with other options: "" or " WITH (...)". */
+void
+view_create_with(const RegistryRow *row, const char *options)
+{
 	Relation	live = table_open(row->live, AccessShareLock);
 	Oid			namespace = RelationGetNamespace(live);
 	char	   *name = naming_view(row->live);
@@ -63,7 +70,7 @@ view_create(const RegistryRow *row)
 				 errhint("Rename or drop %s.", naming_quoted_in(namespace, name))));
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE OR REPLACE VIEW %s%s AS %s",
-				naming_quoted_in(namespace, name), VIEW_OPTIONS_COMPAT,
+				naming_quoted_in(namespace, name), options,
 				view_sql(row, live));
 	if (!OidIsValid(view))
 	{

@@ -60,19 +60,19 @@ SELECT is(get_history_truncate_trigger_name(),
 SELECT create_history_table('plain');
 SELECT create_history_table('timed', 'edition_time', 'txid');
 SELECT create_history_table('"Odd.Schema"."Mixed "" Case"');
-SELECT is((SELECT string_agg(relname || ' ' || relkind, ', '
+SELECT is((SELECT string_agg(relname || ' ' || relkind::text, ', '
 	ORDER BY relname COLLATE "C")
 	FROM pg_class WHERE relnamespace = 'public'::regnamespace
 	AND relname LIKE 'plain%' AND relkind IN ('r', 'v')),
 	'plain r, plain__history r, plain__tracking r, plain__with_history v',
 	'a table with tracking table: the derived relations');
-SELECT is((SELECT string_agg(relname || ' ' || relkind, ', '
+SELECT is((SELECT string_agg(relname || ' ' || relkind::text, ', '
 	ORDER BY relname COLLATE "C")
 	FROM pg_class WHERE relnamespace = 'public'::regnamespace
 	AND relname LIKE 'timed%' AND relkind IN ('r', 'v')),
 	'timed r, timed__history r, timed__with_history v',
 	'a table with time column: no tracking table');
-SELECT is((SELECT string_agg(relname || ' ' || relkind, ', '
+SELECT is((SELECT string_agg(relname || ' ' || relkind::text, ', '
 	ORDER BY relname COLLATE "C")
 	FROM pg_class WHERE relnamespace = '"Odd.Schema"'::regnamespace
 	AND relkind IN ('r', 'v')),

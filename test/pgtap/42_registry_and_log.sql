@@ -29,7 +29,7 @@ time_column text NOT NULL
 txid_column text NOT NULL
 creation_time timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP',
 	'registry: the promised columns, in their order, before all others');
-SELECT is((SELECT relkind || relpersistence::text FROM pg_class
+SELECT is((SELECT relkind::text || relpersistence::text FROM pg_class
 	WHERE oid = 'catmaid_history_table'::regclass), 'rp',
 	'registry: a real, permanent table');
 SELECT col_is_pk('public', 'catmaid_history_table', 'live_table',

@@ -14,12 +14,12 @@
 #   key             [cid], the primary key
 #   time, txid      cids (kind 'time')
 #   rows            key text => version
-#   track           key text => { start, ctx } (kind 'tracking')
+#   track           key text => { start, ctx, synced } (kind 'tracking')
 #   hist            [{ vid, vals, start, end, empty, ctx }]
 #   ended           key text => latest end of a non-empty version
 #   enabled         whether changes are recorded
 #   children        ids of inheriting tables, parent: id of the parent
-# A version is { vid, vals } and is never changed in place, so that undoing needs
+# A version is { vid, vals, ctx (that made it) } and is never changed in place, so that undoing needs
 # no deep copy; vid stays when DDL gives its columns other values.
 #
 # Times are microseconds since 1970.  A transaction is a "ctx" { ts, xid }; the
@@ -93,7 +93,7 @@ sub save
 			hist => [ @{ $t->{hist} } ],
 			ended => { %{ $t->{ended} } },
 			children => [ @{ $t->{children} } ],
-			partitions => [ map { {%$_} } @{ $t->{partitions} // [] } ],
+			$t->{partitions} ? (partitions => copy_columns($t->{partitions})) : (),
 		};
 	}
 	return \%copy;
@@ -117,7 +117,7 @@ sub insert
 	_generate($t, $vals);
 	my $key = key_text($t, $vals);
 	croak "model: key $key is there" if $t->{rows}{$key};
-	$t->{rows}{$key} = { vid => $next_vid++, vals => $vals };
+	$t->{rows}{$key} = { vid => $next_vid++, vals => $vals, ctx => $ctx };
 	$self->_track($t, $ctx, $key) if $t->{enabled};
 	return;
 }
@@ -138,7 +138,7 @@ sub update
 		_generate($t, $vals);
 		my $newkey = key_text($t, $vals);
 		croak "model: key $newkey is there twice" if $new{$newkey};
-		$new{$newkey} = { vid => $next_vid++, vals => $vals, start => $start };
+		$new{$newkey} = { vid => $next_vid++, vals => $vals, ctx => $ctx, start => $start };
 	}
 	for my $key (sort keys %$changes)
 	{
@@ -186,7 +186,9 @@ sub sync
 	}
 	for my $key (keys %{ $t->{rows} })
 	{
-		$self->_track($t, $ctx, $key) unless $t->{track}{$key};
+		next if $t->{track}{$key};
+		$self->_track($t, $ctx, $key);
+		$t->{track}{$key}{synced} = 1;
 	}
 	return;
 }
@@ -213,7 +215,11 @@ sub _end
 {
 	my ($self, $t, $ctx, $key, $version) = @_;
 	my $start = start_of($t, $key, $version);
-	my $empty = defined $start && $start >= $ctx->{ts};
+	# A row that this transaction's sync found there is older than its entry says.
+	my $entry = $t->{track}{$key};
+	undef $start if $entry && $entry->{synced} && $entry->{ctx} == $ctx && $version->{ctx} != $ctx;
+	# What this transaction made itself lasted no time, even if no start is known.
+	my $empty = defined $start ? $start >= $ctx->{ts} : $version->{ctx} == $ctx;
 	push @{ $t->{hist} }, {
 		vid => $version->{vid},
 		vals => $version->{vals},

@@ -158,7 +158,7 @@ sub table_checks
 	};
 	push @checks, {
 		what => "rows of " . derived($t, '__tracking'),
-		sql => 'SELECT ' . tracking_sql($t) . ' FROM ' . derived($t, '__tracking'),
+		sql => 'SELECT ' . tracking_sql($t) . ' FROM ONLY ' . derived($t, '__tracking'),
 		lines => RandomModel::tracking_lines($t),
 	} if $t->{kind} eq 'tracking';
 	# What went on while tracking was off is not known.

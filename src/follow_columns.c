@@ -1,0 +1,408 @@
+/*
+ * follow_columns.c
+ *		Column changes of a live table, followed by its history table.
+ *
+ * What has changed is read off two snapshots, column by column by attribute
+ * number: renamed, of another type, dropped, added.  A change that the history
+ * table shows already is not made again: it came down from a parent's history,
+ * or from a concurrent session.
+ *
+ * A change of type is made in place where the types say that nothing can be
+ * lost (columns_type_holds, or to text).  Otherwise the original stays, as
+ * "<name>_n", and the new column gets what the same USING expression or cast
+ * makes of it; what does not convert is NULL.
+ *
+ * The caller holds on the live table the lock of the command, has parked the
+ * views, and follows parents before children.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parse_type.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "catmaid_history.h"
+
+static void check_reserved(const RegistryRow *row, const char *name);
+static void rename_column(RegistryRow *row, const char *from, const char *to);
+static void change_types(RegistryRow *row, const TableSnapshot *before,
+						 const TableSnapshot *now, Node *statement);
+static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
+						   const char *temporary, Node *using);
+static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
+						Node *using);
+static Node *find_using(Node *statement, const char *column);
+static char *using_sql(Oid history, const char *column, Node *using);
+static char *type_sql(const ColumnSnapshot *column);
+static void drop_column(RegistryRow *row, const char *name, bool keep);
+static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
+static void make_room(Oid history, const char *name);
+static bool children_keep(Oid history, const char *name);
+static void replace_name(char **name, const char *from, const char *to);
+
+static bool
+same_column(const ColumnSnapshot *a, const ColumnSnapshot *b)
+{
+	return a->exists == b->exists &&
+		(!a->exists ||
+		 (strcmp(NameStr(a->name), NameStr(b->name)) == 0 &&
+		  a->type == b->type && a->typmod == b->typmod &&
+		  a->declared_type == b->declared_type && a->collation == b->collation));
+}
+
+bool
+follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now)
+{
+	int			i;
+
+	if (before->natts != now->natts)
+		return true;
+	for (i = 0; i < now->natts; i++)
+		if (!same_column(&before->columns[i], &now->columns[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Make the history table follow.  row is changed where a key, time or txid
+ * column has another name now.  statement is the command's parse tree, looked
+ * at for USING alone.
+ */
+void
+follow_columns(RegistryRow *row, const TableSnapshot *before,
+			   const TableSnapshot *now, Node *statement, bool keep_dropped)
+{
+	int			both = Min(before->natts, now->natts);
+	int			i;
+
+	for (i = 0; i < both; i++)
+		if (before->columns[i].exists && now->columns[i].exists &&
+			strcmp(NameStr(before->columns[i].name), NameStr(now->columns[i].name)) != 0)
+		{
+			check_reserved(row, NameStr(now->columns[i].name));
+			rename_column(row, NameStr(before->columns[i].name),
+						  NameStr(now->columns[i].name));
+		}
+
+	change_types(row, before, now, statement);
+
+	for (i = 0; i < both; i++)
+		if (before->columns[i].exists && !now->columns[i].exists)
+			drop_column(row, NameStr(before->columns[i].name), keep_dropped);
+
+	for (i = 0; i < now->natts; i++)
+		if (now->columns[i].exists &&
+			(i >= before->natts || !before->columns[i].exists))
+		{
+			check_reserved(row, NameStr(now->columns[i].name));
+			add_column(row, i + 1, NameStr(now->columns[i].name));
+		}
+}
+
+static void
+check_reserved(const RegistryRow *row, const char *name)
+{
+	if (strcmp(name, PERIOD_COLUMN) == 0 || strcmp(name, XID_COLUMN) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("table \"%s\" cannot have a column \"%s\" while its history is tracked",
+						get_rel_name(row->live), name),
+				 errdetail("The history table needs the name for itself."),
+				 errhint("Use another name.")));
+}
+
+static void
+rename_column(RegistryRow *row, const char *from, const char *to)
+{
+	ListCell   *lc;
+	Oid			view;
+
+	if (get_attnum(row->history, from) != InvalidAttrNumber)
+	{
+		make_room(row->history, to);
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+					naming_quoted(row->history), quote_identifier(from),
+					quote_identifier(to));
+	}
+
+	/* views upon the view follow by themselves */
+	view = view_find(row->live);
+	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s RENAME COLUMN %s TO %s",
+					naming_quoted(view), quote_identifier(from),
+					quote_identifier(to));
+
+	foreach(lc, row->key)
+		replace_name((char **) &lfirst(lc), from, to);
+	if (!OidIsValid(row->tracking))
+	{
+		replace_name(&row->time_column, from, to);
+		replace_name(&row->txid_column, from, to);
+	}
+}
+
+/*
+ * All conversions are computed before any column is renamed or dropped, since
+ * a USING expression may look at every column as it was.
+ */
+static void
+change_types(RegistryRow *row, const TableSnapshot *before,
+			 const TableSnapshot *now, Node *statement)
+{
+	int			both = Min(before->natts, now->natts);
+	char	  **temporary = palloc0(sizeof(char *) * Max(both, 1));
+	int			pass;
+	int			i;
+
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < both; i++)
+		{
+			const ColumnSnapshot *old = &before->columns[i];
+			const ColumnSnapshot *new = &now->columns[i];
+			const char *name = NameStr(new->name);
+			AttrNumber	attnum = get_attnum(row->history, name);
+			Node	   *using;
+
+			if (!old->exists || !new->exists ||
+				(old->type == new->type && old->typmod == new->typmod &&
+				 old->collation == new->collation))
+				continue;
+			if (attnum == InvalidAttrNumber)
+				continue;
+			if (pass == 0)
+			{
+				Oid			type;
+				int32		typmod;
+				Oid			collation;
+
+				get_atttypetypmodcoll(row->history, attnum, &type, &typmod, &collation);
+				if (type == new->type && typmod == new->typmod &&
+					collation == new->collation)
+					continue;	/* done already */
+			}
+
+			using = find_using(statement, name);
+			if (is_lossless(old, new, using))
+			{
+				if (pass == 1)
+				{
+					Oid			type;
+					int32		typmod;
+					Oid			collation;
+
+					get_atttypetypmodcoll(row->history, attnum, &type, &typmod, &collation);
+					if (type != new->type || typmod != new->typmod ||
+						collation != new->collation)
+						ddl_execute(BOOTSTRAP_SUPERUSERID,
+									"ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
+									naming_quoted(row->history), quote_identifier(name),
+									type_sql(new), quote_identifier(name),
+									format_type_extended(new->type, new->typmod,
+														 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+				}
+			}
+			else if (pass == 0)
+			{
+				temporary[i] = naming_free_column(row->history, "catmaid_history_new");
+				convert_column(row, new, temporary[i], using);
+			}
+			else if (temporary[i])
+			{
+				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+							naming_quoted(row->history), quote_identifier(name),
+							quote_identifier(naming_free_column(row->history, name)));
+				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+							naming_quoted(row->history), quote_identifier(temporary[i]),
+							quote_identifier(name));
+			}
+		}
+}
+
+static void
+convert_column(RegistryRow *row, const ColumnSnapshot *now,
+			   const char *temporary, Node *using)
+{
+	char	   *expression;
+
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ADD COLUMN %s %s",
+				naming_quoted(row->history), quote_identifier(temporary),
+				type_sql(now));
+	expression = using ? using_sql(row->history, NameStr(now->name), using) :
+		psprintf("h.%s", quote_identifier(NameStr(now->name)));
+	if (expression)
+		convert_rows(naming_quoted(row->history), quote_identifier(temporary),
+					expression);
+}
+
+/* No information is lost, by the types alone, and nothing but a cast is asked for. */
+static bool
+is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now, Node *using)
+{
+	if (using)
+	{
+		TypeCast   *cast = (TypeCast *) using;
+		ColumnRef  *column;
+		Oid			type;
+		int32		typmod;
+
+		if (!IsA(using, TypeCast) || !IsA(cast->arg, ColumnRef))
+			return false;
+		column = (ColumnRef *) cast->arg;
+		if (!IsA(llast(column->fields), String) ||
+			strcmp(strVal(llast(column->fields)), NameStr(now->name)) != 0)
+			return false;
+		typenameTypeIdAndMod(NULL, cast->typeName, &type, &typmod);
+		type = getBaseTypeAndTypmod(type, &typmod);
+		if (type != now->type || (typmod != now->typmod && typmod != -1))
+			return false;
+	}
+
+	if (columns_type_holds(before->type, before->typmod, now->type, now->typmod))
+		return true;
+	return now->type == TEXTOID || (now->type == VARCHAROID && now->typmod == -1);
+}
+
+/* The USING expression that the statement has for the column, or NULL. */
+static Node *
+find_using(Node *statement, const char *column)
+{
+	ListCell   *lc;
+
+	if (statement == NULL || !IsA(statement, AlterTableStmt))
+		return NULL;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AlterColumnType && strcmp(cmd->name, column) == 0)
+			return ((ColumnDef *) cmd->def)->raw_default;
+	}
+	return NULL;
+}
+
+/*
+ * The USING expression over the history table h, as SQL; NULL if the history
+ * table has not all that it speaks of.
+ */
+static char *
+using_sql(Oid history, const char *column, Node *using)
+{
+	Relation	rel = table_open(history, AccessShareLock);
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	Node	   *expression;
+	int			nestlevel;
+	char	   *sql;
+
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										 makeAlias("h", NIL), false, true);
+	addNSItemToQuery(pstate, item, false, true, true);
+	expression = transformExpr(pstate, copyObject(using),
+							   EXPR_KIND_ALTER_COL_TRANSFORM);
+
+	/* read by the session's search_path, written for ours */
+	nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	sql = deparse_expression(expression, deparse_context_for("h", history),
+							 true, false);
+	AtEOXact_GUC(true, nestlevel);
+	table_close(rel, NoLock);
+	return sql;
+}
+
+static char *
+type_sql(const ColumnSnapshot *column)
+{
+	FormData_pg_attribute att;
+
+	memset(&att, 0, sizeof(att));
+	att.atttypid = column->type;
+	att.atttypmod = column->typmod;
+	att.attcollation = column->collation;
+	return columns_type_sql(&att);
+}
+
+static void
+drop_column(RegistryRow *row, const char *name, bool keep)
+{
+	const char *only;
+
+	if (get_attnum(row->history, name) == InvalidAttrNumber)
+		return;
+	if (keep)
+	{
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+					naming_quoted(row->history), quote_identifier(name),
+					quote_identifier(naming_free_column(row->history, name)));
+		return;
+	}
+	only = children_keep(row->history, name) ? "ONLY " : "";
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s%s DROP COLUMN %s", only,
+				naming_quoted(row->history), quote_identifier(name));
+}
+
+static void
+add_column(RegistryRow *row, AttrNumber attnum, const char *name)
+{
+	Relation	live = table_open(row->live, NoLock);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), attnum - 1);
+	AttrNumber	existing = get_attnum(row->history, name);
+
+	/* it came down from the parent's history, in this very command */
+	if (existing != InvalidAttrNumber &&
+		derived_column_is_inherited(row->history, existing) &&
+		derived_column_is_inherited(row->live, attnum))
+	{
+		table_close(live, NoLock);
+		return;
+	}
+	make_room(row->history, name);
+	derived_add_column(row->history, att);
+	table_close(live, NoLock);
+}
+
+/* A kept column that bears the name moves to the next free one. */
+static void
+make_room(Oid history, const char *name)
+{
+	if (get_attnum(history, name) != InvalidAttrNumber)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+					naming_quoted(history), quote_identifier(name),
+					quote_identifier(naming_free_column(history, name)));
+}
+
+/* Has the live table of a child history still the column (DROP with ONLY)? */
+static bool
+children_keep(Oid history, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(history, AccessShareLock))
+	{
+		RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
+
+		if (child && get_attnum(child->live, name) != InvalidAttrNumber)
+			return true;
+	}
+	return false;
+}
+
+static void
+replace_name(char **name, const char *from, const char *to)
+{
+	if (strcmp(*name, from) == 0)
+		*name = pstrdup(to);
+}

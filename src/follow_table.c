@@ -1,0 +1,227 @@
+/*
+ * follow_table.c
+ *		What else may change of a live table, followed on the history side:
+ *		names and owner, parents, partitions, the primary key.
+ *
+ * The caller holds on the live table the lock of the command.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+
+static void follow_name(Oid derived, char relkind, const char *name,
+						const TableSnapshot *now);
+static void follow_index_names(Oid live, Oid table);
+static void cover_partition(RegistryRow *row, Oid leaf);
+static void release_partition(RegistryRow *row, Oid leaf);
+
+/* RENAME TO, SET SCHEMA, OWNER TO. */
+void
+follow_identity(RegistryRow *row, const TableSnapshot *before,
+				const TableSnapshot *now)
+{
+	Oid			view;
+
+	if (strcmp(NameStr(before->name), NameStr(now->name)) == 0 &&
+		before->namespace == now->namespace && before->owner == now->owner)
+		return;
+
+	naming_check_room(NameStr(now->name), ERRCODE_NAME_TOO_LONG);
+	view = get_relname_relid(psprintf("%s__with_history", NameStr(before->name)),
+							 before->namespace);
+	if (OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW &&
+		get_attnum(view, XID_COLUMN) != InvalidAttrNumber)
+		follow_name(view, RELKIND_VIEW, naming_view(row->live), now);
+	follow_name(row->history, RELKIND_RELATION, naming_history_table(row->live), now);
+	follow_index_names(row->live, row->history);
+	if (OidIsValid(row->tracking))
+	{
+		follow_name(row->tracking, RELKIND_RELATION,
+					naming_tracking_table(row->live), now);
+		follow_index_names(row->live, row->tracking);
+	}
+}
+
+/* INHERIT and NO INHERIT. */
+void
+follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
+				 const TableSnapshot *now)
+{
+	ListCell   *lc;
+
+	foreach(lc, before->parents)
+	{
+		RegistryRow *parent;
+
+		if (list_member_oid(now->parents, lfirst_oid(lc)) ||
+			(parent = registry_get(lfirst_oid(lc))) == NULL)
+			continue;
+		if (list_member_oid(derived_parents(row->history), parent->history))
+			derived_disinherit(row->history, parent->history);
+		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking) &&
+			list_member_oid(derived_parents(row->tracking), parent->tracking))
+			derived_disinherit(row->tracking, parent->tracking);
+		if (OidIsValid(view_find(parent->live)))
+			view_create(parent);
+	}
+
+	foreach(lc, now->parents)
+	{
+		RegistryRow *parent;
+
+		if (list_member_oid(before->parents, lfirst_oid(lc)) ||
+			(parent = registry_get(lfirst_oid(lc))) == NULL)
+			continue;
+		if (list_length(now->parents) > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("table \"%s\" would have more than one parent, its history cannot follow",
+							get_rel_name(row->live)),
+					 errhint("SELECT %s(%s::regclass) first.",
+							 naming_quoted_in(registry_namespace(),
+											  "drop_history_table_keep_data"),
+							 quote_literal_cstr(naming_quoted(row->live)))));
+		derived_inherit(row->history, parent->history);
+		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking))
+			derived_inherit(row->tracking, parent->tracking);
+		if (OidIsValid(view_find(parent->live)))
+			view_create(parent);
+	}
+}
+
+/* Partitions that came, and partitions that left without being dropped. */
+void
+follow_partitions(RegistryRow *row, const TableSnapshot *before,
+				  const TableSnapshot *now)
+{
+	ListCell   *lc;
+
+	foreach(lc, now->leaves)
+		if (!list_member_oid(before->leaves, lfirst_oid(lc)))
+			cover_partition(row, lfirst_oid(lc));
+	foreach(lc, before->leaves)
+		if (!list_member_oid(now->leaves, lfirst_oid(lc)) &&
+			get_rel_name(lfirst_oid(lc)) != NULL &&
+			!get_rel_relispartition(lfirst_oid(lc)))
+			release_partition(row, lfirst_oid(lc));
+}
+
+/*
+ * The primary key, the time and the txid column: follow the key, refuse what
+ * cannot be followed.
+ */
+void
+follow_key(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	char	   *drop = psprintf("SELECT %s(%s::regclass) first, or change the column and track it again in one transaction.",
+								naming_quoted_in(registry_namespace(),
+												 "disable_history_tracking_for_table"),
+								quote_literal_cstr(naming_quoted(row->live)));
+
+	if (columns_key(live) == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" would be left without a primary key, but its history is tracked",
+						RelationGetRelationName(live)),
+				 errhint("Replace the key in one command: ALTER TABLE %s DROP CONSTRAINT ..., ADD PRIMARY KEY (...); or disable tracking first.",
+						 naming_quoted(row->live))));
+	if (!OidIsValid(row->tracking))
+	{
+		Form_pg_attribute time = columns_find(live, row->time_column);
+		Form_pg_attribute txid = columns_find(live, row->txid_column);
+
+		if (time == NULL || time->atttypid != TIMESTAMPTZOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" of table \"%s\" must stay, with type timestamp with time zone: its history is tracked by it",
+							row->time_column, RelationGetRelationName(live)),
+					 errhint("%s", drop)));
+		if (txid == NULL || txid->atttypid != INT8OID || txid->attgenerated)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" of table \"%s\" must stay, with type bigint: its history is tracked by it",
+							row->txid_column, RelationGetRelationName(live)),
+					 errhint("%s", drop)));
+	}
+	table_close(live, NoLock);
+	reconcile_key(row);
+}
+
+static void
+follow_name(Oid derived, char relkind, const char *name, const TableSnapshot *now)
+{
+	const char *kind = relkind == RELKIND_VIEW ? "VIEW" : "TABLE";
+
+	if (strcmp(get_rel_name(derived), name) != 0)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s RENAME TO %s", kind,
+					naming_quoted(derived), quote_identifier(name));
+	if (get_rel_namespace(derived) != now->namespace)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s SET SCHEMA %s", kind,
+					naming_quoted(derived),
+					quote_identifier(get_namespace_name(now->namespace)));
+	if (security_owner_of(derived) != now->owner)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s OWNER TO %s", kind,
+					naming_quoted(derived), security_role_sql(now->owner));
+}
+
+static void
+follow_index_names(Oid live, Oid table)
+{
+	ListCell   *lc;
+
+	foreach(lc, derived_own_indexes(live, table))
+	{
+		OwnIndex   *own = lfirst(lc);
+		char	   *clipped = naming_index(live, own->label);
+
+		if (strcmp(get_rel_name(own->index), clipped) != 0)
+			ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER INDEX %s RENAME TO %s",
+						naming_quoted(own->index),
+						quote_identifier(naming_free_index(live, get_rel_namespace(table),
+														   own->label)));
+	}
+}
+
+/* TRUNCATE of the partition itself, and the edition times of its rows. */
+static void
+cover_partition(RegistryRow *row, Oid leaf)
+{
+	Relation	rel;
+
+	if (!ConditionalLockRelationOid(leaf, ShareRowExclusiveLock))
+		return;					/* another session's, which sees to it */
+	rel = table_open(leaf, NoLock);
+	triggers_install_truncate(rel, row);
+	if (OidIsValid(row->tracking))
+		tracking_add_from(row, leaf);
+	table_close(rel, NoLock);
+}
+
+/* The rows that left with the partition have ended. */
+static void
+release_partition(RegistryRow *row, Oid leaf)
+{
+	Relation	rel;
+
+	if (!ConditionalLockRelationOid(leaf, AccessExclusiveLock))
+		return;
+	rel = table_open(leaf, NoLock);
+	if (triggers_covers_truncate(rel))
+	{
+		truncate_store_rows(rel, cache_build_for(rel, row->live), true);
+		triggers_remove_truncate(rel);
+	}
+	table_close(rel, NoLock);
+}

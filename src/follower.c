@@ -1,0 +1,551 @@
+/*
+ * follower.c
+ *		The event triggers: history tables follow DDL.
+ *
+ * ddl_command_start brings the snapshots up to date and moves views out of the
+ * way of what PostgreSQL would refuse because of them; it also stores the rows
+ * of partitions that are about to be dropped.  ddl_command_end compares the
+ * tables that may have changed with their snapshots and hands the differences
+ * down.  sql_drop clears up after live tables that are gone.
+ *
+ * Catalogs are compared, statements are not replayed: the parse tree is looked
+ * at only where the catalogs come too late (views in the way, rows that go) or
+ * do not tell (USING).
+ *
+ * A table without its triggers counts as disabled and is left alone.  Our own
+ * DDL (ddl_is_ours) is not followed, nor is anything during pg_upgrade.
+ *
+ * Locks: on a live table those that the command takes anyway, and before any
+ * on the history side.  A table whose lock cannot be had at once is not
+ * the command's.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "commands/event_trigger.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+typedef enum OnDrop
+{
+	ON_DROP_DROP,
+	ON_DROP_KEEP
+} OnDrop;
+
+static const struct config_enum_entry on_drop_options[] = {
+	{"drop", ON_DROP_DROP, false},
+	{"keep", ON_DROP_KEEP, false},
+	{NULL, 0, false}
+};
+
+static bool follow_ddl = true;
+static int	on_drop_column = ON_DROP_DROP;
+static int	on_drop_table = ON_DROP_DROP;
+
+typedef struct Followed
+{
+	RegistryRow *row;
+	TableSnapshot *before;
+	TableSnapshot *now;
+	bool		columns_changed;
+	bool		had_view;
+} Followed;
+
+static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
+static void make_room_for_alter(AlterTableStmt *statement);
+static bool takes_columns(AlterTableStmt *statement);
+static void make_room_for_drop(DropStmt *statement);
+static void store_dropped_partitions(Oid relid, List *dropped);
+static void store_partitions_of_schemas(DropStmt *statement);
+static void park_view(Oid live, Node *statement);
+static List *changed_tables(void);
+static bool is_ours_to_follow(Oid live, RegistryRow **row);
+static void follow_tables(List *tables, Node *statement);
+static int	depth_of(Oid live);
+static int	compare_depth(const ListCell *a, const ListCell *b);
+static void clear_up_after(Oid live);
+static void check_derived(RegistryRow *row);
+
+PG_FUNCTION_INFO_V1(catmaid_history_ddl_start);
+PG_FUNCTION_INFO_V1(catmaid_history_ddl_end);
+PG_FUNCTION_INFO_V1(catmaid_history_sql_drop);
+
+void
+follower_init(void)
+{
+	DefineCustomBoolVariable("catmaid_history.follow_ddl",
+							 "Makes history tables follow DDL on the tables whose history is tracked.",
+							 NULL, &follow_ddl, true, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("catmaid_history.on_drop_column",
+							 "What happens to the history of a column that is dropped.",
+							 "drop: it is dropped too. keep: it is kept under the name of the column and a number.",
+							 &on_drop_column, ON_DROP_DROP, on_drop_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("catmaid_history.on_drop_table",
+							 "What happens to the history of a table that is dropped.",
+							 "drop: it is dropped too. keep: the history table stays.",
+							 &on_drop_table, ON_DROP_DROP, on_drop_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/* ddl_command_start */
+Datum
+catmaid_history_ddl_start(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_start");
+
+	if (event == NULL)
+		PG_RETURN_NULL();
+	snapshot_refresh();
+
+	if (IsA(event->parsetree, AlterTableStmt))
+		make_room_for_alter((AlterTableStmt *) event->parsetree);
+	else if (IsA(event->parsetree, DropStmt))
+		make_room_for_drop((DropStmt *) event->parsetree);
+	PG_RETURN_NULL();
+}
+
+/* ddl_command_end */
+Datum
+catmaid_history_ddl_end(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_end");
+	List	   *tables;
+
+	if (event == NULL)
+		PG_RETURN_NULL();
+	tables = changed_tables();
+	if (tables != NIL)
+		follow_tables(tables, event->parsetree);
+	views_unpark(event->parsetree);
+	snapshot_refresh();
+	PG_RETURN_NULL();
+}
+
+/* sql_drop */
+Datum
+catmaid_history_sql_drop(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *event = event_data(fcinfo, "catmaid_history_sql_drop");
+	ListCell   *lc;
+
+	if (event == NULL || !OidIsValid(registry_relid_or_invalid()))
+		PG_RETURN_NULL();
+	foreach(lc, snapshot_changed())
+	{
+		RegistryRow *row = registry_get(lfirst_oid(lc));
+
+		if (row == NULL)
+			continue;
+		if (get_rel_name(row->live) == NULL)
+			clear_up_after(row->live);
+		else
+			check_derived(row);
+	}
+	PG_RETURN_NULL();
+}
+
+/* The event, or NULL if it is none of our business. */
+static EventTriggerData *
+event_data(FunctionCallInfo fcinfo, const char *function)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as an event trigger", function)));
+	if (IsBinaryUpgrade || !follow_ddl || ddl_is_ours())
+		return NULL;
+	return (EventTriggerData *) fcinfo->context;
+}
+
+/*
+ * ALTER TABLE that takes columns away or changes types: park the views of the
+ * table and of all that inherit the change.
+ */
+static void
+make_room_for_alter(AlterTableStmt *statement)
+{
+	Oid			relid;
+	LOCKMODE	mode;
+	List	   *tables;
+	ListCell   *lc;
+
+	if (statement->relation == NULL || !takes_columns(statement))
+		return;
+	relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	if (!OidIsValid(relid) ||
+		!relation_ownercheck_compat(relid, GetUserId()))
+		return;					/* PostgreSQL has its own words for that */
+
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		tables = snapshot_tables_of_type(relid);
+	else
+	{
+		if (get_rel_relkind(relid) != RELKIND_RELATION &&
+			get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+			return;
+		if (!snapshot_any_registered())
+			return;
+		mode = AlterTableGetLockLevel(statement->cmds);
+		LockRelationOid(relid, mode);
+		if (RangeVarGetRelid(statement->relation, NoLock, true) != relid)
+			return;
+		tables = find_all_inheritors(relid, mode, NULL);
+		/* who waited for the lock looks at what the other one did */
+		snapshot_refresh();
+	}
+	foreach(lc, tables)
+		park_view(lfirst_oid(lc), (Node *) statement);
+}
+
+static bool
+takes_columns(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DropColumn || cmd->subtype == AT_AlterColumnType)
+			return true;
+	}
+	return false;
+}
+
+/* DROP: the views of the tables, and the rows of partitions. */
+static void
+make_room_for_drop(DropStmt *statement)
+{
+	List	   *dropped = NIL;
+	ListCell   *lc;
+
+	if (!snapshot_any_registered())
+		return;
+	if (statement->removeType == OBJECT_SCHEMA)
+		store_partitions_of_schemas(statement);
+	if (statement->removeType != OBJECT_TABLE)
+		return;
+
+	foreach(lc, statement->objects)
+	{
+		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
+		Oid			relid = RangeVarGetRelid(name, NoLock, true);
+		char		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
+
+		/* the owner of the schema may drop the table, too */
+		if ((relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
+			(relation_ownercheck_compat(relid, GetUserId()) ||
+			 namespace_ownercheck_compat(get_rel_namespace(relid), GetUserId())))
+			dropped = lappend_oid(dropped, relid);
+	}
+
+	foreach(lc, dropped)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relispartition(relid))
+			store_dropped_partitions(relid, dropped);
+		else if (snapshot_is_registered(relid))
+		{
+			LockRelationOid(relid, AccessExclusiveLock);
+			park_view(relid, (Node *) statement);
+		}
+	}
+}
+
+/* The partition and what is below it, unless its root goes as well. */
+static void
+store_dropped_partitions(Oid relid, List *dropped)
+{
+	List	   *ancestors = get_partition_ancestors(relid);
+	Oid			root = llast_oid(ancestors);
+	RegistryRow *row = snapshot_is_registered(root) ? registry_get(root) : NULL;
+	List	   *leaves;
+	ListCell   *lc;
+
+	if (row == NULL)
+		return;
+	foreach(lc, ancestors)
+		if (list_member_oid(dropped, lfirst_oid(lc)))
+			return;
+
+	LockRelationOid(linitial_oid(ancestors), AccessExclusiveLock);
+	leaves = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	foreach(lc, leaves)
+	{
+		Relation	leaf;
+
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_RELATION)
+			continue;
+		leaf = table_open(lfirst_oid(lc), NoLock);
+		if (triggers_covers_truncate(leaf))
+			truncate_store_rows(leaf, cache_build_for(leaf, root), true);
+		table_close(leaf, NoLock);
+	}
+}
+
+/* DROP SCHEMA: partitions in there of tables elsewhere. */
+static void
+store_partitions_of_schemas(DropStmt *statement)
+{
+	List	   *namespaces = NIL;
+	ListCell   *lc;
+
+	if (statement->behavior != DROP_CASCADE)
+		return;
+	foreach(lc, statement->objects)
+	{
+		Oid			namespace = get_namespace_oid(strVal(lfirst(lc)), true);
+
+		if (OidIsValid(namespace) &&
+			namespace_ownercheck_compat(namespace, GetUserId()))
+			namespaces = lappend_oid(namespaces, namespace);
+	}
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+		ListCell   *leaf;
+
+		if (list_member_oid(namespaces, get_rel_namespace(row->live)))
+			continue;
+		foreach(leaf, triggers_leaf_partitions(row->live, NoLock))
+			if (list_member_oid(namespaces, get_rel_namespace(lfirst_oid(leaf))))
+				store_dropped_partitions(lfirst_oid(leaf), NIL);
+	}
+}
+
+/* Park the view of a table that is tracked. */
+static void
+park_view(Oid live, Node *statement)
+{
+	RegistryRow *row;
+
+	if (snapshot_is_registered(live) && is_ours_to_follow(live, &row))
+		views_park(live, naming_view(live), get_rel_namespace(live), statement);
+}
+
+/* The tracked tables that may have changed, parents before children. */
+static List *
+changed_tables(void)
+{
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	foreach(lc, snapshot_changed())
+	{
+		Followed   *followed = palloc0(sizeof(Followed));
+
+		if (!is_ours_to_follow(lfirst_oid(lc), &followed->row))
+			continue;
+		followed->before = snapshot_copy(lfirst_oid(lc));
+		followed->now = snapshot_now(lfirst_oid(lc));
+		if (followed->before && followed->now)
+			tables = lappend(tables, followed);
+	}
+	list_sort(tables, compare_depth);
+	return tables;
+}
+
+/*
+ * Is the table there, registered, and are its triggers in place?  Sets the flag
+ * in the registry right on the way.
+ */
+static bool
+is_ours_to_follow(Oid live, RegistryRow **row)
+{
+	Relation	rel;
+	bool		enabled;
+
+	if (get_rel_name(live) == NULL ||
+		!ConditionalLockRelationOid(live, AccessShareLock))
+		return false;
+	*row = registry_get(live);
+	if (*row == NULL || get_rel_name((*row)->history) == NULL)
+		return false;
+
+	rel = table_open(live, NoLock);
+	enabled = triggers_enabled(rel, *row);
+	table_close(rel, NoLock);
+	if (enabled != (*row)->triggers_installed)
+	{
+		(*row)->triggers_installed = enabled;
+		registry_update(*row);
+	}
+	return enabled;
+}
+
+static void
+follow_tables(List *tables, Node *statement)
+{
+	ListCell   *lc;
+
+	/* all views first: a change of a parent's history goes down to children */
+	foreach(lc, tables)
+	{
+		Followed   *followed = lfirst(lc);
+
+		check_derived(followed->row);
+		follow_identity(followed->row, followed->before, followed->now);
+		followed->columns_changed = follow_columns_changed(followed->before,
+														   followed->now);
+		followed->had_view = OidIsValid(view_find(followed->row->live));
+	}
+	foreach(lc, tables)
+	{
+		Followed   *followed = lfirst(lc);
+
+		if (followed->columns_changed && !IsA(statement, RenameStmt))
+			park_view(followed->row->live, statement);
+	}
+
+	foreach(lc, tables)
+	{
+		Followed   *followed = lfirst(lc);
+
+		if (followed->columns_changed)
+			follow_columns(followed->row, followed->before, followed->now,
+						   statement, on_drop_column == ON_DROP_KEEP);
+	}
+
+	foreach(lc, tables)
+	{
+		Followed   *followed = lfirst(lc);
+		RegistryRow *row = followed->row;
+		Relation	live;
+
+		follow_key(row);
+		follow_hierarchy(row, followed->before, followed->now);
+		follow_partitions(row, followed->before, followed->now);
+		if (followed->before->row_security != followed->now->row_security ||
+			followed->before->force_row_security != followed->now->force_row_security)
+		{
+			security_copy_row_security(row->live, row->history);
+			if (OidIsValid(row->tracking))
+				security_copy_row_security(row->live, row->tracking);
+		}
+		if (followed->columns_changed)
+		{
+			/* the arguments name columns */
+			live = table_open(row->live, NoLock);
+			triggers_install(live, row);
+			table_close(live, NoLock);
+			if (followed->had_view && !views_parked(row->live))
+				view_create(row);
+		}
+	}
+}
+
+static int
+depth_of(Oid live)
+{
+	int			depth = 0;
+	List	   *parents;
+
+	while ((parents = derived_parents(live)) != NIL)
+	{
+		live = linitial_oid(parents);
+		depth++;
+	}
+	return depth;
+}
+
+static int
+compare_depth(const ListCell *a, const ListCell *b)
+{
+	return depth_of(((Followed *) lfirst(a))->row->live) -
+		depth_of(((Followed *) lfirst(b))->row->live);
+}
+
+/* The live table has been dropped: so is its history, or it is forgotten. */
+static void
+clear_up_after(Oid live)
+{
+	RegistryRow *row = registry_get(live);
+	ListCell   *lc;
+	bool		keep;
+
+	if (row == NULL)
+		return;
+	keep = on_drop_table == ON_DROP_KEEP || !row->triggers_installed;
+
+	if (get_rel_name(row->history) != NULL)
+		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		{
+			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
+
+			if (child && get_rel_name(child->live) == NULL)
+				clear_up_after(child->live);
+		}
+
+	registry_delete(live);
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+		derived_drop(row->tracking);
+	if (get_rel_name(row->history) == NULL)
+		return;
+	if (keep)
+	{
+		ereport(NOTICE,
+				(errmsg("history table %s stays", naming_quoted(row->history)),
+				 errdetail("Its live table was dropped.")));
+		return;
+	}
+	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		derived_disinherit(lfirst_oid(lc), row->history);
+	derived_drop(row->history);
+}
+
+/* Nobody takes history or tracking table away by hand, or renames them. */
+static void
+check_derived(RegistryRow *row)
+{
+	bool		gone = get_rel_name(row->history) == NULL ||
+		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL);
+	TableSnapshot *before = snapshot_copy(row->live);
+	Relation	live;
+	bool		enabled;
+
+	if (!gone &&
+		(before == NULL ||
+		 (get_rel_namespace(row->history) == before->namespace &&
+		  strcmp(get_rel_name(row->history),
+				 psprintf("%s__history", NameStr(before->name))) == 0)))
+		return;
+	if (!ConditionalLockRelationOid(row->live, AccessShareLock))
+		return;
+	live = table_open(row->live, NoLock);
+	enabled = triggers_enabled(live, row);
+	table_close(live, NoLock);
+
+	if (enabled && gone)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop the history or tracking table of table \"%s\" while it is tracked",
+						get_rel_name(row->live)),
+				 errhint("SELECT %s(%s::regclass);",
+						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
+	if (gone && get_rel_name(row->history) == NULL)
+	{
+		if (OidIsValid(row->tracking))
+			derived_drop(row->tracking);
+		registry_delete(row->live);
+	}
+}

@@ -1,0 +1,341 @@
+/*
+ * snapshot.c
+ *		How tracked tables looked before a DDL command.
+ *
+ * The follower compares catalogs before and after a command.  "Before" is kept
+ * here, one snapshot for each registered table, for the length of the session;
+ * the relcache callback marks those that may have changed since, and whether
+ * the registry has.  At the start of a command the marked ones are read again
+ * (they were changed by others, or by something rolled back); at its end, the
+ * marked ones are those that the command may have changed.  DDL on tables that
+ * are not tracked marks nothing and so costs next to nothing.
+ *
+ * Snapshots are read from the system caches, without locks.  That a concurrent
+ * session changes the table while our command waits for its lock is no harm:
+ * the follower finds the history side already done.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+
+/* from a history or tracking table to its live table */
+typedef struct DerivedEntry
+{
+	Oid			relid;			/* hash key */
+	Oid			live;
+} DerivedEntry;
+
+static HTAB *snapshots = NULL;
+static HTAB *derived = NULL;
+static Oid	registry = InvalidOid;
+static bool registry_marked = true;
+static int	marked = 0;
+
+static void invalidate(Datum arg, Oid relid);
+static void load_registry(void);
+static void note_derived(Oid relid, Oid live);
+static bool snapshot_read(TableSnapshot *snapshot);
+static bool read_snapshot(TableSnapshot *snapshot);
+static void forget(TableSnapshot *snapshot);
+
+void
+snapshot_init(void)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(TableSnapshot);
+	ctl.hcxt = CacheMemoryContext;
+	snapshots = hash_create("catmaid_history snapshots", 128, &ctl,
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.entrysize = sizeof(DerivedEntry);
+	derived = hash_create("catmaid_history derived tables", 256, &ctl,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+/*
+ * Bring all snapshots up to date: what has happened until now is the past.
+ */
+void
+snapshot_refresh(void)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+
+	if (registry_marked)
+		load_registry();
+	if (marked == 0)
+		return;
+
+	marked = 0;
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (snapshot->marked)
+		{
+			snapshot->marked = false;
+			if (!read_snapshot(snapshot))
+				forget(snapshot);
+		}
+}
+
+/* The OIDs of the live tables that may have changed since, by OID. */
+List *
+snapshot_changed(void)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+	List	   *changed = NIL;
+
+	if (marked == 0)
+		return NIL;
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (snapshot->marked)
+			changed = lappend_oid(changed, snapshot->live);
+	list_sort(changed, list_oid_cmp);
+	return changed;
+}
+
+/*
+ * A copy, in the current memory context, of the snapshot of a table; NULL if it
+ * was not registered when the snapshots were last brought up to date.
+ */
+TableSnapshot *
+snapshot_copy(Oid live)
+{
+	TableSnapshot *snapshot = hash_search(snapshots, &live, HASH_FIND, NULL);
+	TableSnapshot *copy;
+
+	if (snapshot == NULL || snapshot->context == NULL)
+		return NULL;
+	copy = palloc(sizeof(TableSnapshot));
+	*copy = *snapshot;
+	copy->columns = palloc(sizeof(ColumnSnapshot) * Max(snapshot->natts, 1));
+	if (snapshot->natts > 0)
+		memcpy(copy->columns, snapshot->columns,
+			   sizeof(ColumnSnapshot) * snapshot->natts);
+	copy->parents = list_copy(snapshot->parents);
+	copy->leaves = list_copy(snapshot->leaves);
+	return copy;
+}
+
+bool
+snapshot_any_registered(void)
+{
+	return hash_get_num_entries(snapshots) > 0;
+}
+
+bool
+snapshot_is_registered(Oid live)
+{
+	return hash_search(snapshots, &live, HASH_FIND, NULL) != NULL;
+}
+
+/* The registered tables of a composite type (CREATE TABLE ... OF). */
+List *
+snapshot_tables_of_type(Oid composite)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+	List	   *tables = NIL;
+
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(snapshot->live));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		if (OidIsValid(((Form_pg_class) GETSTRUCT(tuple))->reloftype) &&
+			((Form_pg_class) GETSTRUCT(tuple))->reloftype == get_rel_type_id(composite))
+			tables = lappend_oid(tables, snapshot->live);
+		ReleaseSysCache(tuple);
+	}
+	return tables;
+}
+
+/* The table as it is now, in the current memory context; NULL if it is gone. */
+TableSnapshot *
+snapshot_now(Oid live)
+{
+	TableSnapshot *snapshot = palloc0(sizeof(TableSnapshot));
+
+	snapshot->live = live;
+	return snapshot_read(snapshot) ? snapshot : NULL;
+}
+
+/* Fill in the snapshot from the catalogs, in the current memory context. */
+static bool
+snapshot_read(TableSnapshot *snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(snapshot->live));
+	Form_pg_class form;
+	int			natts;
+	bool		partitioned;
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	snapshot->name = form->relname;
+	snapshot->namespace = form->relnamespace;
+	snapshot->owner = form->relowner;
+	snapshot->row_security = form->relrowsecurity;
+	snapshot->force_row_security = form->relforcerowsecurity;
+	natts = form->relnatts;
+	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;
+	ReleaseSysCache(tuple);
+
+	snapshot->columns = palloc0(sizeof(ColumnSnapshot) * Max(natts, 1));
+	snapshot->natts = natts;
+	for (i = 0; i < natts; i++)
+	{
+		ColumnSnapshot *column = &snapshot->columns[i];
+		Form_pg_attribute att;
+
+		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(snapshot->live),
+								Int16GetDatum(i + 1));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		att = (Form_pg_attribute) GETSTRUCT(tuple);
+		column->exists = !att->attisdropped;
+		column->name = att->attname;
+		if (column->exists)
+			columns_base_type(att, &column->type, &column->typmod);
+		column->declared_type = att->atttypid;
+		column->collation = att->attcollation;
+		ReleaseSysCache(tuple);
+	}
+	snapshot->parents = derived_parents(snapshot->live);
+	snapshot->leaves = partitioned ?
+		triggers_leaf_partitions(snapshot->live, NoLock) : NIL;
+	return true;
+}
+
+static void
+invalidate(Datum arg, Oid relid)
+{
+	TableSnapshot *snapshot;
+	HASH_SEQ_STATUS status;
+
+	if (!OidIsValid(relid) || relid == registry)
+		registry_marked = true;
+	if (OidIsValid(relid))
+	{
+		DerivedEntry *entry = hash_search(derived, &relid, HASH_FIND, NULL);
+
+		if (entry)
+			relid = entry->live;
+		snapshot = hash_search(snapshots, &relid, HASH_FIND, NULL);
+		if (snapshot && !snapshot->marked)
+		{
+			snapshot->marked = true;
+			marked++;
+		}
+		return;
+	}
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (!snapshot->marked)
+		{
+			snapshot->marked = true;
+			marked++;
+		}
+}
+
+/* Have a snapshot for each registered table, marked where it is new. */
+static void
+load_registry(void)
+{
+	List	   *rows;
+	ListCell   *lc;
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+
+	registry_marked = false;
+	registry = registry_relid_or_invalid();
+	rows = OidIsValid(registry) ? registry_all() : NIL;
+
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		snapshot->registered = false;
+
+	foreach(lc, rows)
+	{
+		RegistryRow *row = lfirst(lc);
+		bool		found;
+
+		snapshot = hash_search(snapshots, &row->live, HASH_ENTER, &found);
+		if (!found)
+		{
+			memset((char *) snapshot + sizeof(Oid), 0,
+				   sizeof(TableSnapshot) - sizeof(Oid));
+			snapshot->marked = true;
+			marked++;
+		}
+		snapshot->registered = true;
+		snapshot->history = row->history;
+		snapshot->tracking = row->tracking;
+		note_derived(row->history, row->live);
+		note_derived(row->tracking, row->live);
+	}
+
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (!snapshot->registered)
+			forget(snapshot);
+}
+
+static void
+note_derived(Oid relid, Oid live)
+{
+	DerivedEntry *entry;
+
+	if (!OidIsValid(relid))
+		return;
+	entry = hash_search(derived, &relid, HASH_ENTER, NULL);
+	entry->live = live;
+}
+
+static bool
+read_snapshot(TableSnapshot *snapshot)
+{
+	MemoryContext before;
+
+	if (snapshot->context == NULL)
+		snapshot->context = AllocSetContextCreate(CacheMemoryContext,
+												  "catmaid_history snapshot",
+												  ALLOCSET_SMALL_SIZES);
+	/* should reading fail, there is nothing here to follow a dead pointer to */
+	snapshot->natts = 0;
+	snapshot->columns = NULL;
+	snapshot->parents = snapshot->leaves = NIL;
+	MemoryContextReset(snapshot->context);
+	before = MemoryContextSwitchTo(snapshot->context);
+	if (!snapshot_read(snapshot))
+	{
+		MemoryContextSwitchTo(before);
+		return false;
+	}
+	MemoryContextSwitchTo(before);
+	return true;
+}
+
+static void
+forget(TableSnapshot *snapshot)
+{
+	if (snapshot->context)
+		MemoryContextDelete(snapshot->context);
+	hash_search(snapshots, &snapshot->live, HASH_REMOVE, NULL);
+}
