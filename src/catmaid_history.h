@@ -108,6 +108,8 @@ typedef struct TableSnapshot
 	MemoryContext context;
 	Oid			history;
 	Oid			tracking;
+	NameData	history_name;	/* empty if it is gone */
+	NameData	tracking_name;
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
@@ -159,6 +161,7 @@ extern TableSnapshot *snapshot_copy(Oid live);
 extern TableSnapshot *snapshot_now(Oid live);
 extern bool snapshot_any_registered(void);
 extern bool snapshot_is_registered(Oid live);
+extern Oid	snapshot_live_of(Oid relid);
 extern List *snapshot_tables_of_type(Oid composite);
 
 /* create.c: make a table's history, and take it away */
@@ -240,6 +243,7 @@ extern void tracking_forget(CaptureRelation *capture, const Datum *key);
 extern void tracking_truncate(Oid tracking);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
+extern void tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
 extern void tracking_add_from(const RegistryRow *row, Oid source);
 
 /* capture.c: the row triggers; shared with truncate.c */

@@ -38,6 +38,7 @@ static void check_reserved(const RegistryRow *row, const char *name);
 static void rename_column(RegistryRow *row, const char *from, const char *to);
 static void change_types(RegistryRow *row, const TableSnapshot *before,
 						 const TableSnapshot *now, Node *statement);
+static bool is_key(const RegistryRow *row, const char *name);
 static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
 						   const char *temporary, Node *using);
 static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
@@ -219,6 +220,9 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 			}
 			else if (temporary[i])
 			{
+				/* an index of ours on the kept column would serve nobody */
+				if (is_key(row, name))
+					derived_drop_key_index(row->history, row->key);
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(name),
 							quote_identifier(naming_free_column(row->history, name)));
@@ -227,6 +231,17 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 							quote_identifier(name));
 			}
 		}
+}
+
+static bool
+is_key(const RegistryRow *row, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, row->key)
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	return false;
 }
 
 static void

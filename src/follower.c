@@ -80,6 +80,7 @@ static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 static void clear_up_after(Oid live);
 static void check_derived(RegistryRow *row);
+static void refuse_by_hand(Oid live, const char *verb);
 
 PG_FUNCTION_INFO_V1(catmaid_history_ddl_start);
 PG_FUNCTION_INFO_V1(catmaid_history_ddl_end);
@@ -259,7 +260,12 @@ make_room_for_drop(DropStmt *statement)
 	foreach(lc, dropped)
 	{
 		Oid			relid = lfirst_oid(lc);
+		Oid			live = snapshot_live_of(relid);
+		RegistryRow *row;
 
+		if (OidIsValid(live) && !list_member_oid(dropped, live) &&
+			is_ours_to_follow(live, &row))
+			refuse_by_hand(live, "drop");
 		if (get_rel_relispartition(relid))
 			store_dropped_partitions(relid, dropped);
 		else if (snapshot_is_registered(relid))
@@ -287,6 +293,7 @@ store_dropped_partitions(Oid relid, List *dropped)
 			return;
 
 	LockRelationOid(linitial_oid(ancestors), AccessExclusiveLock);
+	LockRelationOid(relid, AccessExclusiveLock);
 	leaves = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	foreach(lc, leaves)
 	{
@@ -512,40 +519,54 @@ clear_up_after(Oid live)
 	derived_drop(row->history);
 }
 
-/* Nobody takes history or tracking table away by hand, or renames them. */
+/*
+ * Nobody takes the history or tracking table of a tracked table away by hand,
+ * or renames it.  With tracking disabled a history table that was dropped takes
+ * its registry row along.
+ */
 static void
 check_derived(RegistryRow *row)
 {
-	bool		gone = get_rel_name(row->history) == NULL ||
-		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL);
 	TableSnapshot *before = snapshot_copy(row->live);
+	char	   *history = get_rel_name(row->history);
+	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
+	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
+	bool		renamed = !gone && before &&
+		(strcmp(history, NameStr(before->history_name)) != 0 ||
+		 (tracking && strcmp(tracking, NameStr(before->tracking_name)) != 0));
 	Relation	live;
 	bool		enabled;
 
-	if (!gone &&
-		(before == NULL ||
-		 (get_rel_namespace(row->history) == before->namespace &&
-		  strcmp(get_rel_name(row->history),
-				 psprintf("%s__history", NameStr(before->name))) == 0)))
-		return;
-	if (!ConditionalLockRelationOid(row->live, AccessShareLock))
+	if (!(gone || renamed) ||
+		!ConditionalLockRelationOid(row->live, AccessShareLock))
 		return;
 	live = table_open(row->live, NoLock);
 	enabled = triggers_enabled(live, row);
 	table_close(live, NoLock);
 
-	if (enabled && gone)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop the history or tracking table of table \"%s\" while it is tracked",
-						get_rel_name(row->live)),
-				 errhint("SELECT %s(%s::regclass);",
-						 naming_quoted_in(registry_namespace(), "drop_history_table"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
-	if (gone && get_rel_name(row->history) == NULL)
+	if (enabled)
+		refuse_by_hand(row->live, gone ? "drop" : "rename");
+	if (history == NULL)
 	{
-		if (OidIsValid(row->tracking))
-			derived_drop(row->tracking);
+		derived_drop(row->tracking);
 		registry_delete(row->live);
 	}
+}
+
+static void
+refuse_by_hand(Oid live, const char *verb)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot %s the history or tracking table of table \"%s\" while it is tracked",
+					verb, get_rel_name(live)),
+			 strcmp(verb, "drop") == 0 ?
+			 errhint("SELECT %s(%s::regclass);",
+					 naming_quoted_in(registry_namespace(), "drop_history_table"),
+					 quote_literal_cstr(naming_quoted(live))) :
+			 errhint("ALTER TABLE %s RENAME renames both, or SELECT %s(%s::regclass) first.",
+					 naming_quoted(live),
+					 naming_quoted_in(registry_namespace(),
+									  "disable_history_tracking_for_table"),
+					 quote_literal_cstr(naming_quoted(live)))));
 }

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -19,6 +20,7 @@
 
 #include "catmaid_history.h"
 
+static void replace_tracking(Relation live, RegistryRow *row, List *old_key);
 static bool same_names(List *a, List *b);
 static bool tracking_fits(Relation live, const RegistryRow *row);
 
@@ -117,6 +119,7 @@ reconcile_key(RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
 	List	   *key = columns_key(live);
+	List	   *old_key = row->key;
 	bool		renamed;
 
 	if (key == NIL)
@@ -133,28 +136,12 @@ reconcile_key(RegistryRow *row)
 		if (get_rel_name(row->history) != NULL)
 			derived_drop_key_index(row->history, row->key);
 		row->key = key;
-		derived_create_indexes(live, row->history, row->key);
 	}
+	derived_create_indexes(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking) &&
 		(renamed || !tracking_fits(live, row)))
-	{
-		bool		had_view = OidIsValid(view_find(row->live));
-		List	   *parents = NIL;
-		ListCell   *lc;
-
-		if (get_rel_name(row->tracking) != NULL)
-			parents = derived_parents(row->tracking);
-		if (had_view)
-			view_drop(row->live);
-		derived_drop(row->tracking);
-		row->tracking = derived_create_tracking(live, row->key);
-		foreach(lc, parents)
-			derived_inherit(row->tracking, lfirst_oid(lc));
-		tracking_sync(row);
-		if (had_view)
-			view_create(row);
-	}
+		replace_tracking(live, row, old_key);
 	table_close(live, NoLock);
 	registry_update(row);
 }
@@ -171,6 +158,52 @@ same_names(List *a, List *b)
 		if (strcmp(lfirst(left), lfirst(right)) != 0)
 			return false;
 	return true;
+}
+
+/*
+ * A new tracking table for the new key.  Rows that bear their old key still,
+ * in columns of the old names, keep their edition times; the others have
+ * appeared now.
+ */
+static void
+replace_tracking(Relation live, RegistryRow *row, List *old_key)
+{
+	Oid			old = row->tracking;
+	Oid			namespace = RelationGetNamespace(live);
+	List	   *parents = NIL;
+	ListCell   *lc;
+
+	if (get_rel_name(old) != NULL)
+	{
+		parents = derived_parents(old);
+		foreach(lc, parents)
+			derived_disinherit(old, lfirst_oid(lc));
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME TO %s",
+					naming_quoted(old),
+					quote_identifier(naming_free_index(row->live, namespace,
+													   "_tracking_old")));
+	}
+	row->tracking = derived_create_tracking(live, row->key);
+	if (get_rel_name(old) != NULL)
+		tracking_carry_over(row, old, old_key);
+	tracking_sync(row);
+
+	if (get_rel_name(old) != NULL)
+	{
+		List	   *children = find_inheritance_children(old, AccessExclusiveLock);
+
+		foreach(lc, children)
+		{
+			derived_disinherit(lfirst_oid(lc), old);
+			derived_inherit(lfirst_oid(lc), row->tracking);
+		}
+		/* the view looks into the new one, before the old one goes */
+		if (OidIsValid(view_find(row->live)))
+			view_create(row);
+		derived_drop(old);
+	}
+	foreach(lc, parents)
+		derived_inherit(row->tracking, lfirst_oid(lc));
 }
 
 /* Is the tracking table there, with columns of the key's types? */

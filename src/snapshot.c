@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -42,6 +43,7 @@ static int	marked = 0;
 
 static void invalidate(Datum arg, Oid relid);
 static void load_registry(void);
+static void note_name(NameData *name, Oid relid);
 static void note_derived(Oid relid, Oid live);
 static bool snapshot_read(TableSnapshot *snapshot);
 static bool read_snapshot(TableSnapshot *snapshot);
@@ -142,6 +144,19 @@ snapshot_is_registered(Oid live)
 	return hash_search(snapshots, &live, HASH_FIND, NULL) != NULL;
 }
 
+/* The live table of which this is the history or tracking table, or InvalidOid. */
+Oid
+snapshot_live_of(Oid relid)
+{
+	DerivedEntry *entry = hash_search(derived, &relid, HASH_FIND, NULL);
+	TableSnapshot *snapshot = entry ?
+		hash_search(snapshots, &entry->live, HASH_FIND, NULL) : NULL;
+
+	if (snapshot && (snapshot->history == relid || snapshot->tracking == relid))
+		return snapshot->live;
+	return InvalidOid;
+}
+
 /* The registered tables of a composite type (CREATE TABLE ... OF). */
 List *
 snapshot_tables_of_type(Oid composite)
@@ -217,6 +232,8 @@ snapshot_read(TableSnapshot *snapshot)
 		column->collation = att->attcollation;
 		ReleaseSysCache(tuple);
 	}
+	note_name(&snapshot->history_name, snapshot->history);
+	note_name(&snapshot->tracking_name, snapshot->tracking);
 	snapshot->parents = derived_parents(snapshot->live);
 	snapshot->leaves = partitioned ?
 		triggers_leaf_partitions(snapshot->live, NoLock) : NIL;
@@ -295,6 +312,14 @@ load_registry(void)
 	while ((snapshot = hash_seq_search(&status)) != NULL)
 		if (!snapshot->registered)
 			forget(snapshot);
+}
+
+static void
+note_name(NameData *name, Oid relid)
+{
+	char	   *current = OidIsValid(relid) ? get_rel_name(relid) : NULL;
+
+	namestrcpy(name, current ? current : "");
 }
 
 static void

@@ -206,6 +206,39 @@ tracking_add_from(const RegistryRow *row, Oid source)
 	add_rows(row, &key, naming_quoted(source));
 }
 
+/*
+ * Take edition times over from the tracking table of an older key, where the
+ * live table still has columns of the old key's names.  Values are compared as
+ * text, since their type may have changed.
+ */
+void
+tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
+{
+	KeySql		key;
+	StringInfoData match;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&match);
+	foreach(lc, old_key)
+	{
+		if (get_attnum(row->live, lfirst(lc)) == InvalidAttrNumber)
+			return;
+		appendStringInfo(&match,
+						 "%sl.%s::pg_catalog.text OPERATOR(pg_catalog.=) o.%s::pg_catalog.text",
+						 i ? " AND " : "", quote_identifier(lfirst(lc)),
+						 tracking_key_column(list_length(old_key), i));
+		i++;
+	}
+	key_sql(row, &key);
+	ddl_execute_query(key.owner,
+					  psprintf("INSERT INTO %s (%s edition_time, txid) "
+							   "SELECT %s o.edition_time, o.txid FROM %s%s l JOIN ONLY %s o ON %s",
+							   naming_quoted(row->tracking), key.columns, key.values,
+							   key.only, naming_quoted(row->live),
+							   naming_quoted(old), match.data));
+}
+
 /* The key as SQL spells it, of the live table l and the tracking table t. */
 static void
 key_sql(const RegistryRow *row, KeySql *key)

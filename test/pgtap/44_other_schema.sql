@@ -31,62 +31,63 @@ INSERT INTO app.t VALUES (1, 'one'), (2, 'two');
 INSERT INTO app2.t VALUES (1, 'uno'), (2, 'due');
 INSERT INTO app2.leaf VALUES (1, 'leaf', DEFAULT, NULL, 'wide');
 
-SET search_path = '';
-SELECT tap.allowed($$SELECT "Ext's ""Home".create_history_table('app.t')$$,
+-- Every command below runs with an empty search_path.
+CREATE FUNCTION tap.bare(cmd text, test_name text, as_role name DEFAULT NULL)
+RETURNS text LANGUAGE sql AS $$ SELECT bare(cmd, test_name, as_role, '') $$;
+SELECT bare($$SELECT "Ext's ""Home".create_history_table('app.t')$$,
 	'search_path empty: create with tracking table');
-SELECT tap.allowed($$SELECT "Ext's ""Home".create_history_table('app2.t',
+SELECT bare($$SELECT "Ext's ""Home".create_history_table('app2.t',
 	'edition_time', 'txid')$$, 'create a second table of the same name');
-SELECT tap.allowed($$SELECT "Ext's ""Home".create_history_table('app2.leaf',
+SELECT bare($$SELECT "Ext's ""Home".create_history_table('app2.leaf',
 	'edition_time', 'txid')$$, 'create over a hierarchy in two schemas');
-SELECT tap.is((SELECT pg_catalog.string_agg(live_table::text || ' '
+SELECT is((SELECT string_agg(live_table::text || ' '
 	|| history_table::text || coalesce(' ' || tracking_table::text, ''), E'\n'
 	ORDER BY live_table::text COLLATE "C")
 	FROM "Ext's ""Home".catmaid_history_table),
 	E'app.base app.base__history\napp.t app.t__history app.t__tracking\n'
 	'app2.leaf app2.leaf__history\napp2.t app2.t__history',
 	'each table has a history of its own beside it');
-SELECT tap.allowed('UPDATE app.t SET v = ''eins'' WHERE id = 1', 'update');
-SELECT tap.allowed('DELETE FROM app.t WHERE id = 2', 'delete');
-SELECT tap.allowed('INSERT INTO app.t VALUES (3, ''three'')', 'insert');
-SELECT tap.allowed('UPDATE app2.t SET v = ''un'' WHERE id = 1', 'timed update');
-SELECT tap.allowed('TRUNCATE app2.t', 'timed truncate');
-SELECT tap.allowed('UPDATE app.base SET v = ''through''', 'through the parent');
-SELECT tap.is((SELECT pg_catalog.string_agg(id::text || v, ',' ORDER BY id)
+SELECT bare('UPDATE app.t SET v = ''eins'' WHERE id = 1', 'update');
+SELECT bare('DELETE FROM app.t WHERE id = 2', 'delete');
+SELECT bare('INSERT INTO app.t VALUES (3, ''three'')', 'insert');
+SELECT bare('UPDATE app2.t SET v = ''un'' WHERE id = 1', 'timed update');
+SELECT bare('TRUNCATE app2.t', 'timed truncate');
+SELECT bare('UPDATE app.base SET v = ''through''', 'through the parent');
+SELECT is((SELECT string_agg(id::text || v, ',' ORDER BY id)
 	FROM app.t__history), '1one,2two', 'the first table''s versions');
-SELECT tap.is((SELECT pg_catalog.string_agg(id::text || v, ',' ORDER BY id, v COLLATE "C")
+SELECT is((SELECT string_agg(id::text || v, ',' ORDER BY id, v COLLATE "C")
 	FROM app2.t__history), '1un,1uno,2due', 'the second table''s versions');
-SELECT tap.is((SELECT pg_catalog.string_agg(v || w, ',') FROM app2.leaf__history),
+SELECT is((SELECT string_agg(v || w, ',') FROM app2.leaf__history),
 	'leafwide', 'the child''s version, complete');
-SELECT tap.is((SELECT pg_catalog.string_agg(id::text, ',' ORDER BY id)
+SELECT is((SELECT string_agg(id::text, ',' ORDER BY id)
 	FROM app.t__tracking), '1,3', 'the tracking table follows');
-SELECT tap.is((SELECT pg_catalog.count(*) FROM app.t__with_history), 4::bigint,
+SELECT is((SELECT count(*) FROM app.t__with_history), 4::bigint,
 	'the view reads');
 
 -- Someone who may use neither the extension's schema nor see its objects.
 REVOKE ALL ON SCHEMA "Ext's ""Home" FROM PUBLIC;
 GRANT USAGE ON SCHEMA app TO t44_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON app.t TO t44_writer;
-SELECT tap.allowed('UPDATE app.t SET v = ''ein'' WHERE id = 1',
+SELECT bare('UPDATE app.t SET v = ''ein'' WHERE id = 1',
 	'a writer without USAGE on the extension''s schema: update', 't44_writer');
-SELECT tap.allowed('DELETE FROM app.t WHERE id = 3', 'its delete', 't44_writer');
-SELECT tap.allowed('TRUNCATE app.t', 'its truncate', 't44_writer');
-SELECT tap.is((SELECT pg_catalog.string_agg(id::text || v, ',' ORDER BY id, v COLLATE "C")
+SELECT bare('DELETE FROM app.t WHERE id = 3', 'its delete', 't44_writer');
+SELECT bare('TRUNCATE app.t', 'its truncate', 't44_writer');
+SELECT is((SELECT string_agg(id::text || v, ',' ORDER BY id, v COLLATE "C")
 	FROM app.t__history), '1ein,1eins,1one,2two,3three',
 	'its versions are recorded');
 
 -- Management under an empty path.
-SELECT tap.allowed('SELECT "Ext''s ""Home".disable_history_tracking()', 'disable');
+SELECT bare('SELECT "Ext''s ""Home".disable_history_tracking()', 'disable');
 INSERT INTO app.t VALUES (9, 'nine');
-SELECT tap.allowed('SELECT "Ext''s ""Home".enable_history_tracking()', 'enable');
-SELECT tap.is((SELECT pg_catalog.string_agg(id::text, ',') FROM app.t__tracking), '9',
+SELECT bare('SELECT "Ext''s ""Home".enable_history_tracking()', 'enable');
+SELECT is((SELECT string_agg(id::text, ',') FROM app.t__tracking), '9',
 	'and the tracking table is in step');
-SELECT tap.allowed('SELECT "Ext''s ""Home".reload_history_tracking()', 'reload');
-SELECT tap.allowed('SELECT "Ext''s ""Home".drop_all_history_tables()', 'drop all');
-SELECT tap.is((SELECT pg_catalog.string_agg(oid::regclass::text, ', ')
-	FROM pg_catalog.pg_class WHERE relname ~ '__(history|tracking|with_history)'),
+SELECT bare('SELECT "Ext''s ""Home".reload_history_tracking()', 'reload');
+SELECT bare('SELECT "Ext''s ""Home".drop_all_history_tables()', 'drop all');
+SELECT is((SELECT string_agg(oid::regclass::text, ', ')
+	FROM pg_class WHERE relname ~ '__(history|tracking|with_history)'),
 	NULL, 'nothing is left');
 
-RESET search_path;
 DROP OWNED BY t44_writer;
 DROP ROLE t44_writer;
-SELECT * FROM tap.finish();
+SELECT * FROM finish();

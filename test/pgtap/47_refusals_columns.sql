@@ -41,7 +41,7 @@ SELECT badly('edited', 'tx_num', '{t,tx_num}', 'a numeric for the txid');
 SELECT badly('edited', 'tx_xid', '{t,tx_xid}', 'an xid8 for the txid');
 SELECT badly('edited', 'tx_gen', '{t,tx_gen}',
 	'a generated txid column, into which no update could write');
-SELECT is(tap.catalog(), :'before', 'nothing is left behind');
+SELECT unchanged(:'before', 'nothing is left behind');
 SELECT allowed('SELECT create_history_table(''t'', ''Edited'', ''tx'')',
 	'a mixed-case time column is taken as it is');
 SELECT lives_ok('UPDATE t SET edited_text = ''x''', 'and updates go on');
@@ -60,7 +60,7 @@ SELECT refused('SELECT create_history_table(''has_tx'')',
 	'{has_tx,exec_transaction_id}', 'a live column exec_transaction_id');
 SELECT refused('SELECT create_history_table(''key_is_period'')',
 	'{key_is_period,sys_period}', 'a key sys_period, of another type');
-SELECT is(tap.catalog(), :'before', 'nothing is left behind');
+SELECT unchanged(:'before', 'nothing is left behind');
 SELECT allowed('SELECT create_history_table(''near'')', 'names near to them are fine');
 
 -- Names in bytes: 63 less "__with_history".
@@ -81,7 +81,7 @@ SELECT refused(format('SELECT create_history_table(%L)', :'long_utf8'),
 SELECT ok((SELECT message || hint ~ '\m49\M' FROM attempt(format(
 	'SELECT create_history_table(%L)', :'long'))),
 	'the longest length allowed is named');
-SELECT is(tap.catalog(), :'before', 'nothing is left behind');
+SELECT unchanged(:'before', 'nothing is left behind');
 SELECT allowed(format('SELECT create_history_table(%L)', :'fits'),
 	'49 bytes: allowed');
 SELECT allowed(format('SELECT create_history_table(%L)', :'fits_utf8'),
@@ -130,7 +130,7 @@ SELECT refused('SELECT create_history_table(''f'')', '{f__history}',
 	'history name taken by a table that only looks like one');
 SELECT refused('SELECT create_history_table(''g'')', '{g__history}',
 	'history name taken by a type');
-SELECT is(tap.catalog(), :'before', 'nothing is left behind');
+SELECT unchanged(:'before', 'nothing is left behind');
 SELECT is((SELECT string_agg(mine, ',') FROM a__history), 'kept',
 	'the table in the way is untouched');
 SELECT is((SELECT string_agg(mine, ',') FROM e__with_history), 'kept',

@@ -13,7 +13,7 @@ SET search_path = ext, tap;
 SELECT plan(77);
 
 CREATE SCHEMA app;
-GRANT USAGE ON SCHEMA app TO t52_writer, t52_narrow;
+GRANT USAGE ON SCHEMA app TO t52_owner, t52_writer, t52_narrow;
 CREATE TABLE app.plain (id int PRIMARY KEY, open text, secret text);
 CREATE TABLE app.timed (id int PRIMARY KEY, open text, secret text,
 	edition_time timestamptz NOT NULL DEFAULT now(), txid bigint);
@@ -118,7 +118,6 @@ SELECT allowed($$INSERT INTO app.plain VALUES (10, 'x', 'y');
 SELECT is((SELECT string_agg(open, ',' ORDER BY open) FROM app.plain__history
 	WHERE id = 10), 'x,z', 'and are recorded');
 
-RESET search_path;
 DROP OWNED BY t52_owner, t52_writer, t52_narrow CASCADE;
 DROP ROLE t52_owner, t52_writer, t52_narrow;
 SELECT * FROM tap.finish();

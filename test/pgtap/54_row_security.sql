@@ -43,7 +43,7 @@ SELECT allowed('SELECT create_history_table(''app.strict'')',
 SELECT create_history_table('app.mild');
 SELECT create_history_table('app.timed', 'edition_time', 'txid');
 SELECT create_history_table('app.open');
-SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM app.strict__tracking),
+SELECT is((SELECT string_agg(live_pk::text, ',' ORDER BY live_pk) FROM app.strict__tracking),
 	'1,2,3', 'forced: every row is in the tracking table');
 
 SELECT is((SELECT format('%s %s', relrowsecurity, relforcerowsecurity)
@@ -79,7 +79,7 @@ BEGIN
 END $$;
 SELECT is(tap.versions(r), '1one,2two,3three', r || ': each is recorded')
 FROM unnest('{mild,strict,timed}'::text[]) r;
-SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM app.strict__tracking),
+SELECT is((SELECT string_agg(live_pk::text, ',' ORDER BY live_pk) FROM app.strict__tracking),
 	'1,3', 'forced: the tracking table follows');
 
 -- What each may see.
@@ -119,7 +119,7 @@ INSERT INTO app.strict VALUES (6, 't54_ann', 'six');
 DELETE FROM app.strict WHERE id = 5;
 SELECT allowed('SELECT enable_history_tracking_for_table(''app.strict'')',
 	'forced: the owner enables', 't54_owner');
-SELECT is((SELECT string_agg(id::text, ',' ORDER BY id) FROM app.strict__tracking),
+SELECT is((SELECT string_agg(live_pk::text, ',' ORDER BY live_pk) FROM app.strict__tracking),
 	'6', 'forced: and the tracking table is in step');
 
 -- Policies put on a table that is tracked already.

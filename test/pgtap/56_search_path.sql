@@ -29,6 +29,7 @@ BEGIN
 		'pg_get_triggerdef(oid)|text', 'array_length(int2vector,int)|int',
 		'obj_description(oid,text)|text', 'concat(text,text)|text',
 		'concat(name,text)|text'] LOOP
+		CONTINUE WHEN place = 'ext' AND f ~ '^history_table_name';
 		EXECUTE format('CREATE FUNCTION %s.%s RETURNS %s LANGUAGE plpgsql AS '
 			'''BEGIN RAISE EXCEPTION ''''shadow function used''''; END''', place,
 			regexp_replace(split_part(f, '|', 1), '^\w+', '"\&"'),

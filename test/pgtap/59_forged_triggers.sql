@@ -99,7 +99,7 @@ SELECT is(tap.victim(), :'before', 'nor forged ones in any shape');
 SELECT lives_ok('SELECT 1', 'the server stays up');
 
 -- On a view, and on the victim's history itself by its own tricks.
-SELECT unlike((SELECT string_agg(tap.state(format(
+SELECT unalike((SELECT string_agg(tap.state(format(
 	'CREATE VIEW den.w AS SELECT * FROM den.t; CREATE TRIGGER x INSTEAD OF UPDATE ON den.w '
 	'FOR EACH ROW EXECUTE FUNCTION %s(''safe.t__history''); '
 	'INSERT INTO den.t VALUES (1, ''x''); UPDATE den.w SET a = ''y''; '

@@ -64,13 +64,13 @@ sub catalog
 	my ($session) = @_;
 	return $session->value(<<'SQL');
 SELECT string_agg(line, E'\n' ORDER BY line COLLATE "C") FROM (
-	SELECT 'relation ' || oid || relname || relkind FROM pg_class
+	SELECT concat_ws(' ', 'relation', oid, relname, relkind) FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace
-	UNION ALL SELECT 'trigger ' || tgrelid || tgname || tgenabled FROM pg_trigger
-	UNION ALL SELECT 'column ' || attrelid || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	UNION ALL SELECT concat_ws(' ', 'trigger', tgrelid, tgname, tgenabled) FROM pg_trigger
+	UNION ALL SELECT concat_ws(' ', 'column', attrelid, attname) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
 		WHERE relnamespace = 'public'::regnamespace AND attnum > 0
-	UNION ALL SELECT 'depend ' || classid || '.' || objid || '.' || refobjid FROM pg_depend WHERE classid <> 'pg_class'::regclass OR refobjid >= 16384
-	UNION ALL SELECT 'registry ' || r::text FROM catmaid_history_table AS r
+	UNION ALL SELECT concat_ws(' ', 'depend', classid, objid, objsubid, refclassid, refobjid) FROM pg_depend
+	UNION ALL SELECT concat_ws(' ', 'registry', r::text) FROM catmaid_history_table AS r
 ) AS lines(line)
 SQL
 }
@@ -231,7 +231,7 @@ sub time_out
 	my ($cancelled, $changed) = until_through("SELECT $call", sub {
 		return catalog($s) ne $before || contents($s, @sides) ne $contents;
 	});
-	cmp_ok($cancelled, '>', 0, "$call timed out $cancelled times");
+	cmp_ok($cancelled, ">", 0, "$call timed out $cancelled times") unless $call =~ /^drop/;
 	is($changed, 0, "$call: an attempt that timed out left nothing");
 	isnt(catalog($s), $before, "$call: the one that got through did");
 	return;

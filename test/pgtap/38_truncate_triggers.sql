@@ -1,0 +1,136 @@
+-- Other triggers for TRUNCATE, which write to the table while it is being
+-- truncated: before ours, after ours, on another table of the same command.
+\set ECHO none
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+\set QUIET 1
+SET client_min_messages = warning;
+CREATE SCHEMA tap;
+CREATE EXTENSION pgtap SCHEMA tap;
+SET search_path = public, tap;
+CREATE EXTENSION catmaid_history;
+
+-- The oracle: remember() copies the rows of a live table aside, with the time;
+-- misremembered() shows where the as-of query of that time differs from them.
+CREATE TABLE remembered (rel regclass, step text, at timestamptz, r jsonb);
+CREATE FUNCTION remember(rel regclass, step text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO remembered VALUES (rel, step, now(), NULL);
+	EXECUTE format('INSERT INTO remembered SELECT %L, %L, now(), to_jsonb(its_row)
+		FROM %s its_row', rel::oid, step, rel);
+END $$;
+CREATE FUNCTION misremembered(live regclass)
+RETURNS TABLE (what text, at_step text, r jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	s remembered;
+	v text := (SELECT format('%I.%I', n.nspname, c.relname || '__with_history')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = live);
+BEGIN
+	IF NOT EXISTS (SELECT FROM remembered m WHERE m.rel = live) THEN
+		RAISE EXCEPTION 'nothing remembered of %', live;
+	END IF;
+	FOR s IN SELECT * FROM remembered m WHERE m.rel = live AND m.r IS NULL LOOP
+		RETURN QUERY EXECUTE format($q$
+			WITH was AS (SELECT r FROM remembered
+				WHERE rel = %1$L AND step = %2$L AND r IS NOT NULL),
+			as_of AS (SELECT to_jsonb(its_row) - 'sys_period' - 'exec_transaction_id'
+				FROM %3$s its_row WHERE its_row.sys_period @> %4$L::timestamptz)
+			(SELECT 'lost', %2$L, * FROM was
+			 EXCEPT ALL SELECT 'lost', %2$L, * FROM as_of)
+			UNION ALL (SELECT 'invented', %2$L, * FROM as_of
+			 EXCEPT ALL SELECT 'invented', %2$L, * FROM was)
+			$q$, live::oid, s.step, v, s.at);
+	END LOOP;
+END $$;
+
+SELECT plan(19);
+
+CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('DELETE FROM %I WHERE id = 1', TG_ARGV[0]);
+	EXECUTE format('UPDATE %I SET v = ''changed'' WHERE id = 2', TG_ARGV[0]);
+	EXECUTE format('UPDATE %I SET id = 30 WHERE id = 3', TG_ARGV[0]);
+	EXECUTE format('INSERT INTO %I VALUES (50, ''new'')', TG_ARGV[0]);
+	RETURN NULL;
+END $$;
+CREATE TABLE early (id int PRIMARY KEY, v text);
+CREATE TABLE late (id int PRIMARY KEY, v text);
+CREATE TABLE first (id int PRIMARY KEY, v text);
+CREATE TABLE second (id int PRIMARY KEY, v text);
+CREATE TABLE after (id int PRIMARY KEY, v text);
+CREATE TRIGGER "!meddle" BEFORE TRUNCATE ON early EXECUTE FUNCTION meddle('early');
+CREATE TRIGGER "~meddle" BEFORE TRUNCATE ON late EXECUTE FUNCTION meddle('late');
+CREATE TRIGGER "~meddle" BEFORE TRUNCATE ON second EXECUTE FUNCTION meddle('first');
+CREATE TRIGGER "~meddle" AFTER TRUNCATE ON after EXECUTE FUNCTION meddle('after');
+SELECT create_history_table(t) FROM unnest(ARRAY['early', 'late', 'first', 'second',
+	'after']::regclass[]) t;
+CREATE FUNCTION versions(h regclass) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text;
+BEGIN
+	EXECUTE format($q$SELECT string_agg(id || v || CASE WHEN isempty(sys_period) THEN ' empty'
+		WHEN lower_inf(sys_period) THEN ' unknown' ELSE '' END, ', ' ORDER BY id, v) FROM %s$q$, h)
+		INTO r;
+	RETURN r;
+END $$;
+CREATE FUNCTION fill(t regclass) RETURNS void LANGUAGE plpgsql AS
+	$$BEGIN EXECUTE format('INSERT INTO %s VALUES (1, ''a''), (2, ''b''), (3, ''c''), (4, ''d'')', t); END$$;
+SELECT fill(t) FROM unnest(ARRAY['early', 'late', 'first', 'second', 'after']::regclass[]) t;
+SELECT remember(t, '1') FROM unnest(ARRAY['early', 'late', 'first', 'after']::regclass[]) t;
+
+TRUNCATE early;
+SELECT is(versions('early__history'), '1a, 2b, 2changed empty, 3c, 4d, 30c empty, 50new empty',
+	'a trigger that writes before ours: each version once');
+SELECT is((SELECT count(*)::int FROM early__tracking), 0, 'and no tracking row');
+TRUNCATE late;
+SELECT is(versions('late__history'), '1a, 2b, 2changed empty, 3c, 4d, 30c empty, 50new empty',
+	'a trigger that writes after ours: each version once');
+SELECT is((SELECT count(*)::int FROM late__tracking), 0, 'and no tracking row');
+TRUNCATE first, second;
+SELECT is(versions('first__history'), '1a, 2b, 2changed empty, 3c, 4d, 30c empty, 50new empty',
+	'a trigger of another table of the command: each version once');
+SELECT is((SELECT count(*)::int FROM first__tracking), 0, 'and no tracking row');
+SELECT is(versions('second__history'), '1a, 2b, 3c, 4d', 'the other table');
+TRUNCATE after;
+SELECT is(versions('after__history'), '1a, 2b, 3c, 4d', 'a trigger that writes afterwards: versions');
+SELECT set_eq('SELECT live_pk FROM after__tracking', 'SELECT id FROM after', 'its row is tracked');
+SELECT remember(t, '2') FROM unnest(ARRAY['early', 'late', 'first', 'after']::regclass[]) t;
+SELECT is_empty($$SELECT * FROM misremembered('early')$$, 'as-of queries, written before ours');
+SELECT is_empty($$SELECT * FROM misremembered('late')$$, 'as-of queries, written after ours');
+SELECT is_empty($$SELECT * FROM misremembered('first')$$, 'as-of queries, written for another table');
+SELECT is_empty($$SELECT * FROM misremembered('after')$$, 'as-of queries, written afterwards');
+
+-- The next round starts from clean tables.
+ALTER TABLE late DISABLE TRIGGER "~meddle";
+INSERT INTO late VALUES (2, 'again'), (50, 'again');
+SELECT remember('late', '3');
+UPDATE late SET v = 'changed again';
+SELECT is((SELECT string_agg(id || v, ', ' ORDER BY id) FROM late__history
+	WHERE v = 'again' AND NOT lower_inf(sys_period)), '2again, 50again', 'keys come back as new rows');
+
+-- A TRUNCATE that a trigger refuses, and one in a savepoint that is undone.
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+CREATE TRIGGER "~refuse" BEFORE TRUNCATE ON second EXECUTE FUNCTION refuse();
+TRUNCATE early__history, second__history;
+SELECT fill('second');
+SELECT throws_ok('TRUNCATE second', 'P0001', 'not this one', 'a trigger refuses the TRUNCATE');
+SELECT is((SELECT count(*)::int FROM second__history), 0, 'nothing is stored of it');
+SELECT is((SELECT count(*)::int FROM second__tracking), 4, 'tracking rows stay');
+-- Changes go on after it in the same transaction.
+BEGIN;
+DO $$ BEGIN TRUNCATE second; EXCEPTION WHEN raise_exception THEN NULL; END $$;
+DELETE FROM second WHERE id = 1;
+ALTER TABLE second DISABLE TRIGGER "~refuse";
+ALTER TABLE second DISABLE TRIGGER "~meddle";
+TRUNCATE second;
+INSERT INTO second VALUES (1, 'later');
+UPDATE second SET v = 'latest';
+COMMIT;
+SELECT is(versions('second__history'), '1a, 1later empty, 2b, 3c, 4d',
+	'DELETE, TRUNCATE, INSERT and UPDATE in a transaction, after a refused TRUNCATE');
+SELECT is((SELECT count(*)::int FROM second__tracking), 1, 'one tracking row');
+
+SELECT * FROM finish();
