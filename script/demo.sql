@@ -55,7 +55,7 @@ CREATE FUNCTION steps(tstzrange) RETURNS text STABLE LANGUAGE sql AS $$
 		(SELECT n FROM step WHERE at = upper($1)))
 $$;
 
-\echo '2. alice and bob work. The application labels each transaction; four steps:'
+\echo '2. alice and bob work; the application labels each transaction. First alice imports:'
 \echo
 \set ECHO queries
 BEGIN;
@@ -66,31 +66,36 @@ VALUES (101, NULL, 10, 5), (102, 101, 20, 5), (103, 102, 30, 5);
 INSERT INTO connector (id, location_x, location_z) VALUES (201, 22, 5);
 COMMIT;
 \set ECHO none
+
+\echo
+\echo '   then, labelled the same way, bob (treenodes.move), alice (locations.realign: a'
+\echo '   whole stack, through the parent table) and bob again (treenodes.delete):'
+\echo
 BEGIN;
 INSERT INTO catmaid_transaction_info (user_id, change_type, label)
 VALUES (2, 'Backend', 'treenodes.move') ON CONFLICT DO NOTHING;
 \set ECHO queries
-UPDATE treenode SET location_x = 25 WHERE id = 102;          -- bob, 'treenodes.move'
+UPDATE treenode SET location_x = 25 WHERE id = 102;
 \set ECHO none
 COMMIT;
 BEGIN;
 INSERT INTO catmaid_transaction_info (user_id, change_type, label)
 VALUES (1, 'Backend', 'locations.realign') ON CONFLICT DO NOTHING;
 \set ECHO queries
-UPDATE location SET location_z = location_z + 100;           -- alice, 'locations.realign'
+UPDATE location SET location_z = location_z + 100;
 \set ECHO none
 COMMIT;
 BEGIN;
 INSERT INTO catmaid_transaction_info (user_id, change_type, label)
 VALUES (2, 'Backend', 'treenodes.delete') ON CONFLICT DO NOTHING;
 \set ECHO queries
-DELETE FROM treenode WHERE id = 103;                         -- bob, 'treenodes.delete'
+DELETE FROM treenode WHERE id = 103;
 \set ECHO none
 COMMIT;
 
 \echo
-\echo '3. All versions, past and present, of every node; periods are shown as [step,step).'
-\echo '   The third step went through the parent table, and is in the child''s history:'
+\echo '3. Every version of every node, past and present, and who ended it. These were steps'
+\echo '   1 to 4, and valid = [2,3) means: from step 2 on, until step 3.'
 \echo
 \set ECHO queries
 SELECT v.id, v.location_x AS x, v.location_z AS z, steps(v.sys_period) AS valid,
@@ -110,10 +115,10 @@ FROM treenode__with_history WHERE sys_period @> at_step(2) ORDER BY id;
 BEGIN;
 INSERT INTO catmaid_transaction_info (user_id, change_type, label)
 VALUES (2, 'Backend', 'treenodes.truncate') ON CONFLICT DO NOTHING;
-\echo '5. An accident, and what is left of it: nothing is lost.'
+\echo '5. An accident (bob, treenodes.truncate), its history, and the way back:'
 \echo
 \set ECHO queries
-TRUNCATE treenode;                                           -- bob, 'treenodes.truncate'
+TRUNCATE treenode;
 \set ECHO none
 COMMIT;
 \set ECHO queries

@@ -265,7 +265,7 @@ COMMENT ON FUNCTION get_tracking_table_update_trigger_name() IS
 CREATE FUNCTION get_tracking_table_truncate_trigger_name() RETURNS text
     LANGUAGE sql STABLE AS $$ SELECT 'on_truncate_truncate_tracking_table'::pg_catalog.text $$;
 COMMENT ON FUNCTION get_tracking_table_truncate_trigger_name() IS
-    'For old callers: a trigger name that is not in use any more.';
+    'The trigger that ends a TRUNCATE, when the rows have gone.';
 
 CREATE FUNCTION get_history_truncate_trigger_name() RETURNS text
     LANGUAGE sql STABLE AS $$ SELECT 'on_truncate_handle_live_table_truncate'::pg_catalog.text $$;
@@ -278,17 +278,27 @@ COMMENT ON FUNCTION get_history_truncate_trigger_name() IS
 
 CREATE VIEW catmaid_live_table_triggers AS
     SELECT h.live_table,
-           (SELECT count(*) FROM pg_catalog.pg_trigger t
-             WHERE t.tgrelid = h.live_table
-               AND t.tgenabled IN ('O', 'A')
-               AND t.tgname = ANY (CASE WHEN h.tracking_table IS NULL
-                   THEN ARRAY['on_change_update_history_regular',
-                              'on_change_update_history_txid_regular',
-                              'on_truncate_handle_live_table_truncate']::name[]
-                   ELSE ARRAY['on_change_history_trackingtable',
-                              'on_change_update_tracking_table',
-                              'on_truncate_handle_live_table_truncate']::name[] END)
-           ) = 3 AS triggers_installed
+           NOT EXISTS (
+               -- a trigger that must be on the table, or on a partition of it
+               SELECT FROM (SELECT h.live_table::oid AS relid, NULL::regclass AS parent, true AS isleaf
+                            UNION
+                            SELECT p.relid, p.parentrelid, p.isleaf
+                              FROM pg_catalog.pg_partition_tree(h.live_table) p
+                             WHERE p.parentrelid IS NOT NULL) r,
+                    unnest(CASE WHEN h.tracking_table IS NULL
+                           THEN ARRAY['on_change_update_history_regular',
+                                      'on_change_update_history_txid_regular',
+                                      'on_truncate_handle_live_table_truncate',
+                                      'on_truncate_truncate_tracking_table']
+                           ELSE ARRAY['on_change_history_trackingtable',
+                                      'on_change_update_tracking_table',
+                                      'on_truncate_handle_live_table_truncate',
+                                      'on_truncate_truncate_tracking_table'] END) AS needed
+               WHERE (r.parent IS NULL OR r.isleaf)
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                                  WHERE t.tgrelid = r.relid AND t.tgname = needed
+                                    AND t.tgenabled IN ('O', 'A'))
+           ) AS triggers_installed
       FROM catmaid_history_table h
       JOIN pg_catalog.pg_class c ON c.oid = h.live_table;
 COMMENT ON VIEW catmaid_live_table_triggers IS

@@ -20,10 +20,10 @@
 #include "catmaid_history.h"
 
 static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
-static void lock_table(Oid live, LOCKMODE mode);
+static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
 static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
-static List *lock_all(LOCKMODE mode);
+static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
 static void truncate_history(Oid history);
 
@@ -64,7 +64,7 @@ catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, AccessExclusiveLock);
+	lock_table(live, AccessExclusiveLock, 0);
 	history_drop(live, false);
 	PG_RETURN_VOID();
 }
@@ -74,7 +74,7 @@ catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, AccessExclusiveLock);
+	lock_table(live, AccessExclusiveLock, 0);
 	history_drop(live, true);
 	PG_RETURN_VOID();
 }
@@ -84,7 +84,7 @@ catmaid_history_drop_all_history_tables(PG_FUNCTION_ARGS)
 {
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessExclusiveLock))
+	foreach(lc, lock_all(AccessExclusiveLock, 0))
 		drop_with_children(((RegistryRow *) lfirst(lc))->live);
 	PG_RETURN_VOID();
 }
@@ -112,7 +112,7 @@ catmaid_history_enable(PG_FUNCTION_ARGS)
 {
 	ListCell   *lc;
 
-	foreach(lc, lock_all(ShareRowExclusiveLock))
+	foreach(lc, lock_all(ShareRowExclusiveLock, ERRCODE_HISTORY_REFUSED))
 		reconcile_enable(lfirst(lc), true);
 	PG_RETURN_VOID();
 }
@@ -122,7 +122,7 @@ catmaid_history_disable(PG_FUNCTION_ARGS)
 {
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessExclusiveLock))
+	foreach(lc, lock_all(AccessExclusiveLock, ERRCODE_HISTORY_REFUSED))
 		reconcile_disable(lfirst(lc));
 	PG_RETURN_VOID();
 }
@@ -142,7 +142,7 @@ catmaid_history_reload(PG_FUNCTION_ARGS)
 {
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessExclusiveLock))
+	foreach(lc, lock_all(AccessExclusiveLock, ERRCODE_HISTORY_REFUSED))
 	{
 		reconcile_disable(lfirst(lc));
 		reconcile_enable(lfirst(lc), true);
@@ -157,7 +157,7 @@ catmaid_history_sync_tracking_table(PG_FUNCTION_ARGS)
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 	RegistryRow *row;
 
-	lock_table(live, ShareRowExclusiveLock);
+	lock_table(live, ShareRowExclusiveLock, 0);
 	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
 	if (!OidIsValid(row->tracking) ||
 		(!PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->tracking))
@@ -179,7 +179,7 @@ catmaid_history_create_view(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, ShareUpdateExclusiveLock);
+	lock_table(live, ShareUpdateExclusiveLock, 0);
 	view_create(require_history(live, ERRCODE_UNDEFINED_OBJECT));
 	PG_RETURN_VOID();
 }
@@ -189,7 +189,7 @@ catmaid_history_drop_view(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, ShareUpdateExclusiveLock);
+	lock_table(live, ShareUpdateExclusiveLock, 0);
 	if (OidIsValid(view_find(live)))
 		view_drop(live);
 	else
@@ -207,7 +207,7 @@ catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 	RegistryRow *row;
 	Relation	rel;
 
-	lock_table(live, ShareRowExclusiveLock);
+	lock_table(live, ShareRowExclusiveLock, 0);
 	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
 	if (PG_ARGISNULL(1) || PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
@@ -244,7 +244,7 @@ catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 						get_rel_name(target) ? psprintf("\"%s\"", get_rel_name(target)) : "this"),
 				 errhint("Name a history table, as listed in %s.",
 						 naming_quoted(registry_relid()))));
-	lock_table(row->live, AccessShareLock);
+	lock_table(row->live, AccessShareLock, 0);
 	truncate_history(target);
 	PG_RETURN_VOID();
 }
@@ -254,7 +254,7 @@ catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 {
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessShareLock))
+	foreach(lc, lock_all(AccessShareLock, 0))
 		truncate_history(((RegistryRow *) lfirst(lc))->history);
 	PG_RETURN_VOID();
 }
@@ -273,19 +273,19 @@ table_argument(FunctionCallInfo fcinfo, int sqlstate)
 
 /* Lock a table that the current user owns. */
 static void
-lock_table(Oid live, LOCKMODE mode)
+lock_table(Oid live, LOCKMODE mode, int sqlstate)
 {
 	if (get_rel_name(live) != NULL)
 	{
-		security_check_owner(live);
+		security_check_owner(live, sqlstate);
 		LockRelationOid(live, mode);
 	}
 	if (get_rel_name(live) == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
+				(errcode(sqlstate ? sqlstate : ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", live),
 				 errhint("Name a table of this database.")));
-	security_check_owner(live);
+	security_check_owner(live, sqlstate);
 }
 
 static RegistryRow *
@@ -310,7 +310,7 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
 	RegistryRow *row;
 
-	lock_table(live, mode);
+	lock_table(live, mode, ERRCODE_HISTORY_REFUSED);
 	row = require_history(live, ERRCODE_HISTORY_REFUSED);
 	if (PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
@@ -325,7 +325,7 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 
 /* All rows of the registry, their live tables locked. */
 static List *
-lock_all(LOCKMODE mode)
+lock_all(LOCKMODE mode, int sqlstate)
 {
 	List	   *rows = registry_all();
 	List	   *locked = NIL;
@@ -338,7 +338,7 @@ lock_all(LOCKMODE mode)
 
 		if (get_rel_name(live) == NULL)
 			continue;
-		lock_table(live, mode);
+		lock_table(live, mode, sqlstate);
 
 		/* as it is now that nobody else can change it */
 		row = registry_get(live);

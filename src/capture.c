@@ -29,7 +29,7 @@
 
 #include "catmaid_history.h"
 
-static void store_version(TriggerData *trigdata);
+static void store_version(TriggerData *trigdata, TupleTableSlot *old);
 static void follow_tracking(TriggerData *trigdata);
 static bool keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b);
 static bool is_superseded(HeapTuple tuple);
@@ -62,8 +62,17 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 						strcmp(trigdata->tg_trigger->tgname,
 							   triggers_name_for(tracking, on_insert)) == 0);
 
+	if (truncate_is_going_on(RelationGetRelid(trigdata->tg_relation)))
+	{
+		/* the old version has been stored, the new one is about to go */
+		if (!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+			store_version(trigdata, on_insert ? trigdata->tg_trigslot :
+						  trigdata->tg_newslot);
+		return PointerGetDatum(NULL);
+	}
+
 	if (!on_insert)
-		store_version(trigdata);
+		store_version(trigdata, trigdata->tg_trigslot);
 	if (tracking)
 		follow_tracking(trigdata);
 	return PointerGetDatum(NULL);
@@ -153,11 +162,10 @@ capture_made_here(TupleTableSlot *slot)
 }
 
 static void
-store_version(TriggerData *trigdata)
+store_version(TriggerData *trigdata, TupleTableSlot *old)
 {
 	CaptureRelation *capture = cache_lookup(trigdata->tg_relation,
 											trigdata->tg_trigger);
-	TupleTableSlot *old = trigdata->tg_trigslot;
 	Datum		key[INDEX_MAX_KEYS];
 	TimestampTz start = 0;
 	bool		known;

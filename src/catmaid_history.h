@@ -32,6 +32,7 @@
 #define TRACKING_TRIGGER		"on_change_history_trackingtable"
 #define TRACKING_INSERT_TRIGGER "on_change_update_tracking_table"
 #define TRUNCATE_TRIGGER		"on_truncate_handle_live_table_truncate"
+#define TRUNCATED_TRIGGER		"on_truncate_truncate_tracking_table"
 
 /* A row of the registry. */
 typedef struct RegistryRow
@@ -197,6 +198,7 @@ extern List *derived_parents(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
+extern bool derived_was_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
 extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique,
 								   ScanKey scankey);
@@ -254,6 +256,8 @@ extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
 extern bool capture_made_here(TupleTableSlot *slot);
 
 /* truncate.c: the TRUNCATE trigger */
+extern bool truncate_is_going_on(Oid relid);
+extern void truncate_init(void);
 extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
 								bool is_partition);
 
@@ -310,7 +314,7 @@ extern char *naming_quoted_in(Oid namespace, const char *name);
 extern char *naming_quoted_operator(Oid operator);
 
 /* security.c: rights */
-extern void security_check_owner(Oid relid);
+extern void security_check_owner(Oid relid, int sqlstate);
 extern Oid	security_owner_of(Oid relid);
 extern void security_act_as(Oid role, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);

@@ -16,6 +16,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -59,13 +60,13 @@ history_create(Oid live, char *time_column, char *txid_column,
 
 	foreach(lc, tables)
 	{
-		security_check_owner(lfirst_oid(lc));
+		security_check_owner(lfirst_oid(lc), ERRCODE_HISTORY_REFUSED);
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 		if (get_rel_name(lfirst_oid(lc)) == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_HISTORY_REFUSED),
 					 errmsg("table was dropped concurrently")));
-		security_check_owner(lfirst_oid(lc));
+		security_check_owner(lfirst_oid(lc), ERRCODE_HISTORY_REFUSED);
 	}
 	if (registry_get(live) != NULL)
 	{
@@ -222,11 +223,11 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		derived_inherit(row.tracking, parent_tracking);
 
 	view_create(&row);
-	if (OidIsValid(parent_tracking))
+	if (OidIsValid(parent_history))
 	{
-		RegistryRow *parent = registry_get_by_derived(parent_tracking);
+		RegistryRow *parent = registry_get_by_derived(parent_history);
 
-		/* the parent's view must look into this table's tracking table too */
+		/* the parent's view must look into this table's tables too */
 		if (parent && OidIsValid(view_find(parent->live)))
 			view_create(parent);
 	}
@@ -409,7 +410,7 @@ check_names(Oid live)
 
 	history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 	check_free(live, naming_history_table(live),
-			   OidIsValid(history) && derived_is_history(history) &&
+			   OidIsValid(history) && derived_was_history(history) &&
 			   !get_rel_relispartition(history) &&
 			   registry_get_by_derived(history) == NULL &&
 			   registry_get(history) == NULL);
@@ -426,6 +427,19 @@ check_names(Oid live)
 static void
 check_free(Oid live, const char *name, bool replaceable)
 {
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+									   CStringGetDatum(name),
+									   ObjectIdGetDatum(get_rel_namespace(live)));
+
+	/* a relation has a type of its name; PostgreSQL moves array types away */
+	if (OidIsValid(type) && !OidIsValid(get_typ_typrelid(type)) &&
+		!OidIsValid(get_element_type(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("type \"%s\" already exists, table \"%s\" needs the name for its history",
+						name, get_rel_name(live)),
+				 errhint("Rename or drop the type %s.",
+						 naming_quoted_in(get_rel_namespace(live), name))));
 	if (OidIsValid(get_relname_relid(name, get_rel_namespace(live))) && !replaceable)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),

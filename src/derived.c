@@ -48,6 +48,7 @@ static void create_key_index(Relation live, Oid table, const char *prefix,
 							 const char *label, List *columns);
 static Oid	find_simple_index(Relation rel, const char *column, Oid am);
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
+static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
 
 /* Make X__history, without indexes.  Returns its OID. */
@@ -340,6 +341,17 @@ derived_is_history(Oid relid)
 		has_column(relid, XID_COLUMN, INT8OID);
 }
 
+/*
+ * Is it a history table that was kept, not just one that looks like it: have
+ * the two columns the defaults that a history table has?
+ */
+bool
+derived_was_history(Oid relid)
+{
+	return derived_is_history(relid) &&
+		has_default(relid, PERIOD_COLUMN) && has_default(relid, XID_COLUMN);
+}
+
 bool
 derived_is_tracking(Oid relid)
 {
@@ -550,4 +562,17 @@ has_column(Oid relid, const char *name, Oid type)
 
 	return attno != InvalidAttrNumber &&
 		(!OidIsValid(type) || get_atttype(relid, attno) == type);
+}
+
+static bool
+has_default(Oid relid, const char *name)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+	bool		found;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	found = ((Form_pg_attribute) GETSTRUCT(tuple))->atthasdef;
+	ReleaseSysCache(tuple);
+	return found;
 }

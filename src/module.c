@@ -16,6 +16,7 @@ void
 _PG_init(void)
 {
 	cache_init();
+	truncate_init();
 	snapshot_init();
 	views_park_init();
 	follower_init();

@@ -25,15 +25,18 @@
 static Acl *relation_acl(Oid relid);
 
 /*
- * Error out (42501) unless the current user owns the relation.
+ * Error out unless the current user owns the relation.  sqlstate is that of
+ * the caller's refusals, 0 for PostgreSQL's own (42501).
  */
 void
-security_check_owner(Oid relid)
+security_check_owner(Oid relid, int sqlstate)
 {
 	if (!relation_ownercheck_compat(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER,
-					   get_relkind_objtype(get_rel_relkind(relid)),
-					   get_rel_name(relid));
+		ereport(ERROR,
+				(errcode(sqlstate ? sqlstate : ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
+				 errhint("Ask %s, or a role that is a member of it, to manage the table's history.",
+						 GetUserNameFromId(security_owner_of(relid), false))));
 }
 
 Oid

@@ -4,7 +4,7 @@
  *		them.
  *
  * With a time column: the old version after UPDATE and DELETE, the transaction
- * id into the row before UPDATE, and TRUNCATE.  With a tracking table: the
+ * id into the row before UPDATE, and TRUNCATE, before and after.  With a tracking table: the
  * old version after UPDATE and DELETE, the tracking row after INSERT, and
  * TRUNCATE.  A partitioned table's row triggers are cloned to its partitions
  * by PostgreSQL, TRUNCATE triggers by us.
@@ -58,11 +58,19 @@ static const TriggerSpec specs[] = {
 	{TRUNCATE_TRIGGER, "catmaid_history_truncate",
 		"BEFORE TRUNCATE", "STATEMENT",
 	TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, true, true},
+	{TRUNCATED_TRIGGER, "catmaid_history_truncate",
+		"AFTER TRUNCATE", "STATEMENT",
+	TRIGGER_TYPE_TRUNCATE, true, true},
 };
+
+/* the TRUNCATE triggers, which partitions have of their own */
+#define FIRST_TRUNCATE_SPEC	5
 
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static void install(Relation rel, const TriggerSpec *spec,
 					const RegistryRow *row);
+static bool clones_fit(Relation rel, const TriggerSpec *spec,
+					   const RegistryRow *row);
 static bool remove_from(Relation rel);
 static Trigger *find_trigger(Relation rel, const char *name);
 static bool is_our_function(Oid function);
@@ -103,14 +111,21 @@ triggers_install(Relation live, const RegistryRow *row)
 void
 triggers_install_truncate(Relation leaf, const RegistryRow *row)
 {
-	install(leaf, &specs[lengthof(specs) - 1], row);
+	int			i;
+
+	for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
+		install(leaf, &specs[i], row);
 }
 
 void
 triggers_remove_truncate(Relation leaf)
 {
-	if (triggers_covers_truncate(leaf))
-		drop_trigger(RelationGetRelid(leaf), TRUNCATE_TRIGGER);
+	int			i;
+
+	for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
+		if (find_trigger(leaf, specs[i].name) &&
+			is_our_function(find_trigger(leaf, specs[i].name)->tgfoid))
+			drop_trigger(RelationGetRelid(leaf), specs[i].name);
 }
 
 /* Is the table's history tracked: is the trigger there that stores versions? */
@@ -199,7 +214,7 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 	Trigger    *trigger = find_trigger(rel, spec->name);
 	char	   *arguments = "";
 
-	if (trigger && fits(trigger, spec, row))
+	if (trigger && fits(trigger, spec, row) && clones_fit(rel, spec, row))
 		return;
 	if (trigger)
 	{
@@ -222,6 +237,27 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 				spec->level,
 				naming_quoted_in(registry_namespace(), spec->function),
 				arguments);
+}
+
+/* Fires the trigger on every partition, where PostgreSQL has cloned it? */
+static bool
+clones_fit(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
+{
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
+		!(spec->type & TRIGGER_TYPE_ROW))
+		return true;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL))
+	{
+		Relation	partition = table_open(lfirst_oid(lc), NoLock);
+		bool		right = fits(find_trigger(partition, spec->name), spec, row);
+
+		table_close(partition, NoLock);
+		if (!right)
+			return false;
+	}
+	return true;
 }
 
 static bool

@@ -7,6 +7,9 @@
  * stores its own rows and no others: each row once.  A partitioned table has no
  * rows; each of its partitions has the trigger.
  *
+ * Triggers of the application may write to the table between ours and the
+ * removal; the AFTER TRUNCATE trigger tells capture.c that this is over.
+ *
  * TRUNCATE holds ACCESS EXCLUSIVE on the table, so SnapshotSelf sees just the
  * rows that it removes, however old the transaction's snapshot is.
  */
@@ -15,6 +18,7 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -24,33 +28,121 @@
 
 #include "catmaid_history.h"
 
+/* between our BEFORE trigger and our AFTER trigger */
+typedef struct Truncation
+{
+	Oid			relid;
+	SubTransactionId subid;
+} Truncation;
+
+static List *going_on = NIL;
+
+static void begin(Oid relid);
+static void end(Oid relid);
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
 static void store_uncovered_partitions(Relation root, Trigger *trigger);
 
 PG_FUNCTION_INFO_V1(catmaid_history_truncate);
 
-/* BEFORE TRUNCATE, FOR EACH STATEMENT.  Result: none. */
+/* BEFORE and AFTER TRUNCATE, FOR EACH STATEMENT.  Result: none. */
 Datum
 catmaid_history_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 
+	Relation	rel;
+
 	triggers_check_call(fcinfo, "catmaid_history_truncate",
 						CALLED_AS_TRIGGER(fcinfo) &&
-						TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
 						TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) &&
 						strcmp(trigdata->tg_trigger->tgname,
-							   TRUNCATE_TRIGGER) == 0);
-
-	if (trigdata->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		store_uncovered_partitions(trigdata->tg_relation, trigdata->tg_trigger);
-	else
+							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
+							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
+	rel = trigdata->tg_relation;
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
-		Relation	rel = trigdata->tg_relation;
-
+		if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
+			store_uncovered_partitions(rel, trigdata->tg_trigger);
+	}
+	else if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
+	{
 		truncate_store_rows(rel, cache_lookup(rel, trigdata->tg_trigger),
 							rel->rd_rel->relispartition);
+		begin(RelationGetRelid(rel));
 	}
+	else
+		end(RelationGetRelid(rel));
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Have the table's rows been stored by our BEFORE trigger, and not been removed
+ * yet?  Triggers of the application that fire between may still write: every
+ * version that is there has been stored, and every one that comes must be.
+ */
+bool
+truncate_is_going_on(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, going_on)
+		if (((Truncation *) lfirst(lc))->relid == relid)
+			return true;
+	return false;
+}
+
+void
+truncate_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+static void
+begin(Oid relid)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+	Truncation *truncation = palloc(sizeof(Truncation));
+
+	truncation->relid = relid;
+	truncation->subid = GetCurrentSubTransactionId();
+	going_on = lappend(going_on, truncation);
+	MemoryContextSwitchTo(before);
+}
+
+static void
+end(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, going_on)
+		if (((Truncation *) lfirst(lc))->relid == relid)
+			going_on = foreach_delete_current(going_on, lc);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		going_on = NIL;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+
+	/* one that began in an outer subtransaction goes on */
+	foreach(lc, going_on)
+		if (((Truncation *) lfirst(lc))->subid >= mine)
+			going_on = foreach_delete_current(going_on, lc);
 }
 
 /*

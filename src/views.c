@@ -118,6 +118,8 @@ view_sql(const RegistryRow *row, Relation live)
 	StringInfoData history_columns;
 	char	   *join;
 	char	   *period = period_sql(row, live, &join);
+	const char *only = "";
+	char	   *filter;
 	int			i;
 
 	initStringInfo(&live_columns);
@@ -156,12 +158,23 @@ view_sql(const RegistryRow *row, Relation live)
 		table_close(history, NoLock);
 	}
 
+	/* what others have put under the history table is no history of ours */
+	if (find_inheritance_children(row->history, NoLock) == NIL)
+	{
+		only = "ONLY ";
+		filter = "";
+	}
+	else
+		filter = psprintf(" WHERE h.tableoid OPERATOR(pg_catalog.=) ANY "
+						  "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r))",
+						  naming_quoted(registry_relid()));
+
 	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s "
-					"UNION ALL SELECT %sh.%s, h.%s FROM %s h",
+					"UNION ALL SELECT %sh.%s, h.%s FROM %s%s h%s",
 					live_columns.data, period, PERIOD_COLUMN, XID_COLUMN,
 					naming_quoted(row->live), join,
 					history_columns.data, PERIOD_COLUMN, XID_COLUMN,
-					naming_quoted(row->history));
+					only, naming_quoted(row->history), filter);
 }
 
 static char *

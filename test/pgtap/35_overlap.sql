@@ -12,7 +12,7 @@ CREATE EXTENSION pgtap SCHEMA tap;
 SET search_path = public, tap;
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(17);
+SELECT plan(22);
 
 CREATE SCHEMA dbl;
 CREATE EXTENSION dblink SCHEMA dbl;
@@ -116,7 +116,39 @@ SELECT is(chain('t', 7), 'x:first xb:empty xba:joined', 'a row that was waited f
 SELECT is((SELECT string_agg(v, ' ' ORDER BY length(v)) FROM t__history WHERE id = 7), 'x xb',
 	'what is stored is the version that was really there');
 
--- 7. TRUNCATE by the earlier transaction; deferrable key; partitions.
+-- 7. a deferrable key: a inserts what b is deleting, or moving away.  PostgreSQL
+-- lets both do so, and looks at the key when a commits.
+CREATE FUNCTION settle(conn text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN	-- until the connection has finished, or waits for a lock
+	WHILE dbl.dblink_is_busy(conn) = 1 AND NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+		PERFORM pg_stat_clear_snapshot();
+	END LOOP;
+END $$;
+CREATE FUNCTION result(conn text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text;
+BEGIN
+	SELECT string_agg(x, ' ') INTO r FROM dbl.dblink_get_result(conn) AS t (x text);
+	PERFORM * FROM dbl.dblink_get_result(conn) AS t (x text);
+	RETURN r;
+EXCEPTION WHEN OTHERS THEN
+	PERFORM * FROM dbl.dblink_get_result(conn) AS t (x text);
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+INSERT INTO d VALUES (11, 'x'), (12, 'x'), (13, 'x');
+SELECT run('b', 'BEGIN', 'DELETE FROM d WHERE id = 11');
+SELECT dbl.dblink_send_query('a', $$INSERT INTO d VALUES (11, 'xa')$$);
+SELECT settle('a'), run('b', 'COMMIT');
+SELECT is(result('a'), 'INSERT 0 1', 'a deferrable key: inserted while another is deleting it');
+SELECT unalike(chain('d', 11), '%overlap%', 'no overlap');
+SELECT is((SELECT count(*)::int FROM d__with_history WHERE id = 11), 2, 'both versions');
+SELECT run('b', 'BEGIN', 'UPDATE d SET id = 112 WHERE id = 12');
+SELECT dbl.dblink_send_query('a', $$UPDATE d SET id = 12, v = 'xa' WHERE id = 13$$);
+SELECT settle('a'), run('b', 'COMMIT');
+SELECT is(result('a'), 'UPDATE 1', 'a deferrable key: moved onto while another is moving away');
+SELECT set_eq('SELECT live_pk FROM d__tracking', 'SELECT id FROM d', 'a deferrable key: tracking');
+DELETE FROM d;
+
+-- 8. TRUNCATE by the earlier transaction; deferrable key; partitions.
 INSERT INTO d VALUES (1, 'x');
 SELECT run('a', 'BEGIN', 'SET LOCAL lock_timeout = 0');
 SELECT run('b', 'BEGIN', $$UPDATE d SET v = 'xb'$$, 'COMMIT');

@@ -5,7 +5,7 @@ DROP ROLE IF EXISTS t42_dbowner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t42_app;
 CREATE ROLE t42_dbowner;
-SELECT plan(46);
+SELECT plan(47);
 
 CREATE FUNCTION tap.columns(rel regclass, first int) RETURNS text
 LANGUAGE sql AS $$

@@ -3,7 +3,7 @@
 DROP ROLE IF EXISTS t43_reader;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t43_reader;
-SELECT plan(29);
+SELECT plan(28);
 
 CREATE FUNCTION tap.column_names(rel regclass) RETURNS text LANGUAGE sql AS
 $$ SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute

@@ -2,7 +2,7 @@
 -- does not fit.  SQLSTATE P0001 for enable and disable, a fitting one elsewhere.
 \ir lib/hostile.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(58);
+SELECT plan(63);
 
 CREATE TABLE t (id int PRIMARY KEY, a text);
 CREATE TABLE u (id int PRIMARY KEY, a text);

@@ -23,20 +23,20 @@ SELECT tap.catalog() AS before,
 
 -- Tracked already.
 \set out `:client :run "SELECT create_history_table('t')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*\mt\M', 'tracked already: a NOTICE with its name');
-SELECT doesnt_match(:'out', 'ERROR', 'and no error');
+SELECT matches(:'out'::text, 'NOTICE:.*\mt\M', 'tracked already: a NOTICE with its name');
+SELECT doesnt_match(:'out'::text, 'ERROR', 'and no error');
 \set out `:client :run "SELECT create_history_table('timed', 'edition_time', 'txid')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*\mtimed\M', 'tracked already, with a time column');
+SELECT matches(:'out'::text, 'NOTICE:.*\mtimed\M', 'tracked already, with a time column');
 \set out `:client :run "SELECT create_history_table('t', NULL, NULL, false, false, false)" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*\mt\M', 'tracked already, with other switches');
+SELECT matches(:'out'::text, 'NOTICE:.*\mt\M', 'tracked already, with other switches');
 \set out `:client :run "SELECT create_history_table('timed')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*\mtimed\M', 'tracked already, in the other way');
+SELECT matches(:'out'::text, 'NOTICE:.*\mtimed\M', 'tracked already, in the other way');
 SELECT unchanged(:'before', 'no change in any object');
 SELECT is((SELECT md5(string_agg(c::text, ';' ORDER BY c::text))
 	FROM catmaid_history_table c), :'registered', 'nor in the registry');
 SELECT disable_history_tracking_for_table('t');
 \set out `:client :run "SELECT create_history_table('t')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*\mt\M', 'tracked already, disabled: a NOTICE');
+SELECT matches(:'out'::text, 'NOTICE:.*\mt\M', 'tracked already, disabled: a NOTICE');
 SELECT is((SELECT triggers_installed FROM catmaid_live_table_triggers
 	WHERE live_table::oid = 't'::regclass), false, 'and it stays disabled');
 SELECT enable_history_tracking_for_table('t');
@@ -44,11 +44,11 @@ SELECT enable_history_tracking_for_table('t');
 -- No history to drop.
 SELECT tap.catalog() AS before \gset
 \set out `:client :run "SELECT drop_history_table('untracked')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*untracked', 'nothing to drop: a NOTICE');
-SELECT doesnt_match(:'out', 'ERROR', 'and no error');
+SELECT matches(:'out'::text, 'NOTICE:.*untracked', 'nothing to drop: a NOTICE');
+SELECT doesnt_match(:'out'::text, 'ERROR', 'and no error');
 \set out `:client :run "SELECT drop_history_table_keep_data('untracked')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*untracked', 'nothing to drop and keep: a NOTICE');
-SELECT doesnt_match(:'out', 'ERROR', 'and no error');
+SELECT matches(:'out'::text, 'NOTICE:.*untracked', 'nothing to drop and keep: a NOTICE');
+SELECT doesnt_match(:'out'::text, 'ERROR', 'and no error');
 SELECT unchanged(:'before', 'and no change');
 
 -- A history that was kept is taken up again.
@@ -60,8 +60,8 @@ SELECT is((SELECT format('%s %s %s', to_regclass('t__tracking') IS NULL,
 	'tracking table, view and indexes are gone');
 ALTER TABLE t ADD COLUMN added int;
 \set out `:client :run "SELECT create_history_table('t')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*t__history', 'the history is taken up again: a NOTICE');
-SELECT matches(:'out', 'NOTICE:.*added', 'its new column: a NOTICE');
+SELECT matches(:'out'::text, 'NOTICE:.*t__history', 'the history is taken up again: a NOTICE');
+SELECT matches(:'out'::text, 'NOTICE:.*added', 'its new column: a NOTICE');
 UPDATE t SET a = 'c', added = 3;
 SELECT is((SELECT string_agg(a, ',' ORDER BY a) FROM t__history), 'a,b',
 	'old and new versions in one table');
@@ -72,7 +72,7 @@ SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 't__history'::regclass
 SELECT disable_history_tracking_for_table('timed');
 ALTER TABLE timed ADD COLUMN "New One" text;
 \set out `:client :run "SELECT enable_history_tracking_for_table('timed')" 2>&1`
-SELECT matches(:'out', 'NOTICE:.*New One', 'a column that history lacked: a NOTICE');
+SELECT matches(:'out'::text, 'NOTICE:.*New One', 'a column that history lacked: a NOTICE');
 SELECT has_column('timed__history', 'New One', 'and it is there');
 UPDATE timed SET "New One" = 'x';
 UPDATE timed SET "New One" = 'y';
@@ -81,8 +81,8 @@ SELECT is((SELECT string_agg("New One", ',') FROM timed__history), 'x',
 
 -- Quietly.
 \set out `:client :run "SELECT enable_history_tracking_for_table('timed')" 2>&1`
-SELECT is(trim(E' \n' FROM :'out')::text, '', 'enabling twice says nothing');
+SELECT is(trim(E' \n' FROM :'out'::text), '', 'enabling twice says nothing');
 \set out `:client :run "INSERT INTO t VALUES (2, 'x'); UPDATE t SET a = 'z'; DELETE FROM t; TRUNCATE t" 2>&1`
-SELECT is(trim(E' \n' FROM :'out')::text, '', 'writes say nothing');
+SELECT is(trim(E' \n' FROM :'out'::text), '', 'writes say nothing');
 
 SELECT * FROM finish();

@@ -12,7 +12,7 @@ CREATE SCHEMA ext;
 CREATE EXTENSION catmaid_history SCHEMA ext;
 GRANT USAGE ON SCHEMA ext TO PUBLIC;
 SET search_path = ext, tap;
-SELECT plan(66);
+SELECT plan(63);
 
 -- The owner has no CREATE on the schema of its tables.
 CREATE SCHEMA app;

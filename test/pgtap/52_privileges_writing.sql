@@ -10,7 +10,7 @@ CREATE ROLE t52_narrow;
 CREATE SCHEMA ext;
 CREATE EXTENSION catmaid_history SCHEMA ext;
 SET search_path = ext, tap;
-SELECT plan(77);
+SELECT plan(75);
 
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO t52_owner, t52_writer, t52_narrow;

@@ -8,7 +8,7 @@ CREATE ROLE t54_owner;
 CREATE ROLE t54_ann;
 CREATE ROLE t54_bob;
 CREATE EXTENSION catmaid_history;
-SELECT plan(43);
+SELECT plan(40);
 
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO t54_owner, t54_ann, t54_bob;

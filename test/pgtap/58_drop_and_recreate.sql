@@ -10,7 +10,7 @@ CREATE TABLE parted (id int PRIMARY KEY, a text) PARTITION BY RANGE (id);
 CREATE TABLE parted1 PARTITION OF parted FOR VALUES FROM (0) TO (10)
 	PARTITION BY RANGE (id);
 CREATE TABLE parted11 PARTITION OF parted1 FOR VALUES FROM (0) TO (10);
-SELECT plan(43);
+SELECT plan(40);
 SELECT tap.catalog() AS before,
 	(SELECT count(*) FROM pg_depend) AS depends,
 	(SELECT count(*) FROM pg_trigger) AS triggers \gset

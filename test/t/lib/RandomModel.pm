@@ -218,8 +218,8 @@ sub _end
 	# A row that this transaction's sync found there is older than its entry says.
 	my $entry = $t->{track}{$key};
 	undef $start if $entry && $entry->{synced} && $entry->{ctx} == $ctx && $version->{ctx} != $ctx;
-	# What this transaction made itself lasted no time, even if no start is known.
-	my $empty = defined $start ? $start >= $ctx->{ts} : $version->{ctx} == $ctx;
+	# What this transaction made itself lasted no time, whatever the time column says.
+	my $empty = $version->{ctx} == $ctx || defined $start && $start >= $ctx->{ts};
 	push @{ $t->{hist} }, {
 		vid => $version->{vid},
 		vals => $version->{vals},
