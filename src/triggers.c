@@ -64,7 +64,7 @@ static const TriggerSpec specs[] = {
 };
 
 /* the TRUNCATE triggers, which partitions have of their own */
-#define FIRST_TRUNCATE_SPEC	5
+#define FIRST_TRUNCATE_SPEC	4
 
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static void install(Relation rel, const TriggerSpec *spec,
@@ -72,6 +72,7 @@ static void install(Relation rel, const TriggerSpec *spec,
 static bool clones_fit(Relation rel, const TriggerSpec *spec,
 					   const RegistryRow *row);
 static bool remove_from(Relation rel);
+static bool remove_others(Relation rel, const RegistryRow *row);
 static Trigger *find_trigger(Relation rel, const char *name);
 static bool is_our_function(Oid function);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
@@ -90,13 +91,9 @@ triggers_install(Relation live, const RegistryRow *row)
 	int			i;
 
 	for (i = 0; i < lengthof(specs); i++)
-	{
 		if (wanted(&specs[i], row))
 			install(live, &specs[i], row);
-		else if (find_trigger(live, specs[i].name) &&
-				 is_our_function(find_trigger(live, specs[i].name)->tgfoid))
-			drop_trigger(RelationGetRelid(live), specs[i].name);
-	}
+	(void) remove_others(live, row);
 
 	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
@@ -260,24 +257,38 @@ clones_fit(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 	return true;
 }
 
+/* Remove our triggers from the table, under whatever name they go. */
 static bool
 remove_from(Relation rel)
 {
-	bool		removed = false;
-	int			i;
+	return remove_others(rel, NULL);
+}
 
-	for (i = 0; i < lengthof(specs); i++)
+/* The same, but leave those that row wants. */
+static bool
+remove_others(Relation rel, const RegistryRow *row)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			i;
+	int			j;
+
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
-		Trigger    *trigger = find_trigger(rel, specs[i].name);
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		bool		keep = false;
+
+		for (j = 0; row && j < lengthof(specs); j++)
+			keep |= wanted(&specs[j], row) &&
+				strcmp(specs[j].name, trigger->tgname) == 0;
 
 		/* a clone goes with the root's trigger */
-		if (trigger && is_our_function(trigger->tgfoid) && !trigger->tgisclone)
-		{
-			drop_trigger(RelationGetRelid(rel), specs[i].name);
-			removed = true;
-		}
+		if (!keep && !trigger->tgisclone && is_our_function(trigger->tgfoid))
+			names = lappend(names, pstrdup(trigger->tgname));
 	}
-	return removed;
+	foreach(lc, names)
+		drop_trigger(RelationGetRelid(rel), lfirst(lc));
+	return names != NIL;
 }
 
 static Trigger *
@@ -328,7 +339,7 @@ static void
 drop_trigger(Oid relid, const char *name)
 {
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",
-				name, naming_quoted(relid));
+				quote_identifier(name), naming_quoted(relid));
 }
 
 /* The partitions that hold rows; NIL for a table that is not partitioned. */
