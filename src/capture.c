@@ -13,6 +13,10 @@
  * that this very transaction made was never seen by anybody else: its period
  * is empty.
  *
+ * All of this is done as the owner of the live table, as referential integrity
+ * checks are: code that the owner has put on the history table must not run with
+ * the rights of whoever writes.
+ *
  * No DDL is run here, no SQL either.  Locks: see cache.c.
  */
 #include "postgres.h"
@@ -29,6 +33,7 @@
 
 #include "catmaid_history.h"
 
+static void capture_change(TriggerData *trigdata);
 static void store_version(TriggerData *trigdata, TupleTableSlot *old);
 static void follow_tracking(TriggerData *trigdata);
 static bool keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b);
@@ -45,13 +50,25 @@ Datum
 catmaid_history_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	bool		on_insert;
-	bool		tracking;
+	SecurityState before;
 
 	triggers_check_call(fcinfo, "catmaid_history_capture",
 				   CALLED_AS_TRIGGER(fcinfo) &&
 				   TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
 				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+
+	/* what the owner has put on the history runs with the owner's rights */
+	security_act_as(trigdata->tg_relation->rd_rel->relowner, &before);
+	capture_change(trigdata);
+	security_act_as_before(&before);
+	return PointerGetDatum(NULL);
+}
+
+static void
+capture_change(TriggerData *trigdata)
+{
+	bool		on_insert;
+	bool		tracking;
 
 	on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
 	tracking = OidIsValid(cache_lookup(trigdata->tg_relation,
@@ -63,7 +80,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	 */
 	if (strcmp(trigdata->tg_trigger->tgname,
 			   triggers_name_for(tracking, on_insert)) != 0)
-		return PointerGetDatum(NULL);
+		return;
 
 	if (truncate_is_going_on(RelationGetRelid(trigdata->tg_relation)))
 	{
@@ -71,14 +88,13 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 		if (!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 			store_version(trigdata, on_insert ? trigdata->tg_trigslot :
 						  trigdata->tg_newslot);
-		return PointerGetDatum(NULL);
+		return;
 	}
 
 	if (!on_insert)
 		store_version(trigdata, trigdata->tg_trigslot);
 	if (tracking)
 		follow_tracking(trigdata);
-	return PointerGetDatum(NULL);
 }
 
 /*

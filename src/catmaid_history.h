@@ -243,6 +243,7 @@ extern void tracking_deleted(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool made_here);
 extern void tracking_forget(CaptureRelation *capture, const Datum *key);
 extern void tracking_truncate(Oid tracking);
+extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
 extern void tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
@@ -311,7 +312,6 @@ extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);
 extern char *naming_quoted(Oid relid);
 extern char *naming_quoted_in(Oid namespace, const char *name);
-extern char *naming_quoted_operator(Oid operator);
 
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);

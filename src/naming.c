@@ -12,13 +12,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_operator.h"
 #include "mb/pg_wchar.h"
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 
@@ -136,24 +134,6 @@ char *
 naming_quoted_in(Oid namespace, const char *name)
 {
 	return quote_qualified_identifier(get_namespace_name(namespace), name);
-}
-
-/* OPERATOR(schema.=) for the operator, for SQL that ignores search_path. */
-char *
-naming_quoted_operator(Oid operator)
-{
-	char	   *name = get_opname(operator);
-	HeapTuple	tuple;
-	Oid			namespace;
-
-	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	namespace = ((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace;
-	ReleaseSysCache(tuple);
-
-	return psprintf("OPERATOR(%s.%s)",
-					quote_identifier(get_namespace_name(namespace)), name);
 }
 
 /* name + suffix, whole; naming_check_room has said that it fits. */

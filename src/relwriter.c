@@ -6,7 +6,7 @@
  * do what the executor does: triggers, constraints, indexes.  They check no
  * privileges, which is why a writer of a live table needs none on its history,
  * and they run whatever a site has put on the table (triggers, expression
- * indexes) with the rights of the current user, as on any table.
+ * indexes) with the rights of the current user, which capture.c sets.
  *
  * Opening takes ROW EXCLUSIVE on the table, kept until the transaction ends,
  * as INSERT does.  See worker.c: create_edata_for_relation.

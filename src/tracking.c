@@ -239,42 +239,68 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 							   naming_quoted(old), match.data));
 }
 
+/*
+ * "The live row l and the tracking row t have the same key", by the operators
+ * of the primary key; palloc'd.
+ */
+char *
+tracking_match_sql(const RegistryRow *row, Relation live)
+{
+	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	int			n = list_length(row->key);
+	StringInfoData sql;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&sql);
+	foreach(lc, row->key)
+	{
+		Oid			input = index->rd_opcintype[i];
+		char	   *column = tracking_key_column(n, i);
+		Form_pg_attribute att = columns_find(live, lfirst(lc));
+		Oid			type;
+		int32		typmod;
+
+		columns_base_type(att, &type, &typmod);
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		generate_operator_clause(&sql,
+								 psprintf("l.%s", quote_identifier(lfirst(lc))),
+								 att->atttypid,
+								 get_opfamily_member(index->rd_opfamily[i], input,
+													 input, BTEqualStrategyNumber),
+								 psprintf("t.%s", column), type);
+		i++;
+	}
+	index_close(index, AccessShareLock);
+	return sql.data;
+}
+
 /* The key as SQL spells it, of the live table l and the tracking table t. */
 static void
 key_sql(const RegistryRow *row, KeySql *key)
 {
 	Relation	live = table_open(row->live, NoLock);
-	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
 	int			n = list_length(row->key);
-	StringInfoData match;
 	StringInfoData columns;
 	StringInfoData values;
 	ListCell   *lc;
 	int			i = 0;
 
-	initStringInfo(&match);
 	initStringInfo(&columns);
 	initStringInfo(&values);
 	foreach(lc, row->key)
 	{
-		char	   *tracking_column = tracking_key_column(n, i);
-		Oid			input = index->rd_opcintype[i];
-		Oid			equal = get_opfamily_member(index->rd_opfamily[i], input, input,
-												BTEqualStrategyNumber);
+		char	   *tracking_column = tracking_key_column(n, i++);
 
-		appendStringInfo(&match, "%sl.%s %s t.%s", i ? " AND " : "",
-						 quote_identifier(lfirst(lc)),
-						 naming_quoted_operator(equal), tracking_column);
 		appendStringInfo(&columns, "%s, ", tracking_column);
 		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
-		i++;
 	}
 	key->owner = live->rd_rel->relowner;
 	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
-	key->match = match.data;
+	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
-	index_close(index, AccessShareLock);
 	table_close(live, NoLock);
 }
 

@@ -53,6 +53,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 
 	Relation	rel;
+	SecurityState before;
 
 	triggers_check_call(fcinfo, "catmaid_history_truncate",
 						CALLED_AS_TRIGGER(fcinfo) &&
@@ -61,6 +62,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
 							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
+	security_act_as(rel->rd_rel->relowner, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
@@ -74,6 +76,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	}
 	else
 		end(RelationGetRelid(rel));
+	security_act_as_before(&before);
 	return PointerGetDatum(NULL);
 }
 

@@ -18,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_authid.h"
@@ -34,7 +33,6 @@
 
 static char *view_sql(const RegistryRow *row, Relation live);
 static char *period_sql(const RegistryRow *row, Relation live, char **join);
-static char *key_match_sql(const RegistryRow *row, Relation live);
 static bool has_columns_of(Oid view, Relation live);
 
 /*
@@ -191,37 +189,12 @@ period_sql(const RegistryRow *row, Relation live, char **join)
 						"AND t.tableoid OPERATOR(pg_catalog.=) "
 						"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
 						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), NULL)",
-						naming_quoted(row->tracking), key_match_sql(row, live),
+						naming_quoted(row->tracking), tracking_match_sql(row, live),
 						naming_quoted(registry_relid()));
 
 	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
-					 key_match_sql(row, live));
+					 tracking_match_sql(row, live));
 	return "pg_catalog.tstzrange(t.edition_time, NULL)";
-}
-
-/* "the tracking row t is that of live row l" */
-static char *
-key_match_sql(const RegistryRow *row, Relation live)
-{
-	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
-	StringInfoData sql;
-	ListCell   *lc;
-	int			i = 0;
-
-	initStringInfo(&sql);
-	foreach(lc, row->key)
-	{
-		Oid			input = index->rd_opcintype[i];
-		Oid			equal = get_opfamily_member(index->rd_opfamily[i], input, input,
-												BTEqualStrategyNumber);
-
-		appendStringInfo(&sql, "%st.%s %s l.%s", i ? " AND " : "",
-						 tracking_key_column(list_length(row->key), i),
-						 naming_quoted_operator(equal), quote_identifier(lfirst(lc)));
-		i++;
-	}
-	index_close(index, AccessShareLock);
-	return sql.data;
 }
 
 /* Are the view's columns those of the live table, and the history's two? */

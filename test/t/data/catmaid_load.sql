@@ -56,4 +56,5 @@ CALL load('treenode', 'treenode', :'place', '(f ->> ''parent'')::bigint, (f ->> 
 	(f ->> ''confidence'')::smallint, (f ->> ''skeleton'')::bigint');
 CALL load('connector', 'connector', :'place', '(f ->> ''confidence'')::smallint');
 COMMIT;
-SELECT setval('concept_id_seq', 1000000), setval('location_id_seq', 1000000);
+SELECT setval('concept_id_seq', 1000000), setval('location_id_seq', 1000000),
+	setval('message_id_seq', 1000);
