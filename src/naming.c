@@ -136,6 +136,13 @@ naming_quoted_in(Oid namespace, const char *name)
 	return quote_qualified_identifier(get_namespace_name(namespace), name);
 }
 
+/* The function's schema-qualified, quoted name; palloc'd. */
+char *
+naming_quoted_function(Oid function)
+{
+	return naming_quoted_in(get_func_namespace(function), get_func_name(function));
+}
+
 /* name + suffix, whole; naming_check_room has said that it fits. */
 static char *
 derived_name(Oid live, const char *suffix)

@@ -35,11 +35,15 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "commands/tablecmds.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_operator.h"
 #include "lib/stringinfo.h"
+#include "parser/parse_oper.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catmaid_history.h"
@@ -65,6 +69,7 @@ typedef struct KeySql
 
 static void key_sql(const RegistryRow *row, KeySql *key);
 static void add_rows(const RegistryRow *row, const KeySql *key, const char *source);
+static bool can_be_written(Oid equal, Oid type);
 static bool find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
@@ -256,7 +261,9 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 	foreach(lc, row->key)
 	{
 		Oid			input = index->rd_opcintype[i];
-		char	   *column = tracking_key_column(n, i);
+		Oid			equal;
+		char	   *live_sql;
+		char	   *tracking_sql;
 		Form_pg_attribute att = columns_find(live, lfirst(lc));
 		Oid			type;
 		int32		typmod;
@@ -264,16 +271,49 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 		columns_base_type(att, &type, &typmod);
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		generate_operator_clause(&sql,
-								 psprintf("l.%s", quote_identifier(lfirst(lc))),
-								 att->atttypid,
-								 get_opfamily_member(index->rd_opfamily[i], input,
-													 input, BTEqualStrategyNumber),
-								 psprintf("t.%s", column), type);
+		equal = get_opfamily_member(index->rd_opfamily[i], input, input,
+									BTEqualStrategyNumber);
+		live_sql = psprintf("l.%s", quote_identifier(lfirst(lc)));
+		tracking_sql = psprintf("t.%s", tracking_key_column(n, i));
+		if (can_be_written(equal, type))
+			generate_operator_clause(&sql, live_sql, att->atttypid, equal,
+									 tracking_sql, type);
+		else
+			appendStringInfo(&sql, "%s(%s, %s)",
+							 naming_quoted_function(get_opcode(equal)),
+							 live_sql, tracking_sql);
 		i++;
 	}
 	index_close(index, AccessShareLock);
 	return sql.data;
+}
+
+/*
+ * Does the operator's name, between values of the type, mean the operator?
+ * Implicit casts of the type's owner may have made it ambiguous.
+ */
+static bool
+can_be_written(Oid equal, Oid type)
+{
+	HeapTuple	form = SearchSysCache1(OPEROID, ObjectIdGetDatum(equal));
+	HeapTuple	found;
+	List	   *name;
+	bool		same;
+
+	if (!HeapTupleIsValid(form))
+		elog(ERROR, "cache lookup failed for operator %u", equal);
+	name = list_make2(makeString(get_namespace_name(((Form_pg_operator) GETSTRUCT(form))->oprnamespace)),
+					  makeString(get_opname(equal)));
+	ReleaseSysCache(form);
+
+	if (OidIsValid(OpernameGetOprid(name, type, type)))
+		return true;
+	found = oper(NULL, name, type, type, true, -1);
+	if (found == NULL)
+		return false;
+	same = oprid(found) == equal;
+	ReleaseSysCache(found);
+	return same;
 }
 
 /* The key as SQL spells it, of the live table l and the tracking table t. */

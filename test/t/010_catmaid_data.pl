@@ -224,7 +224,7 @@ sub generated
 		my ($model, $pk, %f) = @_;
 		push @o, { model => "catmaid.$model", pk => $pk, fields => \%f };
 	};
-	my $edited = sub { return (user => 3 + $_[0] % 2, project => 1 + $_[0] % 3 % 2,
+	my $edited = sub { return (user => 3 + $_[0] % 2, project => 1,
 			creation_time => $t, edition_time => $t) };
 	$put->('project', $_, title => "Project $_") for 1, 2, 3;
 	for my $s (1, 3, 5)
@@ -257,6 +257,8 @@ sub generated
 	$put->('relation', 20, $edited->(0), relation_name => 'element_of', uri => undef,
 		description => undef, isreciprocal => JSON::PP::false);
 	$put->('class', $_, $edited->($_), class_name => "class $_", description => undef) for 1 .. 4;
+	$put->('class', $_, $edited->($_), class_name => "class $_", description => undef,
+		project => 2) for 5, 6;
 	for my $s (1 .. 8)
 	{
 		my $skeleton = 40 + $s;
