@@ -223,6 +223,7 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	if (OidIsValid(entry->live_index))
 	{
 		index = index_open(entry->live_index, AccessShareLock);
+		entry->deferrable = !index->rd_index->indimmediate;
 		if (IndexRelationGetNumberOfKeyAttributes(index) != n)
 		{
 			index_close(index, AccessShareLock);

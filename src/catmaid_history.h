@@ -72,6 +72,7 @@ typedef struct CaptureRelation
 	int			nkeys;
 	AttrNumber *key;			/* of relid */
 	Oid			live_index;		/* primary key of relid */
+	bool		deferrable;		/* is it */
 	Oid			history_index;	/* X__history_live_pk_index; may be missing */
 	Oid			tracking_index;
 	ScanKey		live_scankey;	/* sk_argument is filled in by the user */
@@ -186,6 +187,7 @@ typedef struct OwnIndex
 
 extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
+extern void derived_create_tracking_index(Relation live, Oid tracking, List *key);
 extern void derived_create_indexes(Relation live, Oid history, List *key);
 extern void derived_drop_indexes(Oid history, List *key);
 extern void derived_drop_key_index(Oid history, List *key);

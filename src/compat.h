@@ -116,6 +116,13 @@
 #define VIEW_OPTIONS_COMPAT ""
 #endif
 
+/* 15 lets an extension claim its settings' prefix. */
+#if PG_VERSION_NUM >= 150000
+#define MarkGUCPrefixReservedCompat(prefix) MarkGUCPrefixReserved(prefix)
+#else
+#define MarkGUCPrefixReservedCompat(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
 /* 18 computes virtual generated columns when they are read. */
 #ifdef ATTRIBUTE_GENERATED_VIRTUAL
 #define attribute_is_virtual_compat(att) \

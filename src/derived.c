@@ -92,11 +92,8 @@ Oid
 derived_create_tracking(Relation live, List *key)
 {
 	StringInfoData columns;
-	List	   *names = NIL;
 	ListCell   *lc;
 	Oid			tracking;
-	Relation	rel;
-	Oid			index;
 	int			i = 0;
 
 	initStringInfo(&columns);
@@ -106,7 +103,6 @@ derived_create_tracking(Relation live, List *key)
 
 		appendStringInfo(&columns, "%s %s NOT NULL, ", name,
 						 columns_type_sql(columns_find(live, lfirst(lc))));
-		names = lappend(names, name);
 	}
 	appendStringInfo(&columns, "%s pg_catalog.timestamptz NOT NULL, %s pg_catalog.int8 NOT NULL",
 					 EDITION_COLUMN, TRACKING_XID_COLUMN);
@@ -116,15 +112,33 @@ derived_create_tracking(Relation live, List *key)
 							live->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ?
 							"UNLOGGED " : "",
 							columns.data, " WITH (fillfactor = 90)");
-	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
+	derived_create_tracking_index(live, tracking, key);
+	return tracking;
+}
 
+/* Make the unique index, the table's replica identity, unless it is there. */
+void
+derived_create_tracking_index(Relation live, Oid tracking, List *key)
+{
+	Relation	rel = table_open(tracking, ShareLock);
+	List	   *names = NIL;
+	Oid			index;
+	int			i;
+
+	for (i = 0; i < list_length(key); i++)
+		names = lappend(names, tracking_key_column(list_length(key), i));
+	index = derived_find_key_index(rel, names, true, NULL);
+	table_close(rel, NoLock);
+	if (OidIsValid(index))
+		return;
+
+	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
 	rel = table_open(tracking, NoLock);
 	index = derived_find_key_index(rel, names, true, NULL);
 	table_close(rel, NoLock);
 	ddl_execute(BOOTSTRAP_SUPERUSERID,
 				"ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
 				naming_quoted(tracking), quote_identifier(get_rel_name(index)));
-	return tracking;
 }
 
 /* Make those of the three indexes that the history table does not have. */

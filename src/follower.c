@@ -103,6 +103,7 @@ follower_init(void)
 							 "drop: it is dropped too. keep: the history table stays.",
 							 &on_drop_table, ON_DROP_DROP, on_drop_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReservedCompat("catmaid_history");
 }
 
 /* ddl_command_start */

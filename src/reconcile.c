@@ -45,7 +45,10 @@ reconcile_enable(RegistryRow *row, bool sync)
 	derived_create_indexes(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking))
+	{
+		derived_create_tracking_index(live, row->tracking, row->key);
 		security_copy_row_security(row->live, row->tracking);
+	}
 	if (OidIsValid(row->tracking) && sync)
 		tracking_sync(row);
 

@@ -24,6 +24,7 @@
  *
  * Locks: ROW EXCLUSIVE on the tracking table until the transaction ends.  The
  * row lock on the live row, or on its key, keeps others off the tracking row.
+ * A deferrable key does not: there the tracking row is locked itself.
  */
 #include "postgres.h"
 
@@ -32,6 +33,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "commands/tablecmds.h"
@@ -77,6 +79,8 @@ static SysScanDesc begin_scan(CaptureRelation *capture, Relation tracking,
 							  const Datum *key, Snapshot snapshot);
 static void read_row(CaptureRelation *capture, Relation tracking,
 					 HeapTuple tuple, TrackingRow *row);
+static TM_Result lock_row(CaptureRelation *capture, const TrackingRow *row,
+						  LockWaitPolicy policy);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key);
 static void write_row(CaptureRelation *capture, const Datum *key,
 					  TimestampTz edition, const TrackingRow *old);
@@ -114,6 +118,11 @@ tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
 	bool		found = find_now(capture, key, &row);
 	TimestampTz edition = now;
 
+	/* who held the key's row may have taken it along */
+	while (found && capture->deferrable && !row.touched &&
+		   lock_row(capture, &row, LockWaitBlock) != TM_Ok)
+		found = find_now(capture, key, &row);
+
 	if (superseded && !key_is_live(capture, rel, key))
 	{
 		if (found)
@@ -144,6 +153,18 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 
 	if (!find_now(capture, key, &row))
 		return;
+
+	if (capture->deferrable && !row.touched)
+	{
+		/*
+		 * Another transaction may have inserted the key already, and wait for
+		 * us to commit.  The row is its own then; should it fail, a row is
+		 * left over that the next insertion of the key takes.
+		 */
+		if (lock_row(capture, &row, LockWaitSkip) != TM_Ok ||
+			key_is_live(capture, rel, key))
+			return;
+	}
 
 	/* the key may have come back since, but not without a trace */
 	if ((made_here || row.touched) && key_is_live(capture, rel, key))
@@ -446,6 +467,24 @@ read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
 										   RelationGetDescr(tracking), &isnull));
 	row->touched =
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+}
+
+/* Lock the tracking row; TM_Ok unless it is not what it was. */
+static TM_Result
+lock_row(CaptureRelation *capture, const TrackingRow *row, LockWaitPolicy policy)
+{
+	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(tracking, NULL);
+	ItemPointerData tid = row->tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(tracking, &tid, SnapshotSelf, slot,
+							  GetCurrentCommandId(false), LockTupleExclusive,
+							  policy, 0, &failure);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(tracking, NoLock);
+	return result;
 }
 
 static bool

@@ -24,7 +24,7 @@ END $$;
 CREATE FUNCTION dsn() RETURNS text LANGUAGE sql AS $$
 	SELECT format('host=%s port=%s dbname=%s user=%s', split_part(split_part(
 		current_setting('unix_socket_directories'), ',', 1), ' ', 1), current_setting('port'),
-		quote_ident(current_database()), quote_ident(session_user)) $$;
+		quote_literal(current_database()), quote_literal(session_user)) $$;
 SELECT dbl.dblink_connect(c, dsn()) FROM unnest(ARRAY['a', 'b', 'c']) c;
 CREATE TABLE t (id int PRIMARY KEY, v text);
 CREATE TABLE d (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text);
