@@ -184,7 +184,7 @@ DROP ROLE regress_history_stranger;
 --
 -- trigger functions outside their triggers
 --
-SELECT refusal($$CREATE TRIGGER copy AFTER UPDATE ON second
+SELECT refusal($$CREATE TRIGGER copy BEFORE UPDATE ON second
     FOR EACH ROW EXECUTE FUNCTION public.catmaid_history_capture();
     INSERT INTO second VALUES (1);
     UPDATE second SET id = 2$$);

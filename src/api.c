@@ -245,6 +245,7 @@ catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 				 errhint("Name a history table, as listed in %s.",
 						 naming_quoted(registry_relid()))));
 	lock_table(row->live, AccessShareLock, 0);
+	registry_check_sound(row, 0);
 	truncate_history(target);
 	PG_RETURN_VOID();
 }
@@ -300,6 +301,7 @@ require_history(Oid live, int sqlstate)
 				 errhint("SELECT %s(%s::regclass);",
 						 naming_quoted_in(registry_namespace(), "create_history_table"),
 						 quote_literal_cstr(naming_quoted(live)))));
+	registry_check_sound(row, sqlstate);
 	return row;
 }
 
@@ -342,8 +344,10 @@ lock_all(LOCKMODE mode, int sqlstate)
 
 		/* as it is now that nobody else can change it */
 		row = registry_get(live);
-		if (row)
-			locked = lappend(locked, row);
+		if (row == NULL)
+			continue;
+		registry_check_sound(row, sqlstate);
+		locked = lappend(locked, row);
 	}
 	return locked;
 }

@@ -165,6 +165,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 													"drop_history_table"),
 						 quote_literal_cstr(naming_quoted(new.live)))));
 
+	registry_check_sound(row, 0);
+	new.owner = security_owner_of(new.live);
 	new.registry = registry_relid();
 	new.history = row->history;
 	new.tracking = row->tracking;

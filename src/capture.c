@@ -58,7 +58,8 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 
 	/* what the owner has put on the history runs with the owner's rights */
-	security_act_as(trigdata->tg_relation->rd_rel->relowner, &before);
+	security_act_as(cache_lookup(trigdata->tg_relation, trigdata->tg_trigger)->owner,
+					&before);
 	capture_change(trigdata);
 	security_act_as_before(&before);
 	return PointerGetDatum(NULL);

@@ -66,6 +66,7 @@ typedef struct CaptureRelation
 	Oid			registry;
 	Oid			history;
 	Oid			tracking;		/* or InvalidOid */
+	Oid			owner;			/* of live and history, whose rights we use */
 	HistoryMap *map;
 	AttrNumber	time_column;	/* of relid; 0 with a tracking table */
 	AttrNumber	txid_column;
@@ -271,6 +272,8 @@ extern Oid	registry_namespace(void);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
 extern List *registry_all(void);
+extern bool registry_is_sound(const RegistryRow *row, Oid owner);
+extern void registry_check_sound(const RegistryRow *row, int sqlstate);
 extern void registry_insert(const RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
 extern void registry_delete(Oid live);

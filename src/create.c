@@ -80,7 +80,9 @@ history_create(Oid live, char *time_column, char *txid_column,
 	{
 		Relation	rel = table_open(lfirst_oid(lc), NoLock);
 
-		if (registry_get(lfirst_oid(lc)) == NULL)
+		if (registry_get(lfirst_oid(lc)) != NULL)
+			registry_check_sound(registry_get(lfirst_oid(lc)), ERRCODE_HISTORY_REFUSED);
+		else
 		{
 			check_trackable(lfirst_oid(lc));
 			check_names(lfirst_oid(lc));
@@ -127,6 +129,7 @@ history_drop(Oid live, bool keep_data)
 		return;
 	}
 
+	registry_check_sound(row, 0);
 	children = tracked_children(row->history);
 	if (children != NIL && !keep_data)
 		ereport(ERROR,

@@ -366,14 +366,34 @@ derived_was_history(Oid relid)
 		has_default(relid, PERIOD_COLUMN) && has_default(relid, XID_COLUMN);
 }
 
+/* Has the table just the columns of a tracking table? */
 bool
 derived_is_tracking(Oid relid)
 {
-	return get_rel_relkind(relid) == RELKIND_RELATION &&
-		has_column(relid, EDITION_COLUMN, TIMESTAMPTZOID) &&
-		has_column(relid, TRACKING_XID_COLUMN, INT8OID) &&
-		(has_column(relid, "live_pk", InvalidOid) ||
-		 has_column(relid, "live_pk_1", InvalidOid));
+	Relation	rel;
+	int			keys = 0;
+	int			others = 0;
+	int			i;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION ||
+		!has_column(relid, EDITION_COLUMN, TIMESTAMPTZOID) ||
+		!has_column(relid, TRACKING_XID_COLUMN, INT8OID))
+		return false;
+
+	rel = table_open(relid, AccessShareLock);
+	for (i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (att->attisdropped)
+			continue;
+		if (strncmp(NameStr(att->attname), "live_pk", strlen("live_pk")) == 0)
+			keys++;
+		else
+			others++;
+	}
+	table_close(rel, NoLock);
+	return keys > 0 && others == 2;
 }
 
 /*

@@ -379,6 +379,7 @@ changed_tables(void)
 static bool
 is_ours_to_follow(Oid live, RegistryRow **row)
 {
+	TableSnapshot *before;
 	Relation	rel;
 	bool		enabled;
 
@@ -387,6 +388,12 @@ is_ours_to_follow(Oid live, RegistryRow **row)
 		return false;
 	*row = registry_get(live);
 	if (*row == NULL || get_rel_name((*row)->history) == NULL)
+		return false;
+
+	/* the command may have changed the owner */
+	before = snapshot_copy(live);
+	if (!registry_is_sound(*row, security_owner_of(live)) &&
+		(before == NULL || !registry_is_sound(*row, before->owner)))
 		return false;
 
 	rel = table_open(live, NoLock);
@@ -487,11 +494,18 @@ static void
 clear_up_after(Oid live)
 {
 	RegistryRow *row = registry_get(live);
+	TableSnapshot *before;
 	ListCell   *lc;
 	bool		keep;
 
 	if (row == NULL)
 		return;
+	before = snapshot_copy(live);
+	if (before == NULL || !registry_is_sound(row, before->owner))
+	{
+		registry_delete(live);
+		return;
+	}
 	keep = on_drop_table == ON_DROP_KEEP || !row->triggers_installed;
 
 	if (get_rel_name(row->history) != NULL)
@@ -549,7 +563,8 @@ check_derived(RegistryRow *row)
 		refuse_by_hand(row->live, gone ? "drop" : "rename");
 	if (history == NULL)
 	{
-		derived_drop(row->tracking);
+		if (registry_is_sound(row, security_owner_of(row->live)))
+			derived_drop(row->tracking);
 		registry_delete(row->live);
 	}
 }

@@ -122,6 +122,35 @@ registry_get_by_derived(Oid relid)
 	return NULL;
 }
 
+/*
+ * Do the row's tables belong to the owner of the live table?
+ *
+ * The database's owner may write the registry, to restore a dump, and must not
+ * reach other people's tables through it.  Tables that are gone do no harm.
+ */
+bool
+registry_is_sound(const RegistryRow *row, Oid owner)
+{
+	return (get_rel_name(row->history) == NULL ||
+			security_owner_of(row->history) == owner) &&
+		(!OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
+		 security_owner_of(row->tracking) == owner);
+}
+
+/* Error out if not; sqlstate 0 for the fitting one. */
+void
+registry_check_sound(const RegistryRow *row, int sqlstate)
+{
+	if (!registry_is_sound(row, security_owner_of(row->live)))
+		ereport(ERROR,
+				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("history of table \"%s\" does not belong to the table's owner",
+						get_rel_name(row->live)),
+				 errdetail("The registry names %s.", naming_quoted(row->history)),
+				 errhint("ALTER TABLE ... OWNER TO %s, for the history and the tracking table; or have a superuser correct the registry.",
+						 security_role_sql(security_owner_of(row->live)))));
+}
+
 /* All rows, by the OID of the live table: the order in which to lock them. */
 static int
 row_compare(const ListCell *a, const ListCell *b)
