@@ -292,10 +292,10 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	if (index)
 		index_close(index, AccessShareLock);
 
-	entry->history_index = derived_find_key_index(history, row->key, false,
+	entry->history_index = indexes_find_key(history, row->key, false,
 												  entry->history_scankey);
 	if (tracking)
-		entry->tracking_index = derived_find_key_index(tracking, tracking_names,
+		entry->tracking_index = indexes_find_key(tracking, tracking_names,
 													   true, entry->tracking_scankey);
 }
 

@@ -179,20 +179,24 @@ extern void reconcile_disable(RegistryRow *row);
 extern void reconcile_columns(RegistryRow *row);
 extern void reconcile_key(RegistryRow *row);
 
-/* derived.c: the tables and indexes that belong to a live table */
+/* indexes.c: their indexes */
 typedef struct OwnIndex
 {
 	Oid			index;
 	const char *label;			/* as for naming_index */
 } OwnIndex;
 
+extern void indexes_create_tracking(Relation live, Oid tracking, List *key);
+extern void indexes_create(Relation live, Oid history, List *key);
+extern void indexes_drop(Oid history, List *key);
+extern void indexes_drop_key(Oid history, List *key);
+extern List *indexes_own(Oid live, Oid table);
+extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
+								   ScanKey scankey);
+
+/* derived.c: the tables that belong to a live table */
 extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
-extern void derived_create_tracking_index(Relation live, Oid tracking, List *key);
-extern void derived_create_indexes(Relation live, Oid history, List *key);
-extern void derived_drop_indexes(Oid history, List *key);
-extern void derived_drop_key_index(Oid history, List *key);
-extern List *derived_own_indexes(Oid live, Oid table);
 extern bool derived_column_is_inherited(Oid relid, AttrNumber attnum);
 extern void derived_drop(Oid relid);
 extern void derived_disinherit(Oid child, Oid parent);
@@ -203,8 +207,6 @@ extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
 extern bool derived_was_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
-extern Oid	derived_find_key_index(Relation rel, List *columns, bool unique,
-								   ScanKey scankey);
 
 /* triggers.c: the triggers on live tables */
 extern void triggers_install(Relation live, const RegistryRow *row);

@@ -154,7 +154,7 @@ history_drop(Oid live, bool keep_data)
 	if (get_rel_name(row->history) == NULL)
 		return;
 	if (keep_data)
-		derived_drop_indexes(row->history, row->key);
+		indexes_drop(row->history, row->key);
 	else
 	{
 		/* kept histories of children that are not tracked any more */
@@ -217,7 +217,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		reconcile_columns(&row);
 	if (options->time_column == NULL)
 		row.tracking = derived_create_tracking(rel, row.key);
-	derived_create_indexes(rel, row.history, row.key);
+	indexes_create(rel, row.history, row.key);
 	registry_insert(&row);
 
 	if (OidIsValid(parent_history))

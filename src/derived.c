@@ -1,14 +1,9 @@
 /*
  * derived.c
- *		The tables and indexes that belong to a live table.
+ *		The tables that belong to a live table.
  *
  * They are made by the bootstrap superuser (ddl.c says why) and handed to the
  * live table's owner at once, with the rights that security.c gives.
- *
- * The index on sys_period is a BRIN index: history is appended in the order in
- * which versions end, and a GiST index would cost several times all the rest of
- * a write.  doc/history.md has the figures, and what a site does that reads
- * more than it writes.
  *
  * The caller holds at least SHARE ROW EXCLUSIVE on the live table, before any
  * lock on what is derived from it.
@@ -18,11 +13,8 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -34,20 +26,10 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-#define KEY_INDEX		"_history_live_pk_index"
-#define PERIOD_INDEX	"_history_sys_period"
-#define XID_INDEX		"_history_exec_transaction_id"
-#define TRACKING_INDEX	"_tracking_live_pk_index"
-
-static List *add_own(List *own, Oid index, const char *label);
 static Oid	create_table(Relation live, const char *name, const char *persistence,
 						 const char *columns, const char *options);
 static void hand_over(Relation live, Oid derived);
 static void copy_storage(Relation live, Oid history);
-static void create_key_index(Relation live, Oid table, const char *prefix,
-							 const char *label, List *columns);
-static Oid	find_simple_index(Relation rel, const char *column, Oid am);
-static bool index_is(Relation index, Relation rel, List *columns, Oid am);
 static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
 
@@ -112,91 +94,8 @@ derived_create_tracking(Relation live, List *key)
 							live->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ?
 							"UNLOGGED " : "",
 							columns.data, " WITH (fillfactor = 90)");
-	derived_create_tracking_index(live, tracking, key);
+	indexes_create_tracking(live, tracking, key);
 	return tracking;
-}
-
-/* Make the unique index, the table's replica identity, unless it is there. */
-void
-derived_create_tracking_index(Relation live, Oid tracking, List *key)
-{
-	Relation	rel = table_open(tracking, ShareLock);
-	List	   *names = NIL;
-	Oid			index;
-	int			i;
-
-	for (i = 0; i < list_length(key); i++)
-		names = lappend(names, tracking_key_column(list_length(key), i));
-	index = derived_find_key_index(rel, names, true, NULL);
-	table_close(rel, NoLock);
-	if (OidIsValid(index))
-		return;
-
-	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
-	rel = table_open(tracking, NoLock);
-	index = derived_find_key_index(rel, names, true, NULL);
-	table_close(rel, NoLock);
-	ddl_execute(BOOTSTRAP_SUPERUSERID,
-				"ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-				naming_quoted(tracking), quote_identifier(get_rel_name(index)));
-}
-
-/* Make those of the three indexes that the history table does not have. */
-void
-derived_create_indexes(Relation live, Oid history, List *key)
-{
-	Relation	rel = table_open(history, ShareLock);
-	Oid			relid = RelationGetRelid(live);
-	bool		has_key = OidIsValid(derived_find_key_index(rel, key, false, NULL));
-	bool		has_period = OidIsValid(find_simple_index(rel, PERIOD_COLUMN, InvalidOid));
-	bool		has_xid = OidIsValid(find_simple_index(rel, XID_COLUMN, BTREE_AM_OID));
-	char	   *table = naming_quoted(history);
-
-	table_close(rel, NoLock);
-
-	if (!has_key)
-		create_key_index(live, history, "", KEY_INDEX, key);
-	if (!has_period)
-		ddl_execute(BOOTSTRAP_SUPERUSERID,
-					"CREATE INDEX %s ON %s USING brin (%s) WITH (pages_per_range = 32, autosummarize = on)",
-					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   PERIOD_INDEX)),
-					table, PERIOD_COLUMN);
-	if (!has_xid)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE INDEX %s ON %s (%s)",
-					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   XID_INDEX)),
-					table, XID_COLUMN);
-}
-
-/* Drop the three indexes. */
-void
-derived_drop_indexes(Oid history, List *key)
-{
-	Relation	rel = table_open(history, AccessExclusiveLock);
-	Oid			indexes[2];
-	int			i;
-
-	indexes[0] = find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID);
-	indexes[1] = find_simple_index(rel, XID_COLUMN, BTREE_AM_OID);
-	table_close(rel, NoLock);
-
-	derived_drop_key_index(history, key);
-	for (i = 0; i < lengthof(indexes); i++)
-		if (OidIsValid(indexes[i]))
-			ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s",
-						naming_quoted(indexes[i]));
-}
-
-void
-derived_drop_key_index(Oid history, List *key)
-{
-	Relation	rel = table_open(history, AccessExclusiveLock);
-	Oid			index = derived_find_key_index(rel, key, false, NULL);
-
-	table_close(rel, NoLock);
-	if (OidIsValid(index))
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s", naming_quoted(index));
 }
 
 /* Drop a derived table; what a user has built on it is an error. */
@@ -259,47 +158,6 @@ derived_column_is_inherited(Oid relid, AttrNumber attnum)
 	inherited = ((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount > 0;
 	ReleaseSysCache(tuple);
 	return inherited;
-}
-
-/* The indexes of a history or tracking table that we have made (OwnIndex). */
-List *
-derived_own_indexes(Oid live, Oid table)
-{
-	RegistryRow *row = registry_get(live);
-	Relation	rel = table_open(table, AccessShareLock);
-	List	   *own = NIL;
-
-	if (table == row->tracking)
-	{
-		List	   *names = NIL;
-		int			i;
-
-		for (i = 0; i < list_length(row->key); i++)
-			names = lappend(names, tracking_key_column(list_length(row->key), i));
-		own = add_own(own, derived_find_key_index(rel, names, true, NULL),
-					  TRACKING_INDEX);
-	}
-	else
-	{
-		own = add_own(own, derived_find_key_index(rel, row->key, false, NULL), KEY_INDEX);
-		own = add_own(own, find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID), PERIOD_INDEX);
-		own = add_own(own, find_simple_index(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
-	}
-	table_close(rel, NoLock);
-	return own;
-}
-
-static List *
-add_own(List *own, Oid index, const char *label)
-{
-	OwnIndex   *entry;
-
-	if (!OidIsValid(index))
-		return own;
-	entry = palloc(sizeof(OwnIndex));
-	entry->index = index;
-	entry->label = label;
-	return lappend(own, entry);
 }
 
 /* The tables that relid inherits from, by sequence number. */
@@ -396,39 +254,6 @@ derived_is_tracking(Oid relid)
 	return keys > 0 && others == 2;
 }
 
-/*
- * A plain btree index on just these columns, in this order, whose equality is
- * that of the scan key (unless NULL).  InvalidOid if there is none.
- */
-Oid
-derived_find_key_index(Relation rel, List *columns, bool unique, ScanKey scankey)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	Oid			found = InvalidOid;
-
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		right = index_is(index, rel, columns, BTREE_AM_OID) &&
-			index->rd_index->indisunique == unique;
-		int			i;
-
-		for (i = 0; right && scankey && i < list_length(columns); i++)
-			right = get_opcode(get_opfamily_member(index->rd_opfamily[i],
-												   index->rd_opcintype[i],
-												   index->rd_opcintype[i],
-												   BTEqualStrategyNumber)) ==
-				scankey[i].sk_func.fn_oid &&
-				index->rd_indcollation[i] == scankey[i].sk_collation;
-		if (right && !OidIsValid(found))
-			found = lfirst_oid(lc);
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
-}
-
 static Oid
 create_table(Relation live, const char *name, const char *persistence,
 			 const char *columns, const char *options)
@@ -501,92 +326,6 @@ copy_storage(Relation live, Oid history)
 						quote_identifier(NameStr(att->attname)),
 						attribute_compression_compat(att) == 'l' ? "lz4" : "pglz");
 	}
-}
-
-/* An index on the key, comparing as the live table's primary key does. */
-static void
-create_key_index(Relation live, Oid table, const char *prefix,
-				 const char *label, List *columns)
-{
-	Relation	primary = index_open(columns_primary_key_index(live), AccessShareLock);
-	oidvector  *classes;
-	StringInfoData sql;
-	ListCell   *lc;
-	Datum		datum;
-	bool		isnull;
-	int			i = 0;
-
-	datum = SysCacheGetAttr(INDEXRELID, primary->rd_indextuple,
-							Anum_pg_index_indclass, &isnull);
-	classes = (oidvector *) DatumGetPointer(datum);
-
-	initStringInfo(&sql);
-	foreach(lc, columns)
-	{
-		HeapTuple	tuple = SearchSysCache1(CLAOID,
-											ObjectIdGetDatum(classes->values[i]));
-		Form_pg_opclass opclass;
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for operator class %u", classes->values[i]);
-		opclass = (Form_pg_opclass) GETSTRUCT(tuple);
-		appendStringInfo(&sql, "%s%s %s", i ? ", " : "",
-						 quote_identifier(lfirst(lc)),
-						 quote_qualified_identifier(get_namespace_name(opclass->opcnamespace),
-													NameStr(opclass->opcname)));
-		ReleaseSysCache(tuple);
-		i++;
-	}
-	index_close(primary, AccessShareLock);
-
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE %sINDEX %s ON %s (%s)", prefix,
-				quote_identifier(naming_free_index(RelationGetRelid(live),
-												   RelationGetNamespace(live), label)),
-				naming_quoted(table), sql.data);
-}
-
-/* An index on this column alone; am InvalidOid: of whatever kind. */
-static Oid
-find_simple_index(Relation rel, const char *column, Oid am)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	Oid			found = InvalidOid;
-
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (!OidIsValid(found) &&
-			index_is(index, rel, list_make1(pstrdup(column)), am) &&
-			!index->rd_index->indisunique)
-			found = lfirst_oid(lc);
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
-}
-
-static bool
-index_is(Relation index, Relation rel, List *columns, Oid am)
-{
-	ListCell   *lc;
-	int			i = 0;
-
-	if ((OidIsValid(am) && index->rd_rel->relam != am) ||
-		!index->rd_index->indisvalid || !index->rd_index->indimmediate ||
-		index->rd_index->indnatts != list_length(columns) ||
-		RelationGetIndexPredicate(index) != NIL)
-		return false;
-
-	foreach(lc, columns)
-	{
-		Form_pg_attribute att = columns_find(rel, lfirst(lc));
-
-		if (att == NULL || index->rd_index->indkey.values[i++] != att->attnum)
-			return false;
-	}
-	return true;
 }
 
 static bool

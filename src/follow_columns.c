@@ -222,7 +222,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 			{
 				/* an index of ours on the kept column would serve nobody */
 				if (is_key(row, name))
-					derived_drop_key_index(row->history, row->key);
+					indexes_drop_key(row->history, row->key);
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(name),
 							quote_identifier(naming_free_column(row->history, name)));

@@ -181,7 +181,7 @@ follow_index_names(Oid live, Oid table)
 {
 	ListCell   *lc;
 
-	foreach(lc, derived_own_indexes(live, table))
+	foreach(lc, indexes_own(live, table))
 	{
 		OwnIndex   *own = lfirst(lc);
 		char	   *clipped = naming_index(live, own->label);

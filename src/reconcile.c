@@ -42,11 +42,11 @@ reconcile_enable(RegistryRow *row, bool sync)
 	reconcile_columns(row);
 	reconcile_key(row);
 	security_copy_row_security(row->live, row->history);
-	derived_create_indexes(live, row->history, row->key);
+	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking))
 	{
-		derived_create_tracking_index(live, row->tracking, row->key);
+		indexes_create_tracking(live, row->tracking, row->key);
 		security_copy_row_security(row->live, row->tracking);
 	}
 	if (OidIsValid(row->tracking) && sync)
@@ -137,10 +137,10 @@ reconcile_key(RegistryRow *row)
 	if (renamed)
 	{
 		if (get_rel_name(row->history) != NULL)
-			derived_drop_key_index(row->history, row->key);
+			indexes_drop_key(row->history, row->key);
 		row->key = key;
 	}
-	derived_create_indexes(live, row->history, row->key);
+	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking) &&
 		(renamed || !tracking_fits(live, row)))

@@ -79,7 +79,7 @@ INSERT INTO timed VALUES (3, 'c', '2020-01-01');
 UPDATE timed SET v = 'd' WHERE id = 3;
 SELECT is((SELECT lower(sys_period) FROM timed__history WHERE id = 3), '2020-01-01',
 	'versions start with the renamed time column');
-SELECT is((SELECT "Tx id" = h.exec_transaction_id FROM timed JOIN timed__history h USING (id)
+SELECT is((SELECT timed."Tx id" = h.exec_transaction_id FROM timed JOIN timed__history h USING (id)
 	WHERE id = 3), true, 'an update writes the renamed txid column');
 ALTER TABLE timed RENAME id TO edition_time;
 ALTER TABLE timed RENAME v TO txid;

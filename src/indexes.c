@@ -1,0 +1,284 @@
+/*
+ * indexes.c
+ *		The indexes of history and tracking tables.
+ *
+ * They are known by what they index, never by their names, which are clipped
+ * where they would be too long.  The key's indexes compare as the live table's
+ * primary key does.
+ *
+ * The index on sys_period is a BRIN index: history is appended in the order in
+ * which versions end, and a GiST index would cost several times all the rest of
+ * a write.  doc/history.md has the figures, and what a site does that reads
+ * more than it writes.
+ *
+ * CREATE INDEX runs the code of operator classes as the table's owner, whoever
+ * calls it, so the bootstrap superuser may (ddl.c).  Locks are those of CREATE
+ * INDEX and DROP INDEX, after the one on the live table that the caller holds.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_opclass.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+
+#define KEY_INDEX		"_history_live_pk_index"
+#define PERIOD_INDEX	"_history_sys_period"
+#define XID_INDEX		"_history_exec_transaction_id"
+#define TRACKING_INDEX	"_tracking_live_pk_index"
+
+static void create_key_index(Relation live, Oid table, const char *prefix,
+							 const char *label, List *columns);
+static Oid	find_simple_index(Relation rel, const char *column, Oid am);
+static bool index_is(Relation index, Relation rel, List *columns, Oid am);
+static List *add_own(List *own, Oid index, const char *label);
+
+/* Make the unique index, the table's replica identity, unless it is there. */
+void
+indexes_create_tracking(Relation live, Oid tracking, List *key)
+{
+	Relation	rel = table_open(tracking, ShareLock);
+	List	   *names = NIL;
+	Oid			index;
+	int			i;
+
+	for (i = 0; i < list_length(key); i++)
+		names = lappend(names, tracking_key_column(list_length(key), i));
+	index = indexes_find_key(rel, names, true, NULL);
+	table_close(rel, NoLock);
+	if (OidIsValid(index))
+		return;
+
+	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
+	rel = table_open(tracking, NoLock);
+	index = indexes_find_key(rel, names, true, NULL);
+	table_close(rel, NoLock);
+	ddl_execute(BOOTSTRAP_SUPERUSERID,
+				"ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
+				naming_quoted(tracking), quote_identifier(get_rel_name(index)));
+}
+
+/* Make those of the three indexes that the history table does not have. */
+void
+indexes_create(Relation live, Oid history, List *key)
+{
+	Relation	rel = table_open(history, ShareLock);
+	Oid			relid = RelationGetRelid(live);
+	bool		has_key = OidIsValid(indexes_find_key(rel, key, false, NULL));
+	bool		has_period = OidIsValid(find_simple_index(rel, PERIOD_COLUMN, InvalidOid));
+	bool		has_xid = OidIsValid(find_simple_index(rel, XID_COLUMN, BTREE_AM_OID));
+	char	   *table = naming_quoted(history);
+
+	table_close(rel, NoLock);
+
+	if (!has_key)
+		create_key_index(live, history, "", KEY_INDEX, key);
+	if (!has_period)
+		ddl_execute(BOOTSTRAP_SUPERUSERID,
+					"CREATE INDEX %s ON %s USING brin (%s) WITH (pages_per_range = 32, autosummarize = on)",
+					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
+													   PERIOD_INDEX)),
+					table, PERIOD_COLUMN);
+	if (!has_xid)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE INDEX %s ON %s (%s)",
+					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
+													   XID_INDEX)),
+					table, XID_COLUMN);
+}
+
+/* Drop the three indexes. */
+void
+indexes_drop(Oid history, List *key)
+{
+	Relation	rel = table_open(history, AccessExclusiveLock);
+	Oid			indexes[2];
+	int			i;
+
+	indexes[0] = find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID);
+	indexes[1] = find_simple_index(rel, XID_COLUMN, BTREE_AM_OID);
+	table_close(rel, NoLock);
+
+	indexes_drop_key(history, key);
+	for (i = 0; i < lengthof(indexes); i++)
+		if (OidIsValid(indexes[i]))
+			ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s",
+						naming_quoted(indexes[i]));
+}
+
+void
+indexes_drop_key(Oid history, List *key)
+{
+	Relation	rel = table_open(history, AccessExclusiveLock);
+	Oid			index = indexes_find_key(rel, key, false, NULL);
+
+	table_close(rel, NoLock);
+	if (OidIsValid(index))
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s", naming_quoted(index));
+}
+
+/* The indexes of a history or tracking table that we have made (OwnIndex). */
+List *
+indexes_own(Oid live, Oid table)
+{
+	RegistryRow *row = registry_get(live);
+	Relation	rel = table_open(table, AccessShareLock);
+	List	   *own = NIL;
+
+	if (table == row->tracking)
+	{
+		List	   *names = NIL;
+		int			i;
+
+		for (i = 0; i < list_length(row->key); i++)
+			names = lappend(names, tracking_key_column(list_length(row->key), i));
+		own = add_own(own, indexes_find_key(rel, names, true, NULL),
+					  TRACKING_INDEX);
+	}
+	else
+	{
+		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);
+		own = add_own(own, find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID), PERIOD_INDEX);
+		own = add_own(own, find_simple_index(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
+	}
+	table_close(rel, NoLock);
+	return own;
+}
+
+/*
+ * A plain btree index on just these columns, in this order, whose equality is
+ * that of the scan key (unless NULL).  InvalidOid if there is none.
+ */
+Oid
+indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			found = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		right = index_is(index, rel, columns, BTREE_AM_OID) &&
+			index->rd_index->indisunique == unique;
+		int			i;
+
+		for (i = 0; right && scankey && i < list_length(columns); i++)
+			right = get_opcode(get_opfamily_member(index->rd_opfamily[i],
+												   index->rd_opcintype[i],
+												   index->rd_opcintype[i],
+												   BTEqualStrategyNumber)) ==
+				scankey[i].sk_func.fn_oid &&
+				index->rd_indcollation[i] == scankey[i].sk_collation;
+		if (right && !OidIsValid(found))
+			found = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* An index on the key, comparing as the live table's primary key does. */
+static void
+create_key_index(Relation live, Oid table, const char *prefix,
+				 const char *label, List *columns)
+{
+	Relation	primary = index_open(columns_primary_key_index(live), AccessShareLock);
+	oidvector  *classes;
+	StringInfoData sql;
+	ListCell   *lc;
+	Datum		datum;
+	bool		isnull;
+	int			i = 0;
+
+	datum = SysCacheGetAttr(INDEXRELID, primary->rd_indextuple,
+							Anum_pg_index_indclass, &isnull);
+	classes = (oidvector *) DatumGetPointer(datum);
+
+	initStringInfo(&sql);
+	foreach(lc, columns)
+	{
+		HeapTuple	tuple = SearchSysCache1(CLAOID,
+											ObjectIdGetDatum(classes->values[i]));
+		Form_pg_opclass opclass;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for operator class %u", classes->values[i]);
+		opclass = (Form_pg_opclass) GETSTRUCT(tuple);
+		appendStringInfo(&sql, "%s%s %s", i ? ", " : "",
+						 quote_identifier(lfirst(lc)),
+						 quote_qualified_identifier(get_namespace_name(opclass->opcnamespace),
+													NameStr(opclass->opcname)));
+		ReleaseSysCache(tuple);
+		i++;
+	}
+	index_close(primary, AccessShareLock);
+
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE %sINDEX %s ON %s (%s)", prefix,
+				quote_identifier(naming_free_index(RelationGetRelid(live),
+												   RelationGetNamespace(live), label)),
+				naming_quoted(table), sql.data);
+}
+
+/* An index on this column alone; am InvalidOid: of whatever kind. */
+static Oid
+find_simple_index(Relation rel, const char *column, Oid am)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			found = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (!OidIsValid(found) &&
+			index_is(index, rel, list_make1(pstrdup(column)), am) &&
+			!index->rd_index->indisunique)
+			found = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+static bool
+index_is(Relation index, Relation rel, List *columns, Oid am)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	if ((OidIsValid(am) && index->rd_rel->relam != am) ||
+		!index->rd_index->indisvalid || !index->rd_index->indimmediate ||
+		index->rd_index->indnatts != list_length(columns) ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+
+	foreach(lc, columns)
+	{
+		Form_pg_attribute att = columns_find(rel, lfirst(lc));
+
+		if (att == NULL || index->rd_index->indkey.values[i++] != att->attnum)
+			return false;
+	}
+	return true;
+}
+
+static List *
+add_own(List *own, Oid index, const char *label)
+{
+	OwnIndex   *entry;
+
+	if (!OidIsValid(index))
+		return own;
+	entry = palloc(sizeof(OwnIndex));
+	entry->index = index;
+	entry->label = label;
+	return lappend(own, entry);
+}
