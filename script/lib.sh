@@ -167,10 +167,14 @@ server_start()
 	export PGHOST=$WORK/socket PGPORT=5432 PGUSER=postgres
 }
 
+# Stop every server whose data is in $WORK: ours, and those that an interrupted
+# Perl test left.
 server_stop()
 {
-	if as_server_user test -f "$WORK/data/postmaster.pid"; then
-		as_server_user "$PG_BIN/pg_ctl" stop --pgdata="$WORK/data" --silent \
+	local pidfile
+
+	while read -r pidfile; do
+		as_server_user "$PG_BIN/pg_ctl" stop --pgdata="${pidfile%/*}" --silent \
 			--mode=immediate >/dev/null 2>&1 || true
-	fi
+	done < <(find "$WORK" -name postmaster.pid)
 }

@@ -225,7 +225,11 @@ sub drop_column
 			@{ $m->{cols} } = grep { $_->{cid} ne $mc->{cid} } @{ $m->{cols} };
 			next unless $m->{tracked};
 			my ($h) = grep { $_->{cid} eq $mc->{cid} } @{ $m->{hcols} };
-			if ($keep) { @$h{qw(n kept)} = ($kept_name, $name) }
+			if ($keep)
+			{
+				@$h{qw(n kept)} = ($kept_name, $name);
+				set_live($m, $mc->{cid}, sub { undef });
+			}
 			else { @{ $m->{hcols} } = grep { $_->{cid} ne $mc->{cid} } @{ $m->{hcols} } }
 		}
 	} ]);
@@ -341,7 +345,7 @@ sub alter_type
 	if (@$wide && chance(0.5))
 	{
 		my $to = pick(@$wide);
-		my $using = chance(0.5) ? " USING $name::$to" : '';
+		my $using = chance(0.5) ? " USING ${name}::$to" : '';
 		return ("${prefix}ALTER COLUMN $name TYPE $to$using", [ 2, sub { widen($r, $t, $c->{n}, $to) } ]);
 	}
 	my $way = pick(@{ $lossy{ $c->{t} } // return }) // return;
@@ -378,7 +382,9 @@ sub replace
 		my $new = RandomModel::new_column($name, $to)->{cid};
 		@$c{qw(cid t has_default)} = ($new, $to, 0);
 		my $function = sub { scalar $convert->($_[0]{$old}) };
+		# The originals of live rows are gone, those of old versions are kept.
 		set_live($m, $new, $function);
+		set_live($m, $old, sub { undef });
 		next unless $m->{tracked};
 		my ($h) = grep { $_->{cid} eq $old } @{ $m->{hcols} };
 		@$h{qw(n kept)} = ($kept_name, $name);

@@ -308,11 +308,11 @@ sub _mapped
 
 sub view_lines
 {
-	my ($self, $t) = @_;
+	my ($self, $t, $view_cols) = @_;
 	my @lines;
 	for my $m ($self->family($t))
 	{
-		my $cols = by_name(_mapped($t->{cols}, $m));
+		my $cols = by_name(_mapped($view_cols, $m));
 		push @lines, map {
 			_line($cols, $_->{vals}, $_->{empty} ? 't' : 'f', $_->{start}, $_->{end}, $_->{ctx})
 		} @{ $m->{hist} };
