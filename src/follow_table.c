@@ -164,6 +164,15 @@ follow_name(Oid derived, char relkind, const char *name, const TableSnapshot *no
 {
 	const char *kind = relkind == RELKIND_VIEW ? "VIEW" : "TABLE";
 
+	Oid			taken = get_relname_relid(name, now->namespace);
+
+	if (OidIsValid(taken) && taken != derived)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists, table \"%s\" needs the name for its history",
+						name, NameStr(now->name)),
+				 errhint("Rename or drop %s, or use another name for the table.",
+						 naming_quoted(taken))));
 	if (strcmp(get_rel_name(derived), name) != 0)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s RENAME TO %s", kind,
 					naming_quoted(derived), quote_identifier(name));

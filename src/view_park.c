@@ -41,6 +41,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -56,6 +57,7 @@ typedef struct ParkedColumn
 typedef struct ParkedView
 {
 	Oid			live;			/* for our own view, else InvalidOid */
+	bool		cascade;		/* may go where it does not hold any more */
 	Node	   *statement;		/* the command that it makes room for */
 	SubTransactionId subid;
 	Oid			namespace;
@@ -80,7 +82,8 @@ static ParkedView *note_view(Oid view, Oid live, Node *statement);
 static char *view_definition(Oid view);
 static char *options_sql(HeapTuple class_tuple);
 static void make_again(ParkedView *view);
-static void make_users_view(ParkedView *view);
+static bool make_users_view(ParkedView *view);
+static bool says_cascade(Node *statement);
 static void grant_again(const char *on, const char *column, Acl *acl, Oid owner);
 
 void
@@ -278,6 +281,7 @@ note_view(Oid view, Oid live, Node *statement)
 		elog(ERROR, "cache lookup failed for relation %u", view);
 	note->live = live;
 	note->statement = statement;
+	note->cascade = says_cascade(statement);
 	note->subid = GetCurrentSubTransactionId();
 	note->namespace = get_rel_namespace(view);
 	note->name = get_rel_name(view);
@@ -371,7 +375,8 @@ make_again(ParkedView *view)
 	}
 	else
 	{
-		make_users_view(view);
+		if (!make_users_view(view))
+			return;
 		relid = get_relname_relid(view->name, view->namespace);
 	}
 
@@ -399,36 +404,69 @@ make_again(ParkedView *view)
 	}
 }
 
-/* If the definition holds no longer, the command fails as if we were not there. */
-static void
+/*
+ * If the definition holds no longer, the command fails as if we were not
+ * there, or with CASCADE drops the view.  Returns whether it is there.
+ */
+static bool
 make_users_view(ParkedView *view)
 {
-	MemoryContext before = CurrentMemoryContext;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *name = naming_quoted_in(view->namespace, view->name);
+	volatile bool made = true;
 
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE VIEW %s%s AS %s",
-					naming_quoted_in(view->namespace, view->name),
-					view->options, view->definition);
+					name, view->options, view->definition);
+		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(before);
+		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
 			PG_RE_THROW();
 		FlushErrorState();
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot change the table because view %s depends on its history view",
-						naming_quoted_in(view->namespace, view->name)),
-				 errdetail("The view's definition does not hold any more: %s.", error->message),
-				 errhint("Drop the view first, and make it anew afterwards.")));
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!view->cascade)
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot change the table because view %s depends on its history view", name),
+					 errdetail("The view's definition does not hold any more: %s.", error->message),
+					 errhint("Use DROP ... CASCADE to drop the view too, or drop it first and make it anew afterwards.")));
+		ereport(NOTICE, (errmsg("drop cascades to view %s", name)));
+		made = false;
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return made;
+}
+
+/* Does the statement drop a column with CASCADE? */
+static bool
+says_cascade(Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DropColumn && cmd->behavior == DROP_CASCADE)
+			return true;
+	}
+	return false;
 }
 
 /* Give a relation, or a column of it, the privileges of the ACL. */
