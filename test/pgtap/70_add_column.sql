@@ -2,7 +2,7 @@
 -- NULL, and what is written next is complete.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(30);
+SELECT plan(29);
 
 CREATE TYPE mood AS ENUM ('sad', 'happy');
 CREATE TYPE pair AS (a int, b text);

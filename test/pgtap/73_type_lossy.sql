@@ -3,7 +3,7 @@
 -- convert is NULL.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(52);
+SELECT plan(45);
 
 -- Distinct values of these columns in history.
 CREATE FUNCTION tap.old(rel text, cols text) RETURNS text LANGUAGE plpgsql AS $$
@@ -57,7 +57,8 @@ CREATE SCHEMA other;
 CREATE SCHEMA "Weird ""s";
 CREATE FUNCTION other.twice(int) RETURNS int LANGUAGE sql AS 'SELECT $1 * 2';
 CREATE FUNCTION "Weird ""s".f(int, text DEFAULT 'q') RETURNS text LANGUAGE sql AS $$SELECT $2 || $1$$;
-CREATE FUNCTION "Weird ""s".plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT $1 + $2 + 100';
+CREATE FUNCTION "Weird ""s".plus(int, int) RETURNS int LANGUAGE sql
+	AS 'SELECT $1 OPERATOR(pg_catalog.+) $2 OPERATOR(pg_catalog.+) 100';
 CREATE OPERATOR "Weird ""s".+ (FUNCTION = "Weird ""s".plus, LEFTARG = int, RIGHTARG = int);
 CREATE FUNCTION picky(text) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
@@ -148,7 +149,7 @@ SELECT create_history_table('"S s"."T t"');
 INSERT INTO "S s"."T t" VALUES (1, 'happy', 100), (2, 'sad', 5);
 UPDATE "S s"."T t" SET "V""v" = 'sad', w = 1;
 ALTER TABLE "S s"."T t" ALTER "V""v" TYPE mood2 USING "V""v"::text::mood2, ALTER w TYPE small USING w::small;
-SELECT is(tap.old('"S s"."T t__history"', 'w'), '1 100 5',
+SELECT is(tap.old('"S s"."T t__history"', 'w'), '100 5',
 	'an old value that a domain does not allow stays as it is');
 SELECT follows('"S s"."T t"', 'an enum to another, odd names', ARRAY['V"v_1 mood']);
 SELECT is((SELECT count(*)::int FROM "S s"."T t__history" WHERE "V""v" IS NULL AND "V""v_1" = 'happy'), 1,

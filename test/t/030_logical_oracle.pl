@@ -33,6 +33,7 @@ fsync = off
 timezone = 'UTC'
 datestyle = 'ISO'
 deadlock_timeout = 20ms
+log_statement = none
 CONF
 $node->start;
 

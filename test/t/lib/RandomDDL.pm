@@ -13,7 +13,7 @@ use Exporter 'import';
 use RandomModel;
 use RandomValues qw(pick chance some quote_ident quote_text literal random_value random_type base_type);
 use RandomSteps qw(table_sql column_sql only free_columns time_set model_update);
-use RandomManage qw(make_table);
+use RandomManage qw(make_table ancestors);
 our @EXPORT_OK = qw(ddl_steps);
 
 sub ddl_steps
@@ -76,7 +76,8 @@ sub columns_step
 	$r->sql($s, 'SET LOCAL catmaid_history.on_drop_column TO DEFAULT') if $keep;
 	# Drops come first in one command, then types, then additions.
 	$_->[1]->() for sort { $a->[0] <=> $b->[0] } @tell;
-	settle_kept_names($r, $s, $_) for family($r, $t);
+	RandomModel::in_line($_) for grep { $_->{tracked} && $_->{enabled} } family($r, $t);
+	settle_kept_names($r, $s, $_) for $r->model->tables;
 	return 1;
 }
 
@@ -145,16 +146,39 @@ sub kept_name
 	return "${as}_$n";
 }
 
-# A live column took the name of a kept one, which moved on; SPEC leaves open
-# whether to <name>_2 or <name>_1_1, so look which it was.
+# What a kept column is called.  SPEC leaves open whether the original of a column
+# v_1 is kept as v_1_1 or, like one of v, as v_2: there the catalog is asked.
+sub keep_as
+{
+	my ($h, $name, $kept_name) = @_;
+	@$h{qw(n kept)} = ($kept_name, $name);
+	move_away($h) if $name =~ /_\d+$/;
+	return;
+}
+
+sub move_away
+{
+	my ($h) = @_;
+	$h->{moved} = 1;
+	$h->{n} = "moved away from $h->{n} $h->{cid}";
+	return;
+}
+
+# A live column took the name of a kept one, which moves on: to <name>_2 or to
+# <name>_1_1, which is open as well.  A kept column that history inherits moves in
+# the whole hierarchy.
 sub make_room
 {
-	my ($m, $name) = @_;
-	for my $h (grep { $_->{n} eq $name } @{ $m->{hcols} })
+	my ($r, $m, $name) = @_;
+	my @taken = grep { $_->{n} eq $name } @{ $m->{hcols} } or return;
+	my ($top) = reverse grep { $_->{tracked} && grep { $_->{kept} && $_->{n} eq $name } @{ $_->{hcols} } } ($m, ancestors($r, $m));
+	for my $other (grep { $_->{tracked} } family($r, $top // $m))
 	{
-		croak "model: history column $name is not a kept one" unless $h->{kept};
-		$h->{moved} = 1;
-		$h->{n} = "moved away from $name $h->{cid}";
+		for my $h (grep { $_->{n} eq $name } @{ $other->{hcols} })
+		{
+			croak "model: history column $name of $other->{name} is not a kept one" unless $h->{kept};
+			move_away($h);
+		}
 	}
 	return;
 }
@@ -168,7 +192,8 @@ sub settle_kept_names
 	my @new = grep { !$known{$_} } map { $_->[0] =~ s/:[^:]*$//r } @$rows;
 	for my $h (@moved)
 	{
-		my ($name) = grep { /^\Q$h->{kept}\E(_\d+)+$/ } @new;
+		my $base = $h->{kept} =~ s/(_\d+)+$//r;
+		my ($name) = grep { /^\Q$base\E(_\d+)+$/ } @new;
 		croak "the kept column $h->{kept} is nowhere (new columns: @new)" unless defined $name;
 		$h->{n} = $name;
 		delete $h->{moved};
@@ -200,7 +225,7 @@ sub add_column
 			# A history gets what the history that it inherits from got.
 			next unless $m->{tracked} && ($m->{enabled} || $has{ $m->{parent} // '' });
 			$has{ $m->{id} } = 1;
-			make_room($m, $name);
+			make_room($r, $m, $name);
 			push @{ $m->{hcols} }, { cid => $c->{cid}, n => $name, t => base_type($type) };
 		}
 	} ]);
@@ -227,7 +252,7 @@ sub drop_column
 			my ($h) = grep { $_->{cid} eq $mc->{cid} } @{ $m->{hcols} };
 			if ($keep)
 			{
-				@$h{qw(n kept)} = ($kept_name, $name);
+				keep_as($h, $name, $kept_name);
 				set_live($m, $mc->{cid}, sub { undef });
 			}
 			else { @{ $m->{hcols} } = grep { $_->{cid} ne $mc->{cid} } @{ $m->{hcols} } }
@@ -249,10 +274,10 @@ sub rename_column
 		my ($m, $c) = @$pair;
 		$c->{n} = $new;
 		next unless $m->{tracked};
-		make_room($m, $new);
+		make_room($r, $m, $new);
 		$_->{n} = $new for grep { $_->{cid} eq $c->{cid} } @{ $m->{hcols} };
 	}
-	settle_kept_names($r, $s, $_) for family($r, $t);
+	settle_kept_names($r, $s, $_) for $r->model->tables;
 	return 1;
 }
 
@@ -350,7 +375,8 @@ sub alter_type
 	}
 	my $way = pick(@{ $lossy{ $c->{t} } // return }) // return;
 	my ($to, $using, $safe, $convert) = @$way;
-	# Not in one command with others, as it is the history's old values that are to fail.
+	# Live values have to convert, so that it is old versions that do not.
+	return if $safe && grep { $_->{suppress} } family($r, $t);
 	set_all($r, $s, $ctx, $t, $c, pick(@$safe)) if $safe;
 	my $sql = $using // '';
 	$sql =~ s/%s/$name/g;
@@ -387,7 +413,7 @@ sub replace
 		set_live($m, $old, sub { undef });
 		next unless $m->{tracked};
 		my ($h) = grep { $_->{cid} eq $old } @{ $m->{hcols} };
-		@$h{qw(n kept)} = ($kept_name, $name);
+		keep_as($h, $name, $kept_name);
 		push @{ $m->{hcols} }, { cid => $new, n => $name, t => base_type($to) };
 		set_history($m, $new, $function);
 	}
@@ -406,7 +432,6 @@ sub set_all
 		my %set = ($mc->{cid} => $value, $m->{kind} eq 'time' ? ($m->{time} => $ctx->{ts}) : ());
 		model_update($r, $m, $ctx, { map { $_ => {%set} } keys %{ $m->{rows} } }) if %{ $m->{rows} };
 	}
-	# What a trigger suppressed may still be in the way.
 	return;
 }
 

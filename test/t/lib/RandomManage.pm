@@ -9,7 +9,7 @@ use Exporter 'import';
 use RandomModel;
 use RandomValues qw(pick chance some quote_ident quote_text literal random_value random_type base_type);
 use RandomSteps qw(table_sql column_sql random_row insert_head values_sql);
-our @EXPORT_OK = qw(make_all make_table manage_steps);
+our @EXPORT_OK = qw(make_all make_table manage_steps ancestors);
 
 # --- making tables ---------------------------------------------------------------
 
@@ -218,6 +218,7 @@ sub start_tracking
 		  grep { !$there{ $_->{n} } } @{ $r->model->table($t->{parent})->{hcols} };
 	}
 	$t->{tracked} = $t->{enabled} = 1;
+	RandomModel::in_line($t);
 	$r->model->sync($t, $ctx);
 	return;
 }
@@ -288,6 +289,7 @@ sub model_enable
 		}
 	}
 	$t->{enabled} = 1;
+	RandomModel::in_line($t);
 	$r->model->sync($t, $ctx) if $sync;
 	$r->forget;
 	return;
@@ -360,6 +362,7 @@ sub recreate_history
 		next if $m->{tracked};
 		$m->{tracked} = $m->{enabled} = 1;
 		$m->{hcols} = history_columns($m);
+		RandomModel::in_line($m);
 		$r->model->sync($m, $ctx);
 	}
 	start_tracking($r, $s, $ctx, $t);

@@ -11,6 +11,7 @@
 #   cols            [{ cid, n, t }]: live columns in order; values are kept by cid,
 #                   so that a renamed column needs no rewriting of rows
 #   hcols           the same for the history table
+#   view            cids of the columns that the view has to show
 #   key             [cid], the primary key
 #   time, txid      cids (kind 'time')
 #   rows            key text => version
@@ -72,6 +73,14 @@ sub column_named
 	return $c;
 }
 
+# Its history side is in line with the table.
+sub in_line
+{
+	my ($t) = @_;
+	$t->{view} = { map { $_->{cid} => 1 } @{ $t->{cols} } };
+	return;
+}
+
 sub copy_columns { return [ map { {%$_} } @{ $_[0] } ] }
 
 # --- undo ------------------------------------------------------------------
@@ -87,6 +96,7 @@ sub save
 			%$t,
 			cols => copy_columns($t->{cols}),
 			hcols => copy_columns($t->{hcols} // []),
+			view => { %{ $t->{view} // {} } },
 			key => [ @{ $t->{key} } ],
 			rows => { %{ $t->{rows} } },
 			track => { %{ $t->{track} } },

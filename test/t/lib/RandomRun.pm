@@ -149,9 +149,8 @@ sub table_checks
 	my $name = table_sql($t);
 	my $only = $t->{partitions} ? '' : 'ONLY ';
 	my $history = derived($t, '__history');
-	# A column that came while tracking was off is not in the view yet.
-	my %in_history = map { $_->{n} => 1 } @{ $t->{hcols} // [] };
-	my @view_cols = grep { $in_history{ $_->{n} } } @{ $t->{cols} };
+	# A column that came while tracking was off need not be in the view yet.
+	my @view_cols = grep { $t->{view}{ $_->{cid} } } @{ $t->{cols} };
 	my $period = 'isempty(sys_period)::text::char(1), '
 	  . shown('lower(sys_period)', 'timestamptz') . ', ' . shown('upper(sys_period)', 'timestamptz')
 	  . ", coalesce(exec_transaction_id::text, '\\N')";

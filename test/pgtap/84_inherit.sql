@@ -1,0 +1,95 @@
+-- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
+\ir lib/whole.psql
+CREATE EXTENSION catmaid_history;
+SELECT plan(31);
+-- The parents of the derived tables of a table.
+CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
+	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
+		COLLATE "C"), '') FROM pg_inherits
+	WHERE inhrelid IN (to_regclass(live || '__history'), to_regclass(live || '__tracking')) $$;
+
+CREATE TABLE base (id int PRIMARY KEY, v text);
+CREATE TABLE leaf (id int PRIMARY KEY, v text, extra int);
+CREATE TABLE tbase (id int PRIMARY KEY, v text,
+	edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
+CREATE TABLE tleaf (PRIMARY KEY (id)) INHERITS (tbase);
+CREATE TABLE plain (id int PRIMARY KEY, v text);
+SELECT create_history_table(r) FROM unnest('{base,leaf}'::text[]) r;
+SELECT create_history_table('tleaf', 'edition_time', 'txid');
+INSERT INTO base VALUES (1, 'base');
+INSERT INTO leaf VALUES (2, 'leaf', 7);
+INSERT INTO tbase VALUES (1, 'base');
+INSERT INTO tleaf VALUES (2, 'leaf');
+UPDATE leaf SET v = 'leaf2';
+UPDATE tbase SET v = v || '2';
+SELECT is(above('tleaf'), 'tbase__history', 'the check itself');
+SELECT is(above('leaf'), '', 'the check itself');
+
+-- INHERIT.
+ALTER TABLE leaf INHERIT base;
+SELECT is(above('leaf'), 'base__history base__tracking', 'INHERIT: histories and tracking tables');
+SELECT is((SELECT string_agg(v, ' ') FROM base__history), 'leaf',
+	'the parent''s history shows the old versions of the child');
+SELECT is((SELECT string_agg(v, ' ' ORDER BY v) FROM base__with_history
+	WHERE sys_period @> clock_timestamp()), 'base leaf2', 'the view as of now, both');
+UPDATE base SET v = v || '+';
+SELECT is((SELECT string_agg(v || coalesce(extra::text, ''), ' ' ORDER BY v) FROM leaf__history),
+	'leaf7 leaf27', 'a change through the parent is recorded, complete');
+SELECT is((SELECT string_agg(v, ' ' ORDER BY v) FROM ONLY base__history), 'base',
+	'in the history of the table that has the row');
+SELECT whole('leaf', 'the child is in line');
+SELECT is(misplaced('base'), '', 'the parent, too');
+ALTER TABLE base ADD COLUMN n int DEFAULT 5;
+UPDATE base SET v = v || '!';
+SELECT whole('leaf', 'a column that comes through the new parent');
+
+-- NO INHERIT.
+ALTER TABLE leaf NO INHERIT base;
+SELECT is(above('leaf'), '', 'NO INHERIT');
+SELECT is((SELECT string_agg(DISTINCT id::text, ' ') FROM base__history), '1',
+	'the parent''s history has its own rows alone');
+SELECT is((SELECT string_agg(DISTINCT id::text, ' ') FROM base__with_history), '1',
+	'and so has its view');
+SELECT whole('leaf', 'the former child');
+SELECT whole('base', 'the former parent');
+BEGIN;
+ALTER TABLE leaf INHERIT base;
+ROLLBACK;
+SELECT is(above('leaf'), '', 'rolled back');
+DO $$BEGIN ALTER TABLE leaf INHERIT base; ALTER TABLE leaf NO INHERIT base; END$$;
+SELECT is(above('leaf'), '', 'there and back in one block');
+SELECT whole('leaf', 'unharmed');
+
+-- With a time column.
+ALTER TABLE tleaf NO INHERIT tbase;
+SELECT is(above('tleaf'), '', 'with a time column: NO INHERIT');
+SELECT whole('tbase', 'the former parent');
+ALTER TABLE tleaf INHERIT tbase;
+SELECT is(above('tleaf'), 'tbase__history', 'and INHERIT again');
+SELECT whole('tleaf', 'the child');
+
+-- What cannot follow, and what need not.
+CREATE TABLE other (id int, v text);
+ALTER TABLE other ADD PRIMARY KEY (id);
+SELECT create_history_table('other');
+ALTER TABLE leaf INHERIT base;
+SELECT refused('ALTER TABLE leaf INHERIT other', '{leaf}', 'a second parent', 'fitting');
+SELECT is(above('leaf'), 'base__history base__tracking', 'and nothing has changed');
+ALTER TABLE leaf NO INHERIT base;
+SELECT allowed('ALTER TABLE leaf INHERIT plain', 'an untracked parent');
+UPDATE plain SET v = 'through plain';
+SELECT is((SELECT count(*)::int FROM leaf__history WHERE v <> 'through plain'
+	AND upper(sys_period) = (SELECT max(upper(sys_period)) FROM leaf__history)), 1,
+	'changes through it are recorded');
+ALTER TABLE leaf NO INHERIT plain;
+SELECT allowed('ALTER TABLE plain INHERIT base', 'an untracked child');
+SELECT allowed('INSERT INTO plain VALUES (50, ''p'')', 'it goes on unrecorded');
+SELECT whole('leaf', 'the others are as they were');
+-- A child whose time column is not the parent's way of tracking.
+CREATE TABLE mixed (id int PRIMARY KEY, v text, n int,
+	edition_time timestamptz NOT NULL DEFAULT now(), txid bigint);
+SELECT create_history_table('mixed', 'edition_time', 'txid', copy_inheritance => false);
+SELECT allowed('ALTER TABLE mixed INHERIT base', 'a child with a time column, a parent without');
+SELECT is(above('mixed'), 'base__history', 'its history is below the parent''s');
+
+SELECT * FROM finish();
