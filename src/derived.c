@@ -127,7 +127,8 @@ derived_inherit(Oid child, Oid parent)
 
 		if (!att->attisdropped &&
 			columns_find(child_rel, NameStr(att->attname)) == NULL)
-			missing = lappend(missing, att);
+			missing = lappend(missing, memcpy(palloc(sizeof(FormData_pg_attribute)),
+											  att, ATTRIBUTE_FIXED_PART_SIZE));
 	}
 	foreach(lc, missing)
 		derived_add_column(child, lfirst(lc));
@@ -184,9 +185,51 @@ derived_parents(Oid relid)
 void
 derived_add_column(Oid relid, Form_pg_attribute att)
 {
+	FormData_pg_attribute copy;
+
+	/* the relation's descriptor may move while DDL runs */
+	memcpy(&copy, att, ATTRIBUTE_FIXED_PART_SIZE);
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ADD COLUMN %s %s",
-				naming_quoted(relid), quote_identifier(NameStr(att->attname)),
-				columns_type_sql(att));
+				naming_quoted(relid), quote_identifier(NameStr(copy.attname)),
+				columns_type_sql(&copy));
+	derived_copy_storage(relid, &copy, NameStr(copy.attname));
+}
+
+/* Give the named column the storage and compression of att. */
+void
+derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name)
+{
+	char		compression = attribute_compression_compat(att);
+	const char *storage = NULL;
+	Oid			type;
+	int32		typmod;
+
+	columns_base_type(att, &type, &typmod);
+	if (att->attstorage != get_typstorage(type))
+		switch (att->attstorage)
+		{
+			case TYPSTORAGE_PLAIN:
+				storage = "PLAIN";
+				break;
+			case TYPSTORAGE_EXTERNAL:
+				storage = "EXTERNAL";
+				break;
+			case TYPSTORAGE_EXTENDED:
+				storage = "EXTENDED";
+				break;
+			case TYPSTORAGE_MAIN:
+				storage = "MAIN";
+				break;
+		}
+	if (storage)
+		ddl_execute(BOOTSTRAP_SUPERUSERID,
+					"ALTER TABLE %s ALTER COLUMN %s SET STORAGE %s",
+					naming_quoted(relid), quote_identifier(name), storage);
+	if (compression != '\0')
+		ddl_execute(BOOTSTRAP_SUPERUSERID,
+					"ALTER TABLE %s ALTER COLUMN %s SET COMPRESSION %s",
+					naming_quoted(relid), quote_identifier(name),
+					compression == 'l' ? "lz4" : "pglz");
 }
 
 /*
@@ -289,43 +332,9 @@ copy_storage(Relation live, Oid history)
 	int			i;
 
 	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		const char *storage = NULL;
-		Oid			type;
-		int32		typmod;
-
-		if (att->attisdropped)
-			continue;
-		columns_base_type(att, &type, &typmod);
-		if (att->attstorage != get_typstorage(type))
-			switch (att->attstorage)
-			{
-				case TYPSTORAGE_PLAIN:
-					storage = "PLAIN";
-					break;
-				case TYPSTORAGE_EXTERNAL:
-					storage = "EXTERNAL";
-					break;
-				case TYPSTORAGE_EXTENDED:
-					storage = "EXTENDED";
-					break;
-				case TYPSTORAGE_MAIN:
-					storage = "MAIN";
-					break;
-			}
-		if (storage)
-			ddl_execute(BOOTSTRAP_SUPERUSERID,
-						"ALTER TABLE %s ALTER COLUMN %s SET STORAGE %s",
-						naming_quoted(history),
-						quote_identifier(NameStr(att->attname)), storage);
-		if (attribute_compression_compat(att) != '\0')
-			ddl_execute(BOOTSTRAP_SUPERUSERID,
-						"ALTER TABLE %s ALTER COLUMN %s SET COMPRESSION %s",
-						naming_quoted(history),
-						quote_identifier(NameStr(att->attname)),
-						attribute_compression_compat(att) == 'l' ? "lz4" : "pglz");
-	}
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			derived_copy_storage(history, TupleDescAttr(desc, i),
+								 NameStr(TupleDescAttr(desc, i)->attname));
 }
 
 static bool

@@ -18,10 +18,12 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_expr.h"
@@ -41,10 +43,17 @@ static void change_types(RegistryRow *row, const TableSnapshot *before,
 static bool is_key(const RegistryRow *row, const char *name);
 static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
 						   const char *temporary, Node *using);
+static bool change_in_place(RegistryRow *row, const ColumnSnapshot *now);
+static bool has_type(Oid relid, AttrNumber attnum, const ColumnSnapshot *column);
+static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
+					  int i, const TableSnapshot *before);
+static bool changes_values(Node *using, const ColumnSnapshot *now);
+static bool is_target(Node *statement, Oid live);
 static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
 						Node *using);
 static Node *find_using(Node *statement, const char *column);
-static char *using_sql(Oid history, const char *column, Node *using);
+static char *using_sql(Oid history, Node *using);
+static bool strip_qualifiers(Node *node, void *context);
 static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
@@ -63,9 +72,17 @@ same_column(const ColumnSnapshot *a, const ColumnSnapshot *b)
 }
 
 bool
-follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now)
+follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
+					   Node *statement)
 {
 	int			i;
+
+	if (is_target(statement, now->live))
+		for (i = 0; i < now->natts; i++)
+			if (now->columns[i].exists &&
+				changes_values(find_using(statement, NameStr(now->columns[i].name)),
+							   &now->columns[i]))
+				return true;
 
 	if (before->natts != now->natts)
 		return true;
@@ -163,6 +180,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 {
 	int			both = Min(before->natts, now->natts);
 	char	  **temporary = palloc0(sizeof(char *) * Max(both, 1));
+	bool		target = is_target(statement, row->live);
 	int			pass;
 	int			i;
 
@@ -175,57 +193,41 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 			AttrNumber	attnum = get_attnum(row->history, name);
 			Node	   *using;
 
-			if (!old->exists || !new->exists ||
-				(old->type == new->type && old->typmod == new->typmod &&
-				 old->collation == new->collation))
+			if (!old->exists || !new->exists || attnum == InvalidAttrNumber)
 				continue;
-			if (attnum == InvalidAttrNumber)
+			using = target ? find_using(statement, name) : NULL;
+			if (old->type == new->type && old->typmod == new->typmod &&
+				old->collation == new->collation && !changes_values(using, new))
 				continue;
+
 			if (pass == 0)
 			{
-				Oid			type;
-				int32		typmod;
-				Oid			collation;
-
-				get_atttypetypmodcoll(row->history, attnum, &type, &typmod, &collation);
-				if (type == new->type && typmod == new->typmod &&
-					collation == new->collation)
-					continue;	/* done already */
-			}
-
-			using = find_using(statement, name);
-			if (is_lossless(old, new, using))
-			{
-				if (pass == 1)
-				{
-					Oid			type;
-					int32		typmod;
-					Oid			collation;
-
-					get_atttypetypmodcoll(row->history, attnum, &type, &typmod, &collation);
-					if (type != new->type || typmod != new->typmod ||
-						collation != new->collation)
-						ddl_execute(BOOTSTRAP_SUPERUSERID,
-									"ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
-									naming_quoted(row->history), quote_identifier(name),
-									type_sql(new), quote_identifier(name),
-									format_type_extended(new->type, new->typmod,
-														 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-				}
-			}
-			else if (pass == 0)
-			{
-				temporary[i] = naming_free_column(row->history, "catmaid_history_new");
+				if (is_lossless(old, new, using) ? true :
+					came_down(row, attnum, new, i, before))
+					continue;
+				temporary[i] = naming_free_column(row->history, "catmaid_history_new", false);
 				convert_column(row, new, temporary[i], using);
 			}
-			else if (temporary[i])
+			else if (temporary[i] == NULL)
+			{
+				if (!is_lossless(old, new, using) ||
+					has_type(row->history, attnum, new) ||
+					change_in_place(row, new))
+					continue;
+
+				/* an old value that the new type has no room for, after all */
+				temporary[i] = naming_free_column(row->history, "catmaid_history_new", false);
+				convert_column(row, new, temporary[i], NULL);
+			}
+
+			if (pass == 1)
 			{
 				/* an index of ours on the kept column would serve nobody */
 				if (is_key(row, name))
 					indexes_drop_key(row->history, row->key);
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(name),
-							quote_identifier(naming_free_column(row->history, name)));
+							quote_identifier(naming_free_column(row->history, name, false)));
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(temporary[i]),
 							quote_identifier(name));
@@ -248,44 +250,122 @@ static void
 convert_column(RegistryRow *row, const ColumnSnapshot *now,
 			   const char *temporary, Node *using)
 {
-	char	   *expression;
+	Relation	live;
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ADD COLUMN %s %s",
 				naming_quoted(row->history), quote_identifier(temporary),
 				type_sql(now));
-	expression = using ? using_sql(row->history, NameStr(now->name), using) :
-		psprintf("h.%s", quote_identifier(NameStr(now->name)));
-	if (expression)
-		convert_rows(naming_quoted(row->history), quote_identifier(temporary),
-					expression);
+	live = table_open(row->live, NoLock);
+	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
+	table_close(live, NoLock);
+	convert_rows(naming_quoted(row->history), quote_identifier(temporary),
+				 using ? using_sql(row->history, using) :
+				 psprintf("h.%s", quote_identifier(NameStr(now->name))));
+}
+
+/*
+ * Change the column's type, values and all.  Returns false where a value does
+ * not fit: a date beyond what a timestamp can hold, text too long for an index
+ * of the site's.
+ */
+static bool
+change_in_place(RegistryRow *row, const ColumnSnapshot *now)
+{
+	const char *name = quote_identifier(NameStr(now->name));
+
+	return convert_try(true,
+					   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
+								naming_quoted(row->history), name, type_sql(now), name,
+								format_type_extended(now->type, now->typmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+}
+
+static bool
+has_type(Oid relid, AttrNumber attnum, const ColumnSnapshot *column)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
+	return type == column->type && typmod == column->typmod &&
+		collation == column->collation;
+}
+
+/*
+ * Has the change come down from the parent's history already?  Then the history
+ * column is inherited, as the live one is, and the parent is tracked and has
+ * changed with us: it goes first.  A concurrent session's change has brought
+ * the new type.
+ */
+static bool
+came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
+		  int i, const TableSnapshot *before)
+{
+	if (!has_type(row->history, attnum, now))
+		return false;
+	if (before->columns[i].type != now->type || before->columns[i].typmod != now->typmod)
+		return true;
+	return derived_column_is_inherited(row->history, attnum) &&
+		derived_column_is_inherited(row->live, i + 1);
 }
 
 /* No information is lost, by the types alone, and nothing but a cast is asked for. */
 static bool
 is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now, Node *using)
 {
-	if (using)
-	{
-		TypeCast   *cast = (TypeCast *) using;
-		ColumnRef  *column;
-		Oid			type;
-		int32		typmod;
-
-		if (!IsA(using, TypeCast) || !IsA(cast->arg, ColumnRef))
-			return false;
-		column = (ColumnRef *) cast->arg;
-		if (!IsA(llast(column->fields), String) ||
-			strcmp(strVal(llast(column->fields)), NameStr(now->name)) != 0)
-			return false;
-		typenameTypeIdAndMod(NULL, cast->typeName, &type, &typmod);
-		type = getBaseTypeAndTypmod(type, &typmod);
-		if (type != now->type || (typmod != now->typmod && typmod != -1))
-			return false;
-	}
-
+	if (changes_values(using, now))
+		return false;
 	if (columns_type_holds(before->type, before->typmod, now->type, now->typmod))
 		return true;
 	return now->type == TEXTOID || (now->type == VARCHAROID && now->typmod == -1);
+}
+
+/* Is there a USING expression that is more than the plain cast? */
+static bool
+changes_values(Node *using, const ColumnSnapshot *now)
+{
+	TypeCast   *cast = (TypeCast *) using;
+	ColumnRef  *column;
+	Oid			type;
+	int32		typmod;
+
+	if (using == NULL)
+		return false;
+	if (IsA(using, TypeCast))
+	{
+		column = (ColumnRef *) cast->arg;
+		typenameTypeIdAndMod(NULL, cast->typeName, &type, &typmod);
+		type = getBaseTypeAndTypmod(type, &typmod);
+		if (type != now->type || (typmod != now->typmod && typmod != -1))
+			return true;
+	}
+	else
+		column = (ColumnRef *) using;
+	return !IsA(column, ColumnRef) ||
+		!IsA(llast(column->fields), String) ||
+		strcmp(strVal(llast(column->fields)), NameStr(now->name)) != 0;
+}
+
+/* Does the ALTER TABLE reach the table: itself, or one of its ancestors? */
+static bool
+is_target(Node *statement, Oid live)
+{
+	Oid			target;
+
+	if (statement == NULL || !IsA(statement, AlterTableStmt) ||
+		((AlterTableStmt *) statement)->relation == NULL)
+		return false;
+	target = RangeVarGetRelid(((AlterTableStmt *) statement)->relation, NoLock, true);
+	while (OidIsValid(target) && target != live)
+	{
+		List	   *parents = derived_parents(live);
+
+		if (parents == NIL)
+			return false;
+		live = linitial_oid(parents);
+	}
+	return OidIsValid(target);
 }
 
 /* The USING expression that the statement has for the column, or NULL. */
@@ -307,11 +387,10 @@ find_using(Node *statement, const char *column)
 }
 
 /*
- * The USING expression over the history table h, as SQL; NULL if the history
- * table has not all that it speaks of.
+ * The USING expression over the history table h, as SQL.
  */
 static char *
-using_sql(Oid history, const char *column, Node *using)
+using_sql(Oid history, Node *using)
 {
 	Relation	rel = table_open(history, AccessShareLock);
 	ParseState *pstate = make_parsestate(NULL);
@@ -323,7 +402,9 @@ using_sql(Oid history, const char *column, Node *using)
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
 										 makeAlias("h", NIL), false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
-	expression = transformExpr(pstate, copyObject(using),
+	using = copyObject(using);
+	(void) strip_qualifiers(using, NULL);
+	expression = transformExpr(pstate, using,
 							   EXPR_KIND_ALTER_COL_TRANSFORM);
 
 	/* read by the session's search_path, written for ours */
@@ -336,6 +417,23 @@ using_sql(Oid history, const char *column, Node *using)
 	AtEOXact_GUC(true, nestlevel);
 	table_close(rel, NoLock);
 	return sql;
+}
+
+/* The expression may call the table by name; there is no other table in it. */
+static bool
+strip_qualifiers(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		ColumnRef  *column = (ColumnRef *) node;
+
+		if (list_length(column->fields) > 1 && IsA(llast(column->fields), String))
+			column->fields = list_make1(llast(column->fields));
+		return false;
+	}
+	return raw_expression_tree_walker(node, strip_qualifiers, context);
 }
 
 static char *
@@ -361,7 +459,7 @@ drop_column(RegistryRow *row, const char *name, bool keep)
 	{
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(row->history), quote_identifier(name),
-					quote_identifier(naming_free_column(row->history, name)));
+					quote_identifier(naming_free_column(row->history, name, false)));
 		return;
 	}
 	only = children_keep(row->history, name) ? "ONLY " : "";
@@ -396,7 +494,7 @@ make_room(Oid history, const char *name)
 	if (get_attnum(history, name) != InvalidAttrNumber)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(history), quote_identifier(name),
-					quote_identifier(naming_free_column(history, name)));
+					quote_identifier(naming_free_column(history, name, true)));
 }
 
 /* Has the live table of a child history still the column (DROP with ONLY)? */

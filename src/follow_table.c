@@ -122,9 +122,11 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
  * cannot be followed.
  */
 void
-follow_key(RegistryRow *row)
+follow_key(RegistryRow *row, const TableSnapshot *before)
 {
 	Relation	live = table_open(row->live, NoLock);
+	bool		remade = false;
+	ListCell   *lc;
 	char	   *drop = psprintf("SELECT %s(%s::regclass) first, or change the column and track it again in one transaction.",
 								naming_quoted_in(registry_namespace(),
 												 "disable_history_tracking_for_table"),
@@ -156,7 +158,15 @@ follow_key(RegistryRow *row)
 					 errhint("%s", drop)));
 	}
 	table_close(live, NoLock);
-	reconcile_key(row);
+
+	foreach(lc, row->key)
+	{
+		AttrNumber	attnum = get_attnum(row->live, lfirst(lc));
+
+		remade |= attnum > before->natts ||
+			(attnum > 0 && !before->columns[attnum - 1].exists);
+	}
+	reconcile_key(row, remade);
 }
 
 static void

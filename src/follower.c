@@ -271,8 +271,13 @@ make_room_for_drop(DropStmt *statement)
 			store_dropped_partitions(relid, dropped);
 		else if (snapshot_is_registered(relid))
 		{
+			RegistryRow *mine;
+
+			/* with CASCADE PostgreSQL takes the view along, and all upon it */
 			LockRelationOid(relid, AccessExclusiveLock);
-			park_view(relid, (Node *) statement);
+			if (statement->behavior == DROP_RESTRICT &&
+				is_ours_to_follow(relid, &mine))
+				view_drop(relid);
 		}
 	}
 }
@@ -420,7 +425,7 @@ follow_tables(List *tables, Node *statement)
 		check_derived(followed->row);
 		follow_identity(followed->row, followed->before, followed->now);
 		followed->columns_changed = follow_columns_changed(followed->before,
-														   followed->now);
+														   followed->now, statement);
 		followed->had_view = OidIsValid(view_find(followed->row->live));
 	}
 	foreach(lc, tables)
@@ -446,7 +451,7 @@ follow_tables(List *tables, Node *statement)
 		RegistryRow *row = followed->row;
 		Relation	live;
 
-		follow_key(row);
+		follow_key(row, followed->before);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);
 		if (followed->before->row_security != followed->now->row_security ||

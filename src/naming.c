@@ -66,18 +66,18 @@ naming_free_index(Oid live, Oid namespace, const char *label)
 /*
  * The first free "<name>_n" among the columns of the table and its children.
  *
- * A name that ends in _n itself is one that got it here: the number counts on.
- * A name without room is clipped.
+ * moving: the column has such a name already, and its number counts on.  A
+ * name without room is clipped.
  */
 char *
-naming_free_column(Oid relid, const char *name)
+naming_free_column(Oid relid, const char *name, bool moving)
 {
 	char	   *base = pstrdup(name);
 	char	   *underscore = strrchr(base, '_');
 	List	   *tables = find_all_inheritors(relid, NoLock, NULL);
 	int			n;
 
-	if (underscore && underscore != base && underscore[1] != '\0' &&
+	if (moving && underscore && underscore != base && underscore[1] != '\0' &&
 		strspn(underscore + 1, "0123456789") == strlen(underscore + 1))
 		*underscore = '\0';
 

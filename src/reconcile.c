@@ -40,7 +40,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 						 quote_literal_cstr(naming_quoted(row->live)))));
 
 	reconcile_columns(row);
-	reconcile_key(row);
+	reconcile_key(row, false);
 	security_copy_row_security(row->live, row->history);
 	indexes_create(live, row->history, row->key);
 
@@ -91,7 +91,8 @@ reconcile_columns(RegistryRow *row)
 
 		if (!att->attisdropped &&
 			columns_find(history, NameStr(att->attname)) == NULL)
-			missing = lappend(missing, att);
+			missing = lappend(missing, memcpy(palloc(sizeof(FormData_pg_attribute)),
+											  att, ATTRIBUTE_FIXED_PART_SIZE));
 	}
 	table_close(history, NoLock);
 
@@ -115,10 +116,11 @@ reconcile_columns(RegistryRow *row)
 
 /*
  * Make registry, key index and tracking table follow the live table's primary
- * key, where that has changed.
+ * key, where that has changed.  remade: its columns have the names of the old
+ * ones, but are others.
  */
 void
-reconcile_key(RegistryRow *row)
+reconcile_key(RegistryRow *row, bool remade)
 {
 	Relation	live = table_open(row->live, NoLock);
 	List	   *key = columns_key(live);
@@ -143,8 +145,8 @@ reconcile_key(RegistryRow *row)
 	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking) &&
-		(renamed || !tracking_fits(live, row)))
-		replace_tracking(live, row, old_key);
+		(renamed || remade || !tracking_fits(live, row)))
+		replace_tracking(live, row, remade && !renamed ? NIL : old_key);
 	table_close(live, NoLock);
 	registry_update(row);
 }

@@ -41,6 +41,7 @@
 #include "catalog/pg_operator.h"
 #include "lib/stringinfo.h"
 #include "parser/parse_oper.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -81,9 +82,11 @@ static void read_row(CaptureRelation *capture, Relation tracking,
 					 HeapTuple tuple, TrackingRow *row);
 static TM_Result lock_row(CaptureRelation *capture, const TrackingRow *row,
 						  LockWaitPolicy policy);
-static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key);
+static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
+						bool *made_here);
+static void wait_for_others(CaptureRelation *capture, const Datum *key);
 static void write_row(CaptureRelation *capture, const Datum *key,
-					  TimestampTz edition, const TrackingRow *old);
+					  TimestampTz edition, int64 txid, const TrackingRow *old);
 static void delete_row(CaptureRelation *capture, const TrackingRow *old);
 
 /*
@@ -115,15 +118,19 @@ tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	TrackingRow row;
-	bool		found = find_now(capture, key, &row);
+	bool		found;
 	TimestampTz edition = now;
+
+	if (capture->deferrable)
+		wait_for_others(capture, key);
+	found = find_now(capture, key, &row);
 
 	/* who held the key's row may have taken it along */
 	while (found && capture->deferrable && !row.touched &&
 		   lock_row(capture, &row, LockWaitBlock) != TM_Ok)
 		found = find_now(capture, key, &row);
 
-	if (superseded && !key_is_live(capture, rel, key))
+	if (superseded && !key_is_live(capture, rel, key, NULL))
 	{
 		if (found)
 			delete_row(capture, &row);
@@ -138,7 +145,7 @@ tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
 	}
 	if (!found || (new_key && !row.touched))
 		edition = Max(edition, history_last_end(capture, key));
-	write_row(capture, key, edition, found ? &row : NULL);
+	write_row(capture, key, edition, xid, found ? &row : NULL);
 }
 
 /*
@@ -150,6 +157,7 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 				 bool made_here)
 {
 	TrackingRow row;
+	bool		live_made_here;
 
 	if (!find_now(capture, key, &row))
 		return;
@@ -162,13 +170,21 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 		 * left over that the next insertion of the key takes.
 		 */
 		if (lock_row(capture, &row, LockWaitSkip) != TM_Ok ||
-			key_is_live(capture, rel, key))
+			key_is_live(capture, rel, key, NULL))
 			return;
 	}
 
 	/* the key may have come back since, but not without a trace */
-	if ((made_here || row.touched) && key_is_live(capture, rel, key))
+	if ((made_here || row.touched) &&
+		key_is_live(capture, rel, key, &live_made_here))
+	{
+		TrackingRow before;
+
+		/* a deferrable key that another row bore all the while */
+		if (row.touched && !live_made_here && find_before(capture, key, &before))
+			write_row(capture, key, before.edition, before.txid, &row);
 		return;
+	}
 	delete_row(capture, &row);
 }
 
@@ -469,6 +485,34 @@ read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
+/*
+ * Wait for transactions that have inserted the key and not ended: where the
+ * live table's index defers the check, nothing has made us wait so far.
+ */
+static void
+wait_for_others(CaptureRelation *capture, const Datum *key)
+{
+	for (;;)
+	{
+		Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
+		SnapshotData dirty;
+		SysScanDesc scan;
+		TransactionId other = InvalidTransactionId;
+		HeapTuple	tuple;
+
+		InitDirtySnapshot(dirty);
+		scan = begin_scan(capture, tracking, key, &dirty);
+		while (!TransactionIdIsValid(other) &&
+			   HeapTupleIsValid(tuple = systable_getnext(scan)))
+			other = dirty.xmin;
+		systable_endscan(scan);
+		table_close(tracking, NoLock);
+		if (!TransactionIdIsValid(other))
+			return;
+		XactLockTableWait(other, NULL, NULL, XLTW_None);
+	}
+}
+
 /* Lock the tracking row; TM_Ok unless it is not what it was. */
 static TM_Result
 lock_row(CaptureRelation *capture, const TrackingRow *row, LockWaitPolicy policy)
@@ -488,10 +532,12 @@ lock_row(CaptureRelation *capture, const TrackingRow *row, LockWaitPolicy policy
 }
 
 static bool
-key_is_live(CaptureRelation *capture, Relation rel, const Datum *key)
+key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
+			bool *made_here)
 {
 	ScanKeyData scankey[INDEX_MAX_KEYS];
 	SysScanDesc scan;
+	HeapTuple	tuple;
 	bool		live;
 	int			i;
 
@@ -501,7 +547,11 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key)
 	scan = systable_beginscan(rel, capture->live_index,
 							  OidIsValid(capture->live_index),
 							  SnapshotSelf, capture->nkeys, scankey);
-	live = HeapTupleIsValid(systable_getnext(scan));
+	tuple = systable_getnext(scan);
+	live = HeapTupleIsValid(tuple);
+	if (live && made_here)
+		*made_here =
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 	systable_endscan(scan);
 	return live;
 }
@@ -509,7 +559,7 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key)
 /* Insert the key's row, or replace the old one. */
 static void
 write_row(CaptureRelation *capture, const Datum *key, TimestampTz edition,
-		  const TrackingRow *old)
+		  int64 txid, const TrackingRow *old)
 {
 	RelationWriter writer;
 	TupleTableSlot *slot;
@@ -534,7 +584,7 @@ write_row(CaptureRelation *capture, const Datum *key, TimestampTz edition,
 	slot->tts_values[capture->edition_column - 1] = TimestampTzGetDatum(edition);
 	slot->tts_isnull[capture->edition_column - 1] = false;
 	slot->tts_values[capture->edition_txid_column - 1] =
-		Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
+		Int64GetDatum(txid);
 	slot->tts_isnull[capture->edition_txid_column - 1] = false;
 	ExecStoreVirtualTuple(slot);
 

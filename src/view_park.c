@@ -80,7 +80,6 @@ static void collect_dependents(Oid view, List **views);
 static bool can_be_made_again(Oid view);
 static ParkedView *note_view(Oid view, Oid live, Node *statement);
 static char *view_definition(Oid view);
-static char *options_sql(HeapTuple class_tuple);
 static void make_again(ParkedView *view);
 static bool make_users_view(ParkedView *view);
 static bool says_cascade(Node *statement);
@@ -107,8 +106,7 @@ views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
 	MemoryContext before;
 
 	if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW ||
-		get_attnum(view, XID_COLUMN) == InvalidAttrNumber ||
-		security_owner_of(view) != security_owner_of(live))
+		get_attnum(view, XID_COLUMN) == InvalidAttrNumber)
 		return;
 
 	/* innermost first; each of them noted before any is dropped */
@@ -286,7 +284,7 @@ note_view(Oid view, Oid live, Node *statement)
 	note->namespace = get_rel_namespace(view);
 	note->name = get_rel_name(view);
 	note->owner = security_owner_of(view);
-	note->options = options_sql(tuple);
+	note->options = view_options(view);
 	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
 	note->acl = isnull ? NULL : DatumGetAclPCopy(datum);
 	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
@@ -324,35 +322,6 @@ view_definition(Oid view)
 												  ObjectIdGetDatum(view)));
 	AtEOXact_GUC(true, nestlevel);
 	return sql;
-}
-
-static char *
-options_sql(HeapTuple class_tuple)
-{
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(RELOID, class_tuple,
-										Anum_pg_class_reloptions, &isnull);
-	StringInfoData sql;
-	Datum	   *options;
-	int			n;
-	int			i;
-
-	if (isnull)
-		return pstrdup("");
-	deconstruct_array(DatumGetArrayTypeP(datum), TEXTOID, -1, false, TYPALIGN_INT,
-					  &options, NULL, &n);
-	initStringInfo(&sql);
-	for (i = 0; i < n; i++)
-	{
-		char	   *option = TextDatumGetCString(options[i]);
-		char	   *value = strchr(option, '=');
-
-		*value++ = '\0';
-		appendStringInfo(&sql, "%s%s = %s", i ? ", " : " WITH (",
-						 quote_identifier(option), quote_literal_cstr(value));
-	}
-	appendStringInfoChar(&sql, ')');
-	return sql.data;
 }
 
 static void
@@ -457,7 +426,7 @@ says_cascade(Node *statement)
 {
 	ListCell   *lc;
 
-	if (!IsA(statement, AlterTableStmt))
+	if (statement == NULL || !IsA(statement, AlterTableStmt))
 		return false;
 	foreach(lc, ((AlterTableStmt *) statement)->cmds)
 	{

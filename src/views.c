@@ -20,13 +20,17 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -36,13 +40,31 @@ static char *period_sql(const RegistryRow *row, Relation live, char **join);
 static bool has_columns_of(Oid view, Relation live);
 
 /*
- * Make the view, or make it anew.  A view of other columns is dropped first,
- * which fails, with PostgreSQL's own error, where something depends on it.
+ * Make the view, or make it anew with what it has: owner, privileges, comment,
+ * options, and users' views upon it.
  */
 void
 view_create(const RegistryRow *row)
 {
-	view_create_with(row, VIEW_OPTIONS_COMPAT);
+	Oid			view = view_find(row->live);
+	Relation	live;
+	bool		fits;
+
+	if (!OidIsValid(view))
+	{
+		view_create_with(row, VIEW_OPTIONS_COMPAT);
+		return;
+	}
+	live = table_open(row->live, AccessShareLock);
+	fits = has_columns_of(view, live);
+	table_close(live, NoLock);
+	if (fits)
+		view_create_with(row, view_options(view));
+	else
+	{
+		views_park(row->live, get_rel_name(view), get_rel_namespace(view), NULL);
+		views_unpark(NULL);
+	}
 }
 
 /* The same with other options: "" or " WITH (...)". */
@@ -54,12 +76,7 @@ view_create_with(const RegistryRow *row, const char *options)
 	char	   *name = naming_view(row->live);
 	Oid			view = view_find(row->live);
 
-	if (OidIsValid(view) && !has_columns_of(view, live))
-	{
-		view_drop(row->live);
-		view = InvalidOid;
-	}
-	else if (!OidIsValid(view) && OidIsValid(get_relname_relid(name, namespace)))
+	if (!OidIsValid(view) && OidIsValid(get_relname_relid(name, namespace)))
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
 				 errmsg("cannot make the history view of table \"%s\"",
@@ -93,14 +110,15 @@ view_drop(Oid live)
 }
 
 /*
- * The view of the live table, or InvalidOid: a view of the right name and
- * owner whose last columns are the history's.
+ * The view of the live table, or InvalidOid: a view of the right name whose
+ * last columns are the history's.  It may have been given to another owner.
  */
 Oid
 view_find(Oid live)
 {
-	Oid			view = derived_find(live, naming_view(live), RELKIND_VIEW);
-	AttrNumber	xid = OidIsValid(view) ? get_attnum(view, XID_COLUMN) : 0;
+	Oid			view = get_relname_relid(naming_view(live), get_rel_namespace(live));
+	AttrNumber	xid = OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW ?
+		get_attnum(view, XID_COLUMN) : 0;
 
 	if (xid == 0 || get_atttype(view, xid) != INT8OID ||
 		get_attnum(view, PERIOD_COLUMN) != xid - 1)
@@ -229,4 +247,39 @@ has_columns_of(Oid view, Relation live)
 	same = same && RelationGetNumberOfAttributes(rel) == column + 2;
 	relation_close(rel, AccessShareLock);
 	return same;
+}
+
+/* The view's options as CREATE VIEW spells them: "" or " WITH (...)". */
+char *
+view_options(Oid view)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
+	bool		isnull;
+	Datum		datum;
+	StringInfoData sql;
+	Datum	   *options;
+	int			n;
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", view);
+	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
+	datum = isnull ? (Datum) 0 : PointerGetDatum(DatumGetArrayTypePCopy(datum));
+	ReleaseSysCache(tuple);
+	if (isnull)
+		return pstrdup("");
+	deconstruct_array(DatumGetArrayTypeP(datum), TEXTOID, -1, false, TYPALIGN_INT,
+					  &options, NULL, &n);
+	initStringInfo(&sql);
+	for (i = 0; i < n; i++)
+	{
+		char	   *option = TextDatumGetCString(options[i]);
+		char	   *value = strchr(option, '=');
+
+		*value++ = '\0';
+		appendStringInfo(&sql, "%s%s = %s", i ? ", " : " WITH (",
+						 quote_identifier(option), quote_literal_cstr(value));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
 }

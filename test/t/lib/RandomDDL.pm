@@ -37,6 +37,9 @@ sub ddl_steps
 	);
 }
 
+# The command under way has several actions.
+my $several;
+
 # --- running it ------------------------------------------------------------------
 
 # The same command plainly, in a DO block, or inside a function.
@@ -75,6 +78,7 @@ sub columns_step
 	run($r, $s, 'ALTER TABLE ' . table_sql($t) . ' ' . join(', ', @actions));
 	$r->sql($s, 'SET LOCAL catmaid_history.on_drop_column TO DEFAULT') if $keep;
 	# Drops come first in one command, then types, then additions.
+	$several = @tell > 1;
 	$_->[1]->() for sort { $a->[0] <=> $b->[0] } @tell;
 	RandomModel::in_line($_) for grep { $_->{tracked} && $_->{enabled} } family($r, $t);
 	settle_kept_names($r, $s, $_) for $r->model->tables;
@@ -147,12 +151,13 @@ sub kept_name
 }
 
 # What a kept column is called.  SPEC leaves open whether the original of a column
-# v_1 is kept as v_1_1 or, like one of v, as v_2: there the catalog is asked.
+# v_1 is kept as v_1_1 or, like one of v, as v_2, and which names are free in the
+# middle of a command with several actions: there the catalog is asked.
 sub keep_as
 {
 	my ($h, $name, $kept_name) = @_;
 	@$h{qw(n kept)} = ($kept_name, $name);
-	move_away($h) if $name =~ /_\d+$/;
+	move_away($h) if $name =~ /_\d+$/ || $several;
 	return;
 }
 
