@@ -167,6 +167,7 @@ extern bool snapshot_any_registered(void);
 extern bool snapshot_is_registered(Oid live);
 extern Oid	snapshot_live_of(Oid relid);
 extern List *snapshot_tables_of_type(Oid composite);
+extern List *snapshot_tables_with_type(Oid type, Oid namespace);
 
 /* create.c: make a table's history, and take it away */
 extern void history_create(Oid live, char *time_column, char *txid_column,
@@ -200,6 +201,7 @@ extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern bool derived_column_is_inherited(Oid relid, AttrNumber attnum);
 extern void derived_drop(Oid relid);
+extern void derived_drop_with(Oid relid, bool cascade);
 extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);

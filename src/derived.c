@@ -102,8 +102,16 @@ derived_create_tracking(Relation live, List *key)
 void
 derived_drop(Oid relid)
 {
+	derived_drop_with(relid, false);
+}
+
+/* The same; with cascade what depends on it goes as well. */
+void
+derived_drop_with(Oid relid, bool cascade)
+{
 	if (OidIsValid(relid) && get_rel_name(relid) != NULL)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TABLE %s", naming_quoted(relid));
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TABLE %s%s", naming_quoted(relid),
+					cascade ? " CASCADE" : "");
 }
 
 /* Put a derived table under its parent's; columns it lacks are added. */

@@ -32,11 +32,13 @@
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -71,14 +73,19 @@ static void make_room_for_alter(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
 static void make_room_for_drop(DropStmt *statement);
 static void store_dropped_partitions(Oid relid, List *dropped);
-static void store_partitions_of_schemas(DropStmt *statement);
+static void make_room_for_cascade(List *namespaces, List *owners, Node *statement);
+static bool goes(Oid relid, List *namespaces, List *owners);
+static void make_room_for_drop_schema(DropStmt *statement);
+static void make_room_for_drop_owned(DropOwnedStmt *statement);
+static void make_room_for_drop_type(DropStmt *statement);
 static void park_view(Oid live, Node *statement);
 static List *changed_tables(void);
 static bool is_ours_to_follow(Oid live, RegistryRow **row);
 static void follow_tables(List *tables, Node *statement);
 static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
-static void clear_up_after(Oid live);
+static bool cascades(Node *statement);
+static void clear_up_after(Oid live, bool cascade);
 static void check_derived(RegistryRow *row);
 static void refuse_by_hand(Oid live, const char *verb);
 
@@ -120,6 +127,8 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 		make_room_for_alter((AlterTableStmt *) event->parsetree);
 	else if (IsA(event->parsetree, DropStmt))
 		make_room_for_drop((DropStmt *) event->parsetree);
+	else if (IsA(event->parsetree, DropOwnedStmt))
+		make_room_for_drop_owned((DropOwnedStmt *) event->parsetree);
 	PG_RETURN_NULL();
 }
 
@@ -156,7 +165,7 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 		if (row == NULL)
 			continue;
 		if (get_rel_name(row->live) == NULL)
-			clear_up_after(row->live);
+			clear_up_after(row->live, cascades(event->parsetree));
 		else
 			check_derived(row);
 	}
@@ -241,7 +250,9 @@ make_room_for_drop(DropStmt *statement)
 	if (!snapshot_any_registered())
 		return;
 	if (statement->removeType == OBJECT_SCHEMA)
-		store_partitions_of_schemas(statement);
+		make_room_for_drop_schema(statement);
+	if (statement->removeType == OBJECT_TYPE || statement->removeType == OBJECT_DOMAIN)
+		make_room_for_drop_type(statement);
 	if (statement->removeType != OBJECT_TABLE)
 		return;
 
@@ -314,9 +325,51 @@ store_dropped_partitions(Oid relid, List *dropped)
 	}
 }
 
-/* DROP SCHEMA: partitions in there of tables elsewhere. */
+/*
+ * DROP SCHEMA ... CASCADE and DROP OWNED: partitions among what goes, of tables
+ * that stay; and columns whose type is in the schema.
+ */
 static void
-store_partitions_of_schemas(DropStmt *statement)
+make_room_for_cascade(List *namespaces, List *owners, Node *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+		List	   *partitions = NIL;
+		ListCell   *cell;
+
+		if (get_rel_relkind(row->live) != RELKIND_PARTITIONED_TABLE ||
+			goes(row->live, namespaces, owners))
+			continue;
+		foreach(cell, find_all_inheritors(row->live, NoLock, NULL))
+			if (lfirst_oid(cell) != row->live &&
+				goes(lfirst_oid(cell), namespaces, owners))
+				partitions = lappend_oid(partitions, lfirst_oid(cell));
+		foreach(cell, partitions)
+			store_dropped_partitions(lfirst_oid(cell), partitions);
+	}
+
+	foreach(lc, namespaces)
+	{
+		ListCell   *cell;
+
+		foreach(cell, snapshot_tables_with_type(InvalidOid, lfirst_oid(lc)))
+			if (!goes(lfirst_oid(cell), namespaces, owners))
+				park_view(lfirst_oid(cell), statement);
+	}
+}
+
+static bool
+goes(Oid relid, List *namespaces, List *owners)
+{
+	return list_member_oid(namespaces, get_rel_namespace(relid)) ||
+		list_member_oid(owners, security_owner_of(relid));
+}
+
+static void
+make_room_for_drop_schema(DropStmt *statement)
 {
 	List	   *namespaces = NIL;
 	ListCell   *lc;
@@ -331,17 +384,47 @@ store_partitions_of_schemas(DropStmt *statement)
 			namespace_ownercheck_compat(namespace, GetUserId()))
 			namespaces = lappend_oid(namespaces, namespace);
 	}
+	if (namespaces != NIL)
+		make_room_for_cascade(namespaces, NIL, (Node *) statement);
+}
 
-	foreach(lc, registry_all())
+static void
+make_room_for_drop_owned(DropOwnedStmt *statement)
+{
+	List	   *owners = NIL;
+	ListCell   *lc;
+
+	if (!snapshot_any_registered())
+		return;
+	foreach(lc, statement->roles)
 	{
-		RegistryRow *row = lfirst(lc);
-		ListCell   *leaf;
+		Oid			role = get_rolespec_oid(lfirst(lc), true);
 
-		if (list_member_oid(namespaces, get_rel_namespace(row->live)))
+		if (OidIsValid(role) && has_privs_of_role(GetUserId(), role))
+			owners = lappend_oid(owners, role);
+	}
+	if (owners != NIL)
+		make_room_for_cascade(NIL, owners, (Node *) statement);
+}
+
+/* DROP TYPE or DOMAIN ... CASCADE takes columns along. */
+static void
+make_room_for_drop_type(DropStmt *statement)
+{
+	ListCell   *lc;
+
+	if (statement->behavior != DROP_CASCADE)
+		return;
+	foreach(lc, statement->objects)
+	{
+		Type		tuple = LookupTypeName(NULL, lfirst_node(TypeName, lc), NULL, true);
+		ListCell   *cell;
+
+		if (tuple == NULL)
 			continue;
-		foreach(leaf, triggers_leaf_partitions(row->live, NoLock))
-			if (list_member_oid(namespaces, get_rel_namespace(lfirst_oid(leaf))))
-				store_dropped_partitions(lfirst_oid(leaf), NIL);
+		foreach(cell, snapshot_tables_with_type(typeTypeId(tuple), InvalidOid))
+			park_view(lfirst_oid(cell), (Node *) statement);
+		ReleaseSysCache(tuple);
 	}
 }
 
@@ -494,9 +577,18 @@ compare_depth(const ListCell *a, const ListCell *b)
 		depth_of(((Followed *) lfirst(b))->row->live);
 }
 
+static bool
+cascades(Node *statement)
+{
+	if (IsA(statement, DropStmt))
+		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
+	return IsA(statement, DropOwnedStmt) &&
+		((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
+}
+
 /* The live table has been dropped: so is its history, or it is forgotten. */
 static void
-clear_up_after(Oid live)
+clear_up_after(Oid live, bool cascade)
 {
 	RegistryRow *row = registry_get(live);
 	TableSnapshot *before;
@@ -519,12 +611,12 @@ clear_up_after(Oid live)
 			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
 
 			if (child && get_rel_name(child->live) == NULL)
-				clear_up_after(child->live);
+				clear_up_after(child->live, cascade);
 		}
 
 	registry_delete(live);
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
-		derived_drop(row->tracking);
+		derived_drop_with(row->tracking, cascade);
 	if (get_rel_name(row->history) == NULL)
 		return;
 	if (keep)
@@ -536,7 +628,7 @@ clear_up_after(Oid live)
 	}
 	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
 		derived_disinherit(lfirst_oid(lc), row->history);
-	derived_drop(row->history);
+	derived_drop_with(row->history, cascade);
 }
 
 /*

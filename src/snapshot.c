@@ -19,6 +19,8 @@
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -28,7 +30,7 @@
 
 #include "catmaid_history.h"
 
-/* from a history or tracking table to its live table */
+/* from a history or tracking table, or a partition, to its live table */
 typedef struct DerivedEntry
 {
 	Oid			relid;			/* hash key */
@@ -44,6 +46,7 @@ static int	marked = 0;
 static void invalidate(Datum arg, Oid relid);
 static void load_registry(void);
 static void note_name(NameData *name, Oid relid);
+static Oid	type_namespace(Oid type);
 static void note_derived(Oid relid, Oid live);
 static bool snapshot_read(TableSnapshot *snapshot);
 static bool read_snapshot(TableSnapshot *snapshot);
@@ -157,6 +160,57 @@ snapshot_live_of(Oid relid)
 	return InvalidOid;
 }
 
+/*
+ * The registered tables with a column of the type, or below or above it
+ * (domains, arrays), or with such a type in the schema; either may be
+ * InvalidOid.
+ */
+List *
+snapshot_tables_with_type(Oid type, Oid namespace)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+	List	   *tables = NIL;
+
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+	{
+		int			i;
+
+		for (i = 0; i < snapshot->natts; i++)
+		{
+			ColumnSnapshot *column = &snapshot->columns[i];
+			Oid			types[4];
+			int			t;
+
+			if (!column->exists)
+				continue;
+			types[0] = column->declared_type;
+			types[1] = column->type;
+			types[2] = get_element_type(column->type);
+			types[3] = OidIsValid(types[2]) ? getBaseType(types[2]) : InvalidOid;
+			for (t = 0; t < lengthof(types); t++)
+				if (OidIsValid(types[t]) &&
+					(types[t] == type || type_namespace(types[t]) == namespace))
+					tables = list_append_unique_oid(tables, snapshot->live);
+		}
+	}
+	return tables;
+}
+
+static Oid
+type_namespace(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			namespace;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	namespace = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
+	ReleaseSysCache(tuple);
+	return namespace;
+}
+
 /* The registered tables of a composite type (CREATE TABLE ... OF). */
 List *
 snapshot_tables_of_type(Oid composite)
@@ -235,8 +289,17 @@ snapshot_read(TableSnapshot *snapshot)
 	note_name(&snapshot->history_name, snapshot->history);
 	note_name(&snapshot->tracking_name, snapshot->tracking);
 	snapshot->parents = derived_parents(snapshot->live);
-	snapshot->leaves = partitioned ?
-		triggers_leaf_partitions(snapshot->live, NoLock) : NIL;
+	if (partitioned)
+	{
+		ListCell   *lc;
+
+		snapshot->leaves = triggers_leaf_partitions(snapshot->live, NoLock);
+
+		/* what happens to a partition in the middle happens to the table */
+		foreach(lc, find_all_inheritors(snapshot->live, NoLock, NULL))
+			if (lfirst_oid(lc) != snapshot->live)
+				note_derived(lfirst_oid(lc), snapshot->live);
+	}
 	return true;
 }
 
