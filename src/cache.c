@@ -24,6 +24,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -75,7 +76,18 @@ cache_lookup(Relation rel, Trigger *trigger)
 
 	entry = hash_search(cache, &relid, HASH_FIND, NULL);
 	if (entry && entry->valid)
-		return entry;
+	{
+		/*
+		 * Nobody needs a lock on the live table to change the history table
+		 * by hand (a column, an index).  Lock first, which takes in what has
+		 * been changed; then see whether we know it still.
+		 */
+		LockRelationOid(entry->history, RowExclusiveLock);
+		if (entry->valid && OidIsValid(entry->tracking))
+			LockRelationOid(entry->tracking, RowExclusiveLock);
+		if (entry->valid)
+			return entry;
+	}
 
 	if (entry == NULL)
 	{
@@ -105,9 +117,7 @@ cache_build_for(Relation rel, Oid live)
 static Oid
 live_table_of(Relation rel)
 {
-	if (rel->rd_rel->relispartition)
-		return llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
-	return RelationGetRelid(rel);
+	return derived_root(RelationGetRelid(rel));
 }
 
 static void

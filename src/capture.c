@@ -83,7 +83,7 @@ capture_change(TriggerData *trigdata)
 			   triggers_name_for(tracking, on_insert)) != 0)
 		return;
 
-	if (truncate_is_going_on(RelationGetRelid(trigdata->tg_relation)))
+	if (truncate_is_going_on(trigdata->tg_relation))
 	{
 		/* the old version has been stored, the new one is about to go */
 		if (!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))

@@ -113,6 +113,10 @@ typedef struct TableSnapshot
 	Oid			tracking;
 	NameData	history_name;	/* empty if it is gone */
 	NameData	tracking_name;
+	Oid			history_namespace;
+	Oid			tracking_namespace;
+	Oid			history_owner;
+	Oid			tracking_owner;
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
@@ -122,6 +126,7 @@ typedef struct TableSnapshot
 	ColumnSnapshot *columns;	/* by attribute number - 1 */
 	List	   *parents;
 	List	   *leaves;			/* partitions that hold rows */
+	Oid			key_index;		/* primary key */
 } TableSnapshot;
 
 typedef struct HistoryWriter HistoryWriter;
@@ -205,6 +210,7 @@ extern void derived_drop_with(Oid relid, bool cascade);
 extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
+extern Oid	derived_root(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
@@ -267,7 +273,7 @@ extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
 extern bool capture_made_here(TupleTableSlot *slot);
 
 /* truncate.c: the TRUNCATE trigger */
-extern bool truncate_is_going_on(Oid relid);
+extern bool truncate_is_going_on(Relation rel);
 extern void truncate_init(void);
 extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
 								bool is_partition);
@@ -304,6 +310,7 @@ extern List *columns_key(Relation rel);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);
+extern void columns_check_key(const RegistryRow *row, Relation live);
 
 /* ddl.c: runs SQL */
 extern bool ddl_is_ours(void);
@@ -311,7 +318,7 @@ extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2,
 extern uint64 ddl_execute_query(Oid role, const char *sql);
 
 /* convert.c: old values into a column of a new type */
-extern bool convert_try(bool is_ddl, const char *sql);
+extern bool convert_try(Oid ddl_role, const char *sql);
 extern void convert_rows(const char *table, const char *column,
 						 const char *expression);
 

@@ -229,6 +229,31 @@ columns_primary_key_index(Relation rel)
 	return found;
 }
 
+/*
+ * Error out if the registered key is not the table's key any more: it was
+ * changed while tracking was disabled.
+ */
+void
+columns_check_key(const RegistryRow *row, Relation live)
+{
+	List	   *key = columns_key(live);
+	bool		same = list_length(key) == list_length(row->key);
+	ListCell   *a;
+	ListCell   *b;
+
+	forboth(a, key, b, row->key)
+		same = same && strcmp(lfirst(a), lfirst(b)) == 0;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the primary key of table \"%s\" has changed while its history was not tracked",
+						RelationGetRelationName(live)),
+				 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
+						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+													"enable_history_tracking_for_table"),
+						 quote_literal_cstr(naming_quoted(RelationGetRelid(live))))));
+}
+
 /* "schema.type(mod) COLLATE schema.collation" of the history's column. */
 char *
 columns_type_sql(Form_pg_attribute att)

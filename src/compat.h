@@ -11,6 +11,8 @@
 #include "catalog/objectaddress.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
+#include "parser/parse_relation.h"
+#include "utils/array.h"
 #include "utils/acl.h"
 
 #if PG_VERSION_NUM < 130000
@@ -32,16 +34,33 @@
 	pg_class_ownercheck((relid), (roleid))
 #endif
 
-/* 16 moved permissions out of the range table; 18 added pruning. */
+/*
+ * 16 moved permissions out of the range table, and looks them up for the
+ * columns of an UPDATE (getRTEPermissionInfo); 18 added pruning.
+ */
+static inline void
+ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *perminfos = NIL;
+
+	addRTEPermissionInfo(&perminfos, rte);
+#endif
 #if PG_VERSION_NUM >= 180000
-#define ExecInitRangeTableCompat(estate, rtable) \
-	ExecInitRangeTable((estate), (rtable), NIL, bms_make_singleton(1))
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1));
 #elif PG_VERSION_NUM >= 160000
-#define ExecInitRangeTableCompat(estate, rtable) \
-	ExecInitRangeTable((estate), (rtable), NIL)
+	ExecInitRangeTable(estate, list_make1(rte), perminfos);
 #else
-#define ExecInitRangeTableCompat(estate, rtable) \
-	ExecInitRangeTable((estate), (rtable))
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+}
+
+#if PG_VERSION_NUM >= 160000
+#define EvalPlanQualInitCompat(epq, estate) \
+	EvalPlanQualInit((epq), (estate), NULL, NIL, -1, NIL)
+#else
+#define EvalPlanQualInitCompat(epq, estate) \
+	EvalPlanQualInit((epq), (estate), NULL, NIL, -1)
 #endif
 
 /* 14 hands the ResultRelInfo over, 13 finds it in the EState. */

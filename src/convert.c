@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -38,17 +37,18 @@ convert_rows(const char *table, const char *column, const char *expression)
 	/* a rewrite fires no triggers; a guard of the site's stays on otherwise */
 	(void) set_config_option("session_replication_role", "replica",
 							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (!convert_try(false, psprintf("UPDATE %s h SET %s = %s", table, column, expression)))
+	if (!convert_try(InvalidOid, psprintf("UPDATE %s h SET %s = %s", table, column, expression)))
 		convert_one_by_one(table, column, expression);
 	AtEOXact_GUC(true, nestlevel);
 }
 
 /*
- * Run a statement, DDL or not, in a subtransaction of its own.  Returns false if
+ * Run a statement in a subtransaction of its own, DDL as ddl_role, a query (for
+ * InvalidOid) as the current user.  Returns false if
  * it failed for a reason that lies in the values.
  */
 bool
-convert_try(bool is_ddl, const char *sql)
+convert_try(Oid ddl_role, const char *sql)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -58,8 +58,8 @@ convert_try(bool is_ddl, const char *sql)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		if (is_ddl)
-			ddl_execute(BOOTSTRAP_SUPERUSERID, "%s", sql);
+		if (OidIsValid(ddl_role))
+			ddl_execute(ddl_role, "%s", sql);
 		else
 			ddl_execute_query(GetUserId(), sql);
 		ReleaseCurrentSubTransaction();
@@ -90,10 +90,13 @@ convert_one_by_one(const char *table, const char *column, const char *expression
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
 												  "catmaid_history convert",
 												  ALLOCSET_DEFAULT_SIZES);
+	SecurityState state;
 	char	  **rows;
 	uint64		n;
 	uint64		i;
 
+	/* policies, forced ones too, must not hide rows from us */
+	security_act_as(GetUserId(), &state);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.format('h.tableoid OPERATOR(pg_catalog.=) %%s::pg_catalog.oid "
 							 "AND h.ctid OPERATOR(pg_catalog.=) %%L::pg_catalog.tid', tableoid::pg_catalog.oid, ctid) FROM %s",
@@ -106,12 +109,13 @@ convert_one_by_one(const char *table, const char *column, const char *expression
 		rows[i] = pstrdup(SPI_getvalue(SPI_tuptable->vals[i],
 									   SPI_tuptable->tupdesc, 1));
 	SPI_finish();
+	security_act_as_before(&state);
 
 	for (i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(per_row);
-		(void) convert_try(false, psprintf("UPDATE %s h SET %s = %s WHERE %s",
+		(void) convert_try(InvalidOid, psprintf("UPDATE %s h SET %s = %s WHERE %s",
 									  table, column, expression, rows[i]));
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(per_row);

@@ -301,7 +301,7 @@ check_trackable(Oid live)
 
 	if (get_rel_relispartition(live))
 	{
-		Oid			root = llast_oid(get_partition_ancestors(live));
+		Oid			root = derived_root(live);
 
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),

@@ -189,6 +189,25 @@ derived_parents(Oid relid)
 	return parents;
 }
 
+/*
+ * The root of a partition, or the table itself.  get_partition_ancestors ends
+ * where DETACH CONCURRENTLY was interrupted; the rows are the root's until
+ * FINALIZE.
+ */
+Oid
+derived_root(Oid relid)
+{
+	while (get_rel_relispartition(relid))
+	{
+		List	   *parents = derived_parents(relid);
+
+		if (parents == NIL)
+			break;
+		relid = linitial_oid(parents);
+	}
+	return relid;
+}
+
 /* Add a column like att (of the live table, or a parent's history). */
 void
 derived_add_column(Oid relid, Form_pg_attribute att)

@@ -273,7 +273,7 @@ change_in_place(RegistryRow *row, const ColumnSnapshot *now)
 {
 	const char *name = quote_identifier(NameStr(now->name));
 
-	return convert_try(true,
+	return convert_try(security_owner_of(row->history),
 					   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
 								naming_quoted(row->history), name, type_sql(now), name,
 								format_type_extended(now->type, now->typmod,
@@ -400,7 +400,8 @@ using_sql(Oid history, Node *using)
 	char	   *sql;
 
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias("h", NIL), false, true);
+										 makeAlias("h", NIL),
+										 false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
 	using = copyObject(using);
 	(void) strip_qualifiers(using, NULL);

@@ -21,7 +21,7 @@
 #include "catmaid_history.h"
 
 static void follow_name(Oid derived, char relkind, const char *name,
-						const TableSnapshot *now);
+						const TableSnapshot *before, const TableSnapshot *now);
 static void follow_index_names(Oid live, Oid table);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
@@ -42,13 +42,13 @@ follow_identity(RegistryRow *row, const TableSnapshot *before,
 							 before->namespace);
 	if (OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW &&
 		get_attnum(view, XID_COLUMN) != InvalidAttrNumber)
-		follow_name(view, RELKIND_VIEW, naming_view(row->live), now);
-	follow_name(row->history, RELKIND_RELATION, naming_history_table(row->live), now);
+		follow_name(view, RELKIND_VIEW, naming_view(row->live), before, now);
+	follow_name(row->history, RELKIND_RELATION, naming_history_table(row->live), before, now);
 	follow_index_names(row->live, row->history);
 	if (OidIsValid(row->tracking))
 	{
 		follow_name(row->tracking, RELKIND_RELATION,
-					naming_tracking_table(row->live), now);
+					naming_tracking_table(row->live), before, now);
 		follow_index_names(row->live, row->tracking);
 	}
 }
@@ -113,7 +113,7 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
 	foreach(lc, before->leaves)
 		if (!list_member_oid(now->leaves, lfirst_oid(lc)) &&
 			get_rel_name(lfirst_oid(lc)) != NULL &&
-			!get_rel_relispartition(lfirst_oid(lc)))
+			derived_root(lfirst_oid(lc)) != row->live)
 			release_partition(row, lfirst_oid(lc));
 }
 
@@ -170,7 +170,8 @@ follow_key(RegistryRow *row, const TableSnapshot *before)
 }
 
 static void
-follow_name(Oid derived, char relkind, const char *name, const TableSnapshot *now)
+follow_name(Oid derived, char relkind, const char *name,
+			const TableSnapshot *before, const TableSnapshot *now)
 {
 	const char *kind = relkind == RELKIND_VIEW ? "VIEW" : "TABLE";
 
@@ -190,7 +191,10 @@ follow_name(Oid derived, char relkind, const char *name, const TableSnapshot *no
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s SET SCHEMA %s", kind,
 					naming_quoted(derived),
 					quote_identifier(get_namespace_name(now->namespace)));
-	if (security_owner_of(derived) != now->owner)
+
+	/* somebody else's view under the name is not handed to the new owner */
+	if (security_owner_of(derived) != now->owner &&
+		security_owner_of(derived) == before->owner)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s OWNER TO %s", kind,
 					naming_quoted(derived), security_role_sql(now->owner));
 }
@@ -232,6 +236,7 @@ cover_partition(RegistryRow *row, Oid leaf)
 static void
 release_partition(RegistryRow *row, Oid leaf)
 {
+	SecurityState state;
 	Relation	rel;
 
 	if (!ConditionalLockRelationOid(leaf, AccessExclusiveLock))
@@ -239,7 +244,9 @@ release_partition(RegistryRow *row, Oid leaf)
 	rel = table_open(leaf, NoLock);
 	if (triggers_covers_truncate(rel))
 	{
+		security_act_as(security_owner_of(row->live), &state);	/* see capture.c */
 		truncate_store_rows(rel, cache_build_for(rel, row->live), true);
+		security_act_as_before(&state);
 		triggers_remove_truncate(rel);
 	}
 	table_close(rel, NoLock);

@@ -34,11 +34,13 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -70,6 +72,7 @@ typedef struct Followed
 
 static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
 static void make_room_for_alter(AlterTableStmt *statement);
+static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
 static void make_room_for_drop(DropStmt *statement);
 static void store_dropped_partitions(Oid relid, List *dropped);
@@ -82,6 +85,7 @@ static void park_view(Oid live, Node *statement);
 static List *changed_tables(void);
 static bool is_ours_to_follow(Oid live, RegistryRow **row);
 static void follow_tables(List *tables, Node *statement);
+static void agree_on_triggers(RegistryRow *row);
 static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 static bool cascades(Node *statement);
@@ -138,14 +142,21 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_end");
 	List	   *tables;
+	bool		pushed;
 
 	if (event == NULL)
 		PG_RETURN_NULL();
+	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
+	pushed = !ActiveSnapshotSet();
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	tables = changed_tables();
 	if (tables != NIL)
 		follow_tables(tables, event->parsetree);
 	views_unpark(event->parsetree);
 	snapshot_refresh();
+	if (pushed)
+		PopActiveSnapshot();
 	PG_RETURN_NULL();
 }
 
@@ -197,6 +208,7 @@ make_room_for_alter(AlterTableStmt *statement)
 	List	   *tables;
 	ListCell   *lc;
 
+	refuse_tracked_partition(statement);
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
@@ -223,6 +235,33 @@ make_room_for_alter(AlterTableStmt *statement)
 	}
 	foreach(lc, tables)
 		park_view(lfirst_oid(lc), (Node *) statement);
+}
+
+/* ATTACH PARTITION of a table that has a history of its own. */
+static void
+refuse_tracked_partition(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Oid			partition;
+
+		if (cmd->subtype != AT_AttachPartition)
+			continue;
+		partition = RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true);
+		if (OidIsValid(partition) && snapshot_is_registered(partition) &&
+			relation_ownercheck_compat(partition, GetUserId()))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot attach table \"%s\" as a partition: it has a history of its own",
+							get_rel_name(partition)),
+					 errhint("SELECT %s(%s::regclass) first.",
+							 naming_quoted_in(registry_namespace(),
+											  "drop_history_table_keep_data"),
+							 quote_literal_cstr(naming_quoted(partition)))));
+	}
 }
 
 static bool
@@ -297,19 +336,27 @@ make_room_for_drop(DropStmt *statement)
 static void
 store_dropped_partitions(Oid relid, List *dropped)
 {
-	List	   *ancestors = get_partition_ancestors(relid);
-	Oid			root = llast_oid(ancestors);
+	Oid			root = derived_root(relid);
 	RegistryRow *row = snapshot_is_registered(root) ? registry_get(root) : NULL;
+	SecurityState state;
+	Oid			above;
 	List	   *leaves;
 	ListCell   *lc;
 
-	if (row == NULL)
+	if (row == NULL || root == relid)
 		return;
-	foreach(lc, ancestors)
-		if (list_member_oid(dropped, lfirst_oid(lc)))
-			return;
+	for (above = relid; above != root;)
+	{
+		List	   *parents = derived_parents(above);
 
-	LockRelationOid(linitial_oid(ancestors), AccessExclusiveLock);
+		if (parents == NIL)
+			return;
+		above = linitial_oid(parents);
+		if (list_member_oid(dropped, above))
+			return;
+	}
+
+	LockRelationOid(linitial_oid(derived_parents(relid)), AccessExclusiveLock);
 	LockRelationOid(relid, AccessExclusiveLock);
 	leaves = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	foreach(lc, leaves)
@@ -320,7 +367,11 @@ store_dropped_partitions(Oid relid, List *dropped)
 			continue;
 		leaf = table_open(lfirst_oid(lc), NoLock);
 		if (triggers_covers_truncate(leaf))
+		{
+			security_act_as(security_owner_of(root), &state);	/* see capture.c */
 			truncate_store_rows(leaf, cache_build_for(leaf, root), true);
+			security_act_as_before(&state);
+		}
 		table_close(leaf, NoLock);
 	}
 }
@@ -461,8 +512,8 @@ changed_tables(void)
 }
 
 /*
- * Is the table there, registered, and are its triggers in place?  Sets the flag
- * in the registry right on the way.
+ * Is the table there, registered, and are versions stored?  If not, the flag in
+ * the registry says so too.
  */
 static bool
 is_ours_to_follow(Oid live, RegistryRow **row)
@@ -487,9 +538,9 @@ is_ours_to_follow(Oid live, RegistryRow **row)
 	rel = table_open(live, NoLock);
 	enabled = triggers_enabled(rel, *row);
 	table_close(rel, NoLock);
-	if (enabled != (*row)->triggers_installed)
+	if (!enabled && (*row)->triggers_installed)
 	{
-		(*row)->triggers_installed = enabled;
+		(*row)->triggers_installed = false;
 		registry_update(*row);
 	}
 	return enabled;
@@ -534,7 +585,10 @@ follow_tables(List *tables, Node *statement)
 		RegistryRow *row = followed->row;
 		Relation	live;
 
-		follow_key(row, followed->before);
+		/* an invalidation alone is no reason to wait for the table's writers */
+		if (followed->columns_changed ||
+			followed->before->key_index != followed->now->key_index)
+			follow_key(row, followed->before);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);
 		if (followed->before->row_security != followed->now->row_security ||
@@ -553,7 +607,22 @@ follow_tables(List *tables, Node *statement)
 			if (followed->had_view && !views_parked(row->live))
 				view_create(row);
 		}
+		agree_on_triggers(row);
 	}
+}
+
+/* The flag in the registry is what is really there. */
+static void
+agree_on_triggers(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	bool		complete = triggers_complete(live, row);
+
+	table_close(live, NoLock);
+	if (complete == row->triggers_installed)
+		return;
+	row->triggers_installed = complete;
+	registry_update(row);
 }
 
 static int
@@ -643,9 +712,15 @@ check_derived(RegistryRow *row)
 	char	   *history = get_rel_name(row->history);
 	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
 	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
+	bool		owner_stays = before && security_owner_of(row->live) == before->owner;
 	bool		renamed = !gone && before &&
 		(strcmp(history, NameStr(before->history_name)) != 0 ||
-		 (tracking && strcmp(tracking, NameStr(before->tracking_name)) != 0));
+		 get_rel_namespace(row->history) != before->history_namespace ||
+		 (owner_stays && security_owner_of(row->history) != before->history_owner) ||
+		 (tracking &&
+		  (strcmp(tracking, NameStr(before->tracking_name)) != 0 ||
+		   get_rel_namespace(row->tracking) != before->tracking_namespace ||
+		   (owner_stays && security_owner_of(row->tracking) != before->tracking_owner))));
 	Relation	live;
 	bool		enabled;
 
@@ -657,7 +732,7 @@ check_derived(RegistryRow *row)
 	table_close(live, NoLock);
 
 	if (enabled)
-		refuse_by_hand(row->live, gone ? "drop" : "rename");
+		refuse_by_hand(row->live, gone ? "drop" : "rename or move");
 	if (history == NULL)
 	{
 		if (registry_is_sound(row, security_owner_of(row->live)))
@@ -677,7 +752,7 @@ refuse_by_hand(Oid live, const char *verb)
 			 errhint("SELECT %s(%s::regclass);",
 					 naming_quoted_in(registry_namespace(), "drop_history_table"),
 					 quote_literal_cstr(naming_quoted(live))) :
-			 errhint("ALTER TABLE %s RENAME renames both, or SELECT %s(%s::regclass) first.",
+			 errhint("ALTER TABLE %s takes them along, or SELECT %s(%s::regclass) first.",
 					 naming_quoted(live),
 					 naming_quoted_in(registry_namespace(),
 									  "disable_history_tracking_for_table"),

@@ -190,9 +190,17 @@ history_last_end(CaptureRelation *capture, const Datum *key)
 static bool
 can_buffer(Relation history)
 {
-	TupleConstr *constr = RelationGetDescr(history)->constr;
+	TupleDesc	desc = RelationGetDescr(history);
+	TupleConstr *constr = desc->constr;
+	int			not_null = 0;
+	int			i;
 
-	return history->trigdesc == NULL &&
+	/* table_multi_insert checks none; ours are filled in always */
+	for (i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && TupleDescAttr(desc, i)->attnotnull)
+			not_null++;
+
+	return not_null <= 2 && history->trigdesc == NULL &&
 		(constr == NULL ||
 		 (constr->num_check == 0 && !constr->has_generated_stored));
 }

@@ -34,7 +34,7 @@ relation_writer_open(RelationWriter *writer, Oid relid)
 	rte->relid = relid;
 	rte->relkind = writer->rel->rd_rel->relkind;
 	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTableCompat(writer->estate, list_make1(rte));
+	ExecInitRangeTableCompat(writer->estate, rte);
 
 	writer->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->result_rel, writer->rel, 1, NULL, 0);
@@ -72,7 +72,7 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 			 RelationGetRelationName(writer->rel));
 
 	AfterTriggerBeginQuery();
-	EvalPlanQualInit(&epq, writer->estate, NULL, NIL, -1);
+	EvalPlanQualInitCompat(&epq, writer->estate);
 	ExecSimpleRelationUpdateCompat(writer->result_rel, writer->estate, &epq,
 								   old, writer->slot);
 	EvalPlanQualEnd(&epq);
@@ -92,7 +92,7 @@ relation_writer_delete(RelationWriter *writer, ItemPointer tid)
 			 RelationGetRelationName(writer->rel));
 
 	AfterTriggerBeginQuery();
-	EvalPlanQualInit(&epq, writer->estate, NULL, NIL, -1);
+	EvalPlanQualInitCompat(&epq, writer->estate);
 	ExecSimpleRelationDeleteCompat(writer->result_rel, writer->estate, &epq,
 								   old);
 	EvalPlanQualEnd(&epq);

@@ -16,12 +16,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -44,7 +48,9 @@ static bool registry_marked = true;
 static int	marked = 0;
 
 static void invalidate(Datum arg, Oid relid);
+static void mark(TableSnapshot *snapshot);
 static void load_registry(void);
+static Oid	primary_key_of(Oid relid);
 static void note_name(NameData *name, Oid relid);
 static Oid	type_namespace(Oid type);
 static void note_derived(Oid relid, Oid live);
@@ -79,19 +85,44 @@ snapshot_refresh(void)
 	TableSnapshot *snapshot;
 
 	if (registry_marked)
-		load_registry();
+	{
+		registry_marked = false;
+		PG_TRY();
+		{
+			load_registry();
+		}
+		PG_CATCH();
+		{
+			registry_marked = true;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
 	if (marked == 0)
 		return;
 
-	marked = 0;
 	hash_seq_init(&status, snapshots);
 	while ((snapshot = hash_seq_search(&status)) != NULL)
-		if (snapshot->marked)
+	{
+		bool		there = false;
+
+		if (!snapshot->marked)
+			continue;
+		snapshot->marked = false;
+		marked--;
+		PG_TRY();
 		{
-			snapshot->marked = false;
-			if (!read_snapshot(snapshot))
-				forget(snapshot);
+			there = read_snapshot(snapshot);
 		}
+		PG_CATCH();
+		{
+			mark(snapshot);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		if (!there)
+			forget(snapshot);
+	}
 }
 
 /* The OIDs of the live tables that may have changed since, by OID. */
@@ -288,6 +319,17 @@ snapshot_read(TableSnapshot *snapshot)
 	}
 	note_name(&snapshot->history_name, snapshot->history);
 	note_name(&snapshot->tracking_name, snapshot->tracking);
+	if (NameStr(snapshot->history_name)[0] != '\0')
+	{
+		snapshot->history_namespace = get_rel_namespace(snapshot->history);
+		snapshot->history_owner = security_owner_of(snapshot->history);
+	}
+	if (NameStr(snapshot->tracking_name)[0] != '\0')
+	{
+		snapshot->tracking_namespace = get_rel_namespace(snapshot->tracking);
+		snapshot->tracking_owner = security_owner_of(snapshot->tracking);
+	}
+	snapshot->key_index = primary_key_of(snapshot->live);
 	snapshot->parents = derived_parents(snapshot->live);
 	if (partitioned)
 	{
@@ -301,6 +343,26 @@ snapshot_read(TableSnapshot *snapshot)
 				note_derived(lfirst_oid(lc), snapshot->live);
 	}
 	return true;
+}
+
+static Oid
+primary_key_of(Oid relid)
+{
+	Relation	indexes = table_open(IndexRelationId, AccessShareLock);
+	Oid			found = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(indexes, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		if (((Form_pg_index) GETSTRUCT(tuple))->indisprimary)
+			found = ((Form_pg_index) GETSTRUCT(tuple))->indexrelid;
+	systable_endscan(scan);
+	table_close(indexes, AccessShareLock);
+	return found;
 }
 
 static void
@@ -318,20 +380,21 @@ invalidate(Datum arg, Oid relid)
 		if (entry)
 			relid = entry->live;
 		snapshot = hash_search(snapshots, &relid, HASH_FIND, NULL);
-		if (snapshot && !snapshot->marked)
-		{
-			snapshot->marked = true;
-			marked++;
-		}
+		if (snapshot)
+			mark(snapshot);
 		return;
 	}
 	hash_seq_init(&status, snapshots);
 	while ((snapshot = hash_seq_search(&status)) != NULL)
-		if (!snapshot->marked)
-		{
-			snapshot->marked = true;
-			marked++;
-		}
+		mark(snapshot);
+}
+
+static void
+mark(TableSnapshot *snapshot)
+{
+	if (!snapshot->marked)
+		marked++;
+	snapshot->marked = true;
 }
 
 /* Have a snapshot for each registered table, marked where it is new. */
@@ -343,7 +406,6 @@ load_registry(void)
 	HASH_SEQ_STATUS status;
 	TableSnapshot *snapshot;
 
-	registry_marked = false;
 	registry = registry_relid_or_invalid();
 	rows = OidIsValid(registry) ? registry_all() : NIL;
 
@@ -361,8 +423,7 @@ load_registry(void)
 		{
 			memset((char *) snapshot + sizeof(Oid), 0,
 				   sizeof(TableSnapshot) - sizeof(Oid));
-			snapshot->marked = true;
-			marked++;
+			mark(snapshot);
 		}
 		snapshot->registered = true;
 		snapshot->history = row->history;
@@ -423,6 +484,8 @@ read_snapshot(TableSnapshot *snapshot)
 static void
 forget(TableSnapshot *snapshot)
 {
+	if (snapshot->marked)
+		marked--;
 	if (snapshot->context)
 		MemoryContextDelete(snapshot->context);
 	hash_search(snapshots, &snapshot->live, HASH_REMOVE, NULL);

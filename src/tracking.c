@@ -245,7 +245,10 @@ tracking_add_from(const RegistryRow *row, Oid source)
 	KeySql		key;
 
 	key_sql(row, &key);
-	add_rows(row, &key, naming_quoted(source));
+	/* through the live table: its owner need not own the partition */
+	add_rows(row, &key,
+			 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
+					  naming_quoted(row->live), source));
 }
 
 /*
@@ -288,12 +291,14 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 char *
 tracking_match_sql(const RegistryRow *row, Relation live)
 {
-	Relation	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	Relation	index;
 	int			n = list_length(row->key);
 	StringInfoData sql;
 	ListCell   *lc;
 	int			i = 0;
 
+	columns_check_key(row, live);
+	index = index_open(columns_primary_key_index(live), AccessShareLock);
 	initStringInfo(&sql);
 	foreach(lc, row->key)
 	{

@@ -158,12 +158,25 @@ triggers_remove(Relation live)
 bool
 triggers_complete(Relation live, const RegistryRow *row)
 {
+	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < lengthof(specs); i++)
 		if (wanted(&specs[i], row) &&
-			!fits(find_trigger(live, specs[i].name), &specs[i], row))
+			(!fits(find_trigger(live, specs[i].name), &specs[i], row) ||
+			 !clones_fit(live, &specs[i], row)))
 			return false;
+	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), AccessShareLock))
+	{
+		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
+		bool		complete = true;
+
+		for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
+			complete &= fits(find_trigger(leaf, specs[i].name), &specs[i], row);
+		table_close(leaf, NoLock);
+		if (!complete)
+			return false;
+	}
 	return true;
 }
 
@@ -268,14 +281,15 @@ remove_from(Relation rel)
 static bool
 remove_others(Relation rel, const RegistryRow *row)
 {
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	List	   *names = NIL;
 	ListCell   *lc;
 	int			i;
 	int			j;
 
-	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	for (i = 0; triggers && i < triggers->numtriggers; i++)
 	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		Trigger    *trigger = &triggers->triggers[i];
 		bool		keep = false;
 
 		for (j = 0; row && j < lengthof(specs); j++)
@@ -291,30 +305,34 @@ remove_others(Relation rel, const RegistryRow *row)
 	return names != NIL;
 }
 
+/*
+ * A copy: a relcache rebuild frees the old trigger descriptor, open or not
+ * (RelationClearRelation keeps a tuple descriptor, but not this).
+ */
 static Trigger *
 find_trigger(Relation rel, const char *name)
 {
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	int			i;
 
-	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		if (strcmp(rel->trigdesc->triggers[i].tgname, name) == 0)
-			return &rel->trigdesc->triggers[i];
+	for (i = 0; triggers && i < triggers->numtriggers; i++)
+		if (strcmp(triggers->triggers[i].tgname, name) == 0)
+			return &triggers->triggers[i];
 	return NULL;
 }
 
+/* By OID and name; looking names up would ask for USAGE on our schema. */
 static bool
 is_our_function(Oid function)
 {
+	char	   *name = get_func_name(function);
 	int			i;
 
+	if (name == NULL || get_func_namespace(function) != registry_namespace())
+		return false;
 	for (i = 0; i < lengthof(specs); i++)
-	{
-		List	   *name = list_make2(makeString(get_namespace_name(registry_namespace())),
-									  makeString(pstrdup(specs[i].function)));
-
-		if (LookupFuncName(name, 0, NULL, true) == function)
+		if (strcmp(name, specs[i].function) == 0)
 			return true;
-	}
 	return false;
 }
 

@@ -32,12 +32,13 @@
 typedef struct Truncation
 {
 	Oid			relid;
+	Oid			filenode;
 	SubTransactionId subid;
 } Truncation;
 
 static List *going_on = NIL;
 
-static void begin(Oid relid);
+static void begin(Relation rel);
 static void end(Oid relid);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
@@ -73,7 +74,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	{
 		truncate_store_rows(rel, cache_lookup(rel, trigdata->tg_trigger),
 							rel->rd_rel->relispartition);
-		begin(RelationGetRelid(rel));
+		begin(rel);
 	}
 	else
 		end(RelationGetRelid(rel));
@@ -87,12 +88,18 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
  * version that is there has been stored, and every one that comes must be.
  */
 bool
-truncate_is_going_on(Oid relid)
+truncate_is_going_on(Relation rel)
 {
 	ListCell   *lc;
 
+	/*
+	 * With another file the rows have gone, though AFTER triggers that come
+	 * before ours may be writing.  (TRUNCATE of a table made or truncated in
+	 * this very subtransaction keeps the file; there only our trigger tells.)
+	 */
 	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->relid == relid)
+		if (((Truncation *) lfirst(lc))->relid == RelationGetRelid(rel) &&
+			((Truncation *) lfirst(lc))->filenode == rel->rd_rel->relfilenode)
 			return true;
 	return false;
 }
@@ -105,12 +112,13 @@ truncate_init(void)
 }
 
 static void
-begin(Oid relid)
+begin(Relation rel)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 	Truncation *truncation = palloc(sizeof(Truncation));
 
-	truncation->relid = relid;
+	truncation->relid = RelationGetRelid(rel);
+	truncation->filenode = rel->rd_rel->relfilenode;
 	truncation->subid = GetCurrentSubTransactionId();
 	going_on = lappend(going_on, truncation);
 	MemoryContextSwitchTo(before);

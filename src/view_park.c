@@ -163,8 +163,13 @@ views_unpark(Node *statement)
 	parked = rest;
 	MemoryContextSwitchTo(before);
 
+	/* ours first: one of a user's may stand upon several of them */
 	foreach(lc, mine)
-		make_again(lfirst(lc));
+		if (OidIsValid(((ParkedView *) lfirst(lc))->live))
+			make_again(lfirst(lc));
+	foreach(lc, mine)
+		if (!OidIsValid(((ParkedView *) lfirst(lc))->live))
+			make_again(lfirst(lc));
 }
 
 static void
@@ -389,7 +394,8 @@ make_users_view(ParkedView *view)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE VIEW %s%s AS %s",
+		/* its constants are read by type input, which runs domains' checks */
+		ddl_execute(view->owner, "CREATE VIEW %s%s AS %s",
 					name, view->options, view->definition);
 		ReleaseCurrentSubTransaction();
 	}
@@ -450,6 +456,9 @@ grant_again(const char *on, const char *column, Acl *acl, Oid owner)
 		{ACL_SELECT, "SELECT"}, {ACL_INSERT, "INSERT"}, {ACL_UPDATE, "UPDATE"},
 		{ACL_DELETE, "DELETE"}, {ACL_TRUNCATE, "TRUNCATE"},
 		{ACL_REFERENCES, "REFERENCES"}, {ACL_TRIGGER, "TRIGGER"},
+#ifdef ACL_MAINTAIN
+		{ACL_MAINTAIN, "MAINTAIN"},
+#endif
 	};
 	int			i;
 	int			p;

@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS t86_alice;
 CREATE ROLE t86_alice;
 CREATE EXTENSION catmaid_history;
-SELECT plan(42);
+SELECT plan(40);
 
 CREATE SCHEMA s1;
 CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -16,17 +16,10 @@ INSERT INTO t VALUES (1, 'a'), (2, 'b');
 INSERT INTO timed VALUES (1, 'a'), (2, 'b');
 UPDATE t SET v = v || '1';
 UPDATE timed SET v = v || '1';
--- One assertion: refused, with a hint at this, and nothing has changed.
-CREATE FUNCTION tap.by_hand(cmd text, hint_word text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	before text := everything('t', 'timed');
-	r text := refused(cmd, '{t}', cmd, 'fitting', NULL, hint_word);
-BEGIN
-	IF everything('t', 'timed') <> before THEN
-		RETURN fail(cmd || ': something has changed');
-	END IF;
-	RETURN r;
-END $$;
+-- One assertion: refused, with a hint at this.
+CREATE FUNCTION tap.by_hand(cmd text, hint_word text) RETURNS text LANGUAGE sql AS
+$$ SELECT refused(cmd, '{t}', cmd, 'fitting', NULL, hint_word) $$;
+SELECT everything('t', 'timed') AS before \gset
 
 SELECT by_hand(cmd, 'drop_history_table') FROM unnest(ARRAY[
 	'DROP TABLE t__history',
@@ -44,17 +37,13 @@ SELECT by_hand(cmd, 't') FROM unnest(ARRAY[
 	'ALTER TABLE t__tracking RENAME TO elsewhere',
 	'ALTER TABLE timed__history RENAME TO elsewhere',
 	'ALTER TABLE IF EXISTS t__history RENAME TO elsewhere',
-	'DO $x$BEGIN ALTER TABLE t__history RENAME TO elsewhere; END$x$',
-	'ALTER TABLE t__history SET SCHEMA s1',
-	'ALTER TABLE t__tracking SET SCHEMA s1',
-	'ALTER TABLE timed__history SET SCHEMA s1']) cmd;
--- The live table in one command with its history is no matter of hands.
-SELECT is(misplaced('t') || misplaced('timed'), '', 'all is in place');
+	'DO $x$BEGIN ALTER TABLE t__history RENAME TO elsewhere; END$x$']) cmd;
+SELECT is(everything('t', 'timed'), :'before', 'nothing has changed');
 
 -- Through an owner, or a schema, that goes.
 ALTER TABLE t__history OWNER TO t86_alice;
 SELECT by_hand('DROP OWNED BY t86_alice CASCADE', 'drop_history_table');
-SELECT by_hand('DROP OWNED BY t86_alice', 'drop_history_table');
+SELECT denied('DROP OWNED BY t86_alice', 'DROP OWNED without CASCADE: our view is in the way', NULL, '2BP01');
 SELECT allowed('ALTER TABLE t__history OWNER TO postgres', 'the owner may be put right by hand');
 CREATE TABLE s1.u (id int PRIMARY KEY, v text);
 SELECT create_history_table('s1.u');
@@ -64,10 +53,11 @@ RESET catmaid_history.follow_ddl;
 SELECT refused('DROP SCHEMA s1 CASCADE', '{u}', 'DROP SCHEMA with history, but without its table',
 	'fitting', NULL, 'drop_history_table');
 SELECT ok(to_regclass('s1.u__history') IS NOT NULL, 'which is there still');
-DROP TABLE u;
+DROP TABLE u CASCADE;
 
 -- By the owner of the tables.
 ALTER TABLE t OWNER TO t86_alice;
+GRANT CREATE ON SCHEMA public TO t86_alice;
 SELECT refused('DROP TABLE t__history CASCADE', '{t}', 'the owner is no exception', 'fitting',
 	't86_alice', 'drop_history_table');
 SELECT refused('ALTER TABLE t__history RENAME TO elsewhere', '{t}', 'nor renaming it', 'fitting',
@@ -81,8 +71,8 @@ SELECT allowed(cmd, cmd) FROM unnest(ARRAY[
 	'DROP INDEX mine2',
 	'ALTER TABLE t__history ADD CONSTRAINT short CHECK (length(v) < 100)',
 	'ALTER TABLE t__history SET (fillfactor = 80)',
-	'DROP VIEW t__with_history',
-	'VACUUM FULL t__history']) cmd WHERE cmd !~ 'VACUUM';
+	'DROP VIEW t__with_history']) cmd;
+VACUUM FULL t__history;
 SELECT whole('t', 'nothing suffers of it', false);
 
 -- While tracking is disabled.
@@ -93,8 +83,15 @@ SELECT allowed('DROP TABLE t__history', 'and dropped');
 SELECT is((SELECT count(*)::int FROM catmaid_history_table WHERE live_table::oid = 't'::regclass), 0,
 	'which takes the registry row along');
 SELECT ok(to_regclass('t__tracking') IS NULL, 'and the tracking table');
+INSERT INTO t VALUES (9, 'i');
 SELECT allowed('SELECT create_history_table(''t'')', 'and can be tracked anew');
 SELECT whole('t', 'and is');
+
+-- Moved by hand: derived tables live in the live table's schema.
+SELECT by_hand(cmd, 't') FROM unnest(ARRAY[
+	'ALTER TABLE t__history SET SCHEMA s1',
+	'ALTER TABLE t__tracking SET SCHEMA s1',
+	'ALTER TABLE timed__history SET SCHEMA s1']) cmd;
 
 DROP OWNED BY t86_alice CASCADE;
 DROP ROLE t86_alice;
