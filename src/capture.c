@@ -212,7 +212,7 @@ follow_tracking(TriggerData *trigdata)
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		capture_key(capture, trigdata->tg_trigslot, new_key);
-		tracking_written(capture, rel, new_key, true,
+		tracking_written(capture, rel, new_key, true, DT_NOBEGIN,
 						 is_superseded(trigdata->tg_trigtuple));
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
@@ -225,15 +225,20 @@ follow_tracking(TriggerData *trigdata)
 	{
 		bool		superseded = is_superseded(trigdata->tg_newtuple);
 		bool		same;
+		TimestampTz floor = DT_NOBEGIN;
 
 		capture_key(capture, trigdata->tg_trigslot, old_key);
 		capture_key(capture, trigdata->tg_newslot, new_key);
 		same = keys_equal(capture, old_key, new_key);
 		if (!same)
+		{
+			/* the row goes on under another key, without a gap */
+			floor = tracking_edition(capture, old_key);
 			tracking_deleted(capture, rel, old_key,
 							 capture_made_here(trigdata->tg_trigslot));
+		}
 		capture = cache_lookup(rel, trigdata->tg_trigger);
-		tracking_written(capture, rel, new_key, !same, superseded);
+		tracking_written(capture, rel, new_key, !same, floor, superseded);
 	}
 }
 

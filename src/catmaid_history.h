@@ -115,8 +115,6 @@ typedef struct TableSnapshot
 	NameData	tracking_name;
 	Oid			history_namespace;
 	Oid			tracking_namespace;
-	Oid			history_owner;
-	Oid			tracking_owner;
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
@@ -254,7 +252,9 @@ extern TimestampTz history_last_end(CaptureRelation *capture, const Datum *key);
 extern bool tracking_start(CaptureRelation *capture, const Datum *key,
 						   TimestampTz *start);
 extern void tracking_written(CaptureRelation *capture, Relation rel,
-							 const Datum *key, bool new_key, bool superseded);
+							 const Datum *key, bool new_key,
+							 TimestampTz floor, bool superseded);
+extern TimestampTz tracking_edition(CaptureRelation *capture, const Datum *key);
 extern void tracking_deleted(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool made_here);
 extern void tracking_forget(CaptureRelation *capture, const Datum *key);
@@ -319,8 +319,8 @@ extern uint64 ddl_execute_query(Oid role, const char *sql);
 
 /* convert.c: old values into a column of a new type */
 extern bool convert_try(Oid ddl_role, const char *sql);
-extern void convert_rows(const char *table, const char *column,
-						 const char *expression);
+extern void convert_rows(Oid owner, const char *table, const char *column,
+						 const char *type, const char *expression);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);

@@ -258,9 +258,11 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(naming_quoted(row->history), quote_identifier(temporary),
+	convert_rows(security_owner_of(row->history),
+				 naming_quoted(row->history), quote_identifier(temporary),
+				 type_sql(now),
 				 using ? using_sql(row->history, using) :
-				 psprintf("h.%s", quote_identifier(NameStr(now->name))));
+				 quote_identifier(NameStr(now->name)));
 }
 
 /*
@@ -414,7 +416,7 @@ using_sql(Oid history, Node *using)
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	sql = deparse_expression(expression, deparse_context_for("h", history),
-							 true, false);
+							 false, false);
 	AtEOXact_GUC(true, nestlevel);
 	table_close(rel, NoLock);
 	return sql;

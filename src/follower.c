@@ -712,15 +712,12 @@ check_derived(RegistryRow *row)
 	char	   *history = get_rel_name(row->history);
 	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
 	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
-	bool		owner_stays = before && security_owner_of(row->live) == before->owner;
 	bool		renamed = !gone && before &&
 		(strcmp(history, NameStr(before->history_name)) != 0 ||
 		 get_rel_namespace(row->history) != before->history_namespace ||
-		 (owner_stays && security_owner_of(row->history) != before->history_owner) ||
 		 (tracking &&
 		  (strcmp(tracking, NameStr(before->tracking_name)) != 0 ||
-		   get_rel_namespace(row->tracking) != before->tracking_namespace ||
-		   (owner_stays && security_owner_of(row->tracking) != before->tracking_owner))));
+		   get_rel_namespace(row->tracking) != before->tracking_namespace)));
 	Relation	live;
 	bool		enabled;
 

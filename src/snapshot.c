@@ -320,15 +320,9 @@ snapshot_read(TableSnapshot *snapshot)
 	note_name(&snapshot->history_name, snapshot->history);
 	note_name(&snapshot->tracking_name, snapshot->tracking);
 	if (NameStr(snapshot->history_name)[0] != '\0')
-	{
 		snapshot->history_namespace = get_rel_namespace(snapshot->history);
-		snapshot->history_owner = security_owner_of(snapshot->history);
-	}
 	if (NameStr(snapshot->tracking_name)[0] != '\0')
-	{
 		snapshot->tracking_namespace = get_rel_namespace(snapshot->tracking);
-		snapshot->tracking_owner = security_owner_of(snapshot->tracking);
-	}
 	snapshot->key_index = primary_key_of(snapshot->live);
 	snapshot->parents = derived_parents(snapshot->live);
 	if (partitioned)

@@ -109,17 +109,18 @@ tracking_start(CaptureRelation *capture, const Datum *key, TimestampTz *start)
 
 /*
  * A row with the key was inserted or updated.  new_key: the row did not bear
- * it before; superseded: the new version itself is history already.
+ * it before, and floor is the edition time it had under the key before;
+ * superseded: the new version itself is history already.
  */
 void
 tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
-				 bool new_key, bool superseded)
+				 bool new_key, TimestampTz floor, bool superseded)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	TrackingRow row;
 	bool		found;
-	TimestampTz edition = now;
+	TimestampTz edition = Max(now, floor);
 
 	if (capture->deferrable)
 		wait_for_others(capture, key);
@@ -186,6 +187,15 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 		return;
 	}
 	delete_row(capture, &row);
+}
+
+/* The edition time that the tracking table has for the key, or DT_NOBEGIN. */
+TimestampTz
+tracking_edition(CaptureRelation *capture, const Datum *key)
+{
+	TrackingRow row;
+
+	return find_now(capture, key, &row) ? row.edition : DT_NOBEGIN;
 }
 
 /* The row with the key has gone for good, with its partition. */
@@ -264,6 +274,8 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 	ListCell   *lc;
 	int			i = 0;
 
+	if (old_key == NIL)
+		return;
 	initStringInfo(&match);
 	foreach(lc, old_key)
 	{

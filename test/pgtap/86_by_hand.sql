@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS t86_alice;
 CREATE ROLE t86_alice;
 CREATE EXTENSION catmaid_history;
-SELECT plan(40);
+SELECT plan(41);
 
 CREATE SCHEMA s1;
 CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -41,10 +41,15 @@ SELECT by_hand(cmd, 't') FROM unnest(ARRAY[
 SELECT is(everything('t', 'timed'), :'before', 'nothing has changed');
 
 -- Through an owner, or a schema, that goes.
+SET catmaid_history.follow_ddl = off;
 ALTER TABLE t__history OWNER TO t86_alice;
+RESET catmaid_history.follow_ddl;
 SELECT by_hand('DROP OWNED BY t86_alice CASCADE', 'drop_history_table');
 SELECT denied('DROP OWNED BY t86_alice', 'DROP OWNED without CASCADE: our view is in the way', NULL, '2BP01');
-SELECT allowed('ALTER TABLE t__history OWNER TO postgres', 'the owner may be put right by hand');
+SET catmaid_history.follow_ddl = off;
+ALTER TABLE t__history OWNER TO postgres;
+RESET catmaid_history.follow_ddl;
+SELECT is(misplaced('t'), '', 'all is in place');
 CREATE TABLE s1.u (id int PRIMARY KEY, v text);
 SELECT create_history_table('s1.u');
 SET catmaid_history.follow_ddl = off;
@@ -91,8 +96,10 @@ SELECT whole('t', 'and is');
 SELECT by_hand(cmd, 't') FROM unnest(ARRAY[
 	'ALTER TABLE t__history SET SCHEMA s1',
 	'ALTER TABLE t__tracking SET SCHEMA s1',
-	'ALTER TABLE timed__history SET SCHEMA s1']) cmd;
+	'ALTER TABLE timed__history SET SCHEMA s1',
+	'ALTER TABLE timed__history OWNER TO t86_alice']) cmd;
 
+SET catmaid_history.follow_ddl = off;
 DROP OWNED BY t86_alice CASCADE;
 DROP ROLE t86_alice;
 SELECT * FROM finish();

@@ -20,7 +20,6 @@ INSERT INTO tap.commands VALUES
 	('ALTER TABLE %s.t ADD PRIMARY KEY (v)'), ('ALTER TABLE %s.t DROP CONSTRAINT nothing'),
 	('ALTER TABLE %s.t DROP COLUMN v'), ('ALTER TABLE %s.t INHERIT %1$s.nothing'),
 	('ALTER TABLE %s.t NO INHERIT %1$s.r'), ('ALTER TABLE %s.t INHERIT %1$s.t'),
-	('ALTER TABLE %s.r ATTACH PARTITION %1$s.t FOR VALUES FROM (0) TO (1)'),
 	('ALTER TABLE %s.r DETACH PARTITION %1$s.t'), ('DROP TABLE %s.t'), ('DROP TABLE %s.t, %1$s.nothing'),
 	('DROP TABLE %s.nothing'), ('DROP TABLE %s.t_view'), ('DROP VIEW %s.t'),
 	('ALTER VIEW %s.t RENAME TO a'), ('ALTER TABLE %s.t RENAME TO r'),
@@ -34,7 +33,7 @@ CREATE TABLE tap.own_words AS
 	SELECT cmd, (attempt(format(cmd, 'bare'))).* FROM tap.commands;
 
 CREATE EXTENSION catmaid_history;
-SELECT plan(67);
+SELECT plan(65);
 CREATE SCHEMA hist;
 CREATE TABLE hist.t (id int PRIMARY KEY, v text);
 CREATE VIEW hist.t_view AS SELECT v FROM hist.t;
@@ -97,12 +96,12 @@ SELECT whole('hist.t', 'and recorded again');
 -- DROP EXTENSION and CREATE EXTENSION.
 SELECT denied('DROP EXTENSION catmaid_history', 'DROP EXTENSION without CASCADE', NULL, '2BP01');
 SELECT is((SELECT count(*)::int FROM hist.t__history) > 3, true, 'control: there is history');
-SELECT (SELECT string_agg(x::text, ';' ORDER BY x::text) FROM hist.t x) AS live,
-	(SELECT string_agg(x::text, ';' ORDER BY x::text) FROM hist.t__history x) AS history \gset
+SELECT (SELECT string_agg(w::text, ';' ORDER BY w::text) FROM hist.t w) AS live,
+	(SELECT string_agg(w::text, ';' ORDER BY w::text) FROM hist.t__history w) AS history \gset
 DROP EXTENSION catmaid_history CASCADE;
-SELECT is((SELECT string_agg(x::text, ';' ORDER BY x::text) FROM hist.t x), :'live',
+SELECT is((SELECT string_agg(w::text, ';' ORDER BY w::text) FROM hist.t w), :'live',
 	'DROP EXTENSION CASCADE leaves the live rows');
-SELECT is((SELECT string_agg(x::text, ';' ORDER BY x::text) FROM hist.t__history x), :'history',
+SELECT is((SELECT string_agg(w::text, ';' ORDER BY w::text) FROM hist.t__history w), :'history',
 	'and the history');
 SELECT is((SELECT count(*)::int FROM pg_trigger WHERE NOT tgisinternal) + (SELECT count(*)::int
 	FROM pg_event_trigger), 0, 'no trigger is left');

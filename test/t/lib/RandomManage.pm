@@ -319,6 +319,7 @@ sub reload
 	return 0 unless $t->{tracked} && $t->{enabled};
 	call($r, $s, 'reload_history_tracking_for_table', $t);
 	$r->model->sync($t, $ctx);
+	$r->forget;
 	return 1;
 }
 
@@ -328,6 +329,8 @@ sub sync
 	return 0 unless $t->{tracked} && $t->{kind} eq 'tracking';
 	call($r, $s, 'sync_tracking_table', $t, quote_text(RandomRun::derived($t, '__tracking')));
 	$r->model->sync($t, $ctx);
+	# Rows that were not known until now begin now.
+	$r->forget;
 	return 1;
 }
 
