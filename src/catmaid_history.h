@@ -113,6 +113,7 @@ typedef struct TableSnapshot
 	Oid			tracking;
 	NameData	history_name;	/* empty if it is gone */
 	NameData	tracking_name;
+	bool		sound;			/* see registry_is_sound */
 	Oid			history_namespace;
 	Oid			tracking_namespace;
 	NameData	name;

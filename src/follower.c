@@ -533,7 +533,14 @@ is_ours_to_follow(Oid live, RegistryRow **row)
 	before = snapshot_copy(live);
 	if (!registry_is_sound(*row, security_owner_of(live)) &&
 		(before == NULL || !registry_is_sound(*row, before->owner)))
+	{
+		rel = table_open(live, NoLock);
+		enabled = triggers_enabled(rel, *row);
+		table_close(rel, NoLock);
+		if (enabled && before && before->sound)
+			refuse_by_hand(live, "give away");
 		return false;
+	}
 
 	rel = table_open(live, NoLock);
 	enabled = triggers_enabled(rel, *row);

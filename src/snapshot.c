@@ -281,6 +281,7 @@ snapshot_read(TableSnapshot *snapshot)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(snapshot->live));
 	Form_pg_class form;
+	RegistryRow row = {.live = snapshot->live};
 	int			natts;
 	bool		partitioned;
 	int			i;
@@ -317,6 +318,9 @@ snapshot_read(TableSnapshot *snapshot)
 		column->collation = att->attcollation;
 		ReleaseSysCache(tuple);
 	}
+	row.history = snapshot->history;
+	row.tracking = snapshot->tracking;
+	snapshot->sound = registry_is_sound(&row, snapshot->owner);
 	note_name(&snapshot->history_name, snapshot->history);
 	note_name(&snapshot->tracking_name, snapshot->tracking);
 	if (NameStr(snapshot->history_name)[0] != '\0')

@@ -26,7 +26,6 @@ mkdir $dir;
 
 fill('source', 'public');
 fill('elsewhere', 'ext');
-my %tables = map { $_ => tables($_) } 'source', 'elsewhere';
 
 for my $source ('source', 'elsewhere')
 {
@@ -125,9 +124,9 @@ sub contents
 {
 	my ($db) = @_;
 	my $sql = "SELECT concat_ws(' ', 'relation', c.oid::regclass, relkind, relowner::regrole, relacl, reloptions, relreplident,
-			(SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || attnotnull, ',' ORDER BY attname COLLATE \"C\")
+			(SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text, ',' ORDER BY attname COLLATE \"C\")
 				FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
-			(SELECT string_agg(pg_get_triggerdef(t.oid) || tgenabled, ',' ORDER BY tgname)
+			(SELECT string_agg(pg_get_triggerdef(t.oid) || tgenabled::text, ',' ORDER BY tgname)
 				FROM pg_trigger t WHERE tgrelid = c.oid AND NOT tgisinternal),
 			(SELECT string_agg(pg_get_indexdef(indexrelid), ',' ORDER BY indexrelid::regclass::text COLLATE \"C\")
 				FROM pg_index WHERE indrelid = c.oid),
@@ -135,7 +134,8 @@ sub contents
 			obj_description(c.oid, 'pg_class'),
 			CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind IN ('r', 'p', 'v', 'S') AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'";
-	for my $table (@{ tables($db) })
+	# (the two helper views show OIDs)
+	for my $table (grep { !/catmaid_(table_info|inheriting_tables)$/ } @{ tables($db) })
 	{
 		my $quoted = $table =~ s/'/''/gr;
 		# Columns by name: a child's may be in another order.
