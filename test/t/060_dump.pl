@@ -15,7 +15,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # What fails for a known reason: "way / assertion" => reason.
-my %todo = ();
+my $regclass = 'COPY of the registry fails whole, as one row names a table that is not there (regclass)';
+my %todo = map { ("-T $_ / output" => $regclass, "-T $_ / others" => $regclass) }
+  'public.timed', 'public.timed*', 'app.disabled__history';
+my $parallel = 'two jobs that update one row of the registry: "tuple concurrently updated"';
+$todo{"$_, custom, two jobs / output"} = $todo{"$_, custom, two jobs / contents"} = $parallel
+  for 'source', 'elsewhere', 'by the owner';
 
 my $node = PostgreSQL::Test::Cluster->new('dump');
 $node->init;
@@ -244,7 +249,7 @@ SQL
 sub inserts
 {
 	my ($source, $db) = @_;
-	$node->command_ok([ 'pg_dump', '-Fp', '--inserts', '-f', "$dir/inserts.sql", $source ], "$source: dump with --inserts");
+	$node->command_ok([ 'pg_dump', '-Fp', '--column-inserts', '-f', "$dir/inserts.sql", $source ], "$source: dump with --column-inserts");
 	return [ 'psql', '-X', '-q', '-o', '/dev/null', '-d', $db, '-f', "$dir/inserts.sql" ];
 }
 
@@ -301,11 +306,12 @@ SELECT count(*) FROM tracked__history WHERE v = 'v15';
 ALTER TABLE tracked ADD COLUMN later int;
 UPDATE tracked SET later = 1 WHERE id = 15;
 SELECT count(*) FROM tracked__history WHERE v = 'changed';
+SELECT count(*) FROM catmaid_history_table WHERE live_table IN ('leaf'::regclass, 'app.refers'::regclass);
 CREATE TABLE fresh (id int PRIMARY KEY);
 SELECT create_history_table('fresh');
 DROP TABLE fresh;
 SQL
-			is($error . ($got =~ s/\n+/ /gr =~ s/ +$//r), '1 1', "$name: the others are tracked");
+			is($error . ($got =~ s/\n+/ /gr =~ s/ +$//r), '1 1 2', "$name: the others are tracked and registered");
 		});
 	}
 	return;
