@@ -85,6 +85,7 @@ static void park_view(Oid live, Node *statement);
 static List *changed_tables(void);
 static bool is_ours_to_follow(Oid live, RegistryRow **row);
 static void follow_tables(List *tables, Node *statement);
+static bool may_set_flag(Relation live);
 static void agree_on_triggers(RegistryRow *row);
 static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
@@ -521,6 +522,7 @@ is_ours_to_follow(Oid live, RegistryRow **row)
 	TableSnapshot *before;
 	Relation	rel;
 	bool		enabled;
+	bool		may_set;
 
 	if (get_rel_name(live) == NULL ||
 		!ConditionalLockRelationOid(live, AccessShareLock))
@@ -544,8 +546,9 @@ is_ours_to_follow(Oid live, RegistryRow **row)
 
 	rel = table_open(live, NoLock);
 	enabled = triggers_enabled(rel, *row);
+	may_set = may_set_flag(rel);
 	table_close(rel, NoLock);
-	if (!enabled && (*row)->triggers_installed)
+	if (!enabled && (*row)->triggers_installed && may_set)
 	{
 		(*row)->triggers_installed = false;
 		registry_update(*row);
@@ -618,15 +621,30 @@ follow_tables(List *tables, Node *statement)
 	}
 }
 
+/*
+ * Is it for this command to set the flag?  One that made, dropped or switched
+ * triggers holds a lock that only one can have, on the table or, where a
+ * partition's triggers count, on that.  (pg_restore -j makes indexes of one
+ * table at the same time.)
+ */
+static bool
+may_set_flag(Relation live)
+{
+	if (live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		return ConditionalLockRelationOid(registry_relid(), ShareRowExclusiveLock);
+	return CheckRelationLockedByMe(live, ShareRowExclusiveLock, true);
+}
+
 /* The flag in the registry is what is really there. */
 static void
 agree_on_triggers(RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
 	bool		complete = triggers_complete(live, row);
+	bool		may_set = may_set_flag(live);
 
 	table_close(live, NoLock);
-	if (complete == row->triggers_installed)
+	if (complete == row->triggers_installed || !may_set)
 		return;
 	row->triggers_installed = complete;
 	registry_update(row);

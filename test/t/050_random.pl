@@ -3,6 +3,7 @@
 #   RANDOM_SEED     repeats a run (the seed is printed)
 #   RANDOM_SECONDS  how long to go on, 20 unless told; a run has at least 100 transactions
 #   RANDOM_DDL      1: with DDL, which history has to follow
+#   RANDOM_LOG      a file to which all statements are added, not just the last ones shown
 #
 # Tables of every kind are made (lib/RandomManage.pm), then random transactions
 # are run on them (lib/RandomSteps.pm, lib/RandomDDL.pm): several statements with

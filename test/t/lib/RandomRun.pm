@@ -33,6 +33,12 @@ sub next_id { return ++$_[0]{id} }
 sub note_sql
 {
 	my ($self, $session, $sql) = @_;
+	if ($ENV{RANDOM_LOG})
+	{
+		open my $file, '>>', $ENV{RANDOM_LOG} or croak "$ENV{RANDOM_LOG}: $!";
+		print $file "/* $session->{name} */ $sql;\n";
+		CORE::close($file);
+	}
 	$sql = substr($sql, 0, 2000) . ' ...' if length $sql > 2000;
 	push @{ $self->{log} }, "/* $session->{name} */ $sql;";
 	shift @{ $self->{log} } if @{ $self->{log} } > 400;
