@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static void capture_change(TriggerData *trigdata);
 static void store_version(TriggerData *trigdata, TupleTableSlot *old);
@@ -152,19 +153,19 @@ capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
  * needed with a tracking table only.
  */
 bool
-capture_start(CaptureRelation *capture, TupleTableSlot *old, const Datum *key,
-			  TimestampTz *start)
+capture_start(CaptureRelation *capture, Relation rel, TupleTableSlot *old,
+			  const Datum *key, TimestampTz *start)
 {
 	Datum		value;
 	bool		isnull;
 
-	if (capture_made_here(old))
+	if (capture_made_here(capture, rel, old))
 	{
 		*start = GetCurrentTransactionStartTimestamp();
 		return true;
 	}
 	if (OidIsValid(capture->tracking))
-		return tracking_start(capture, key, start);
+		return tracking_start(capture, key, relation_is_rewritten_compat(rel), start);
 
 	value = slot_getattr(old, capture->time_column, &isnull);
 	if (!isnull)
@@ -172,13 +173,28 @@ capture_start(CaptureRelation *capture, TupleTableSlot *old, const Datum *key,
 	return !isnull;
 }
 
-/* Did this transaction make the version in the slot? */
+/*
+ * Did this transaction make the version in the slot?
+ *
+ * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
+ * txid column tells; with a tracking table tracking_start does.
+ */
 bool
-capture_made_here(TupleTableSlot *slot)
+capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 {
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	Datum		txid;
+	bool		isnull;
 
-	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		return false;
+	if (!relation_is_rewritten_compat(rel))
+		return true;
+	if (OidIsValid(capture->tracking))
+		return false;
+	txid = slot_getattr(slot, capture->txid_column, &isnull);
+	return !isnull &&
+		DatumGetInt64(txid) == (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 }
 
 static void
@@ -193,7 +209,7 @@ store_version(TriggerData *trigdata, TupleTableSlot *old)
 
 	if (OidIsValid(capture->tracking))
 		capture_key(capture, old, key);
-	known = capture_start(capture, old, key, &start);
+	known = capture_start(capture, trigdata->tg_relation, old, key, &start);
 
 	writer = history_writer_open(capture, false);
 	history_writer_put(writer, old, known, start);
@@ -219,7 +235,7 @@ follow_tracking(TriggerData *trigdata)
 	{
 		capture_key(capture, trigdata->tg_trigslot, old_key);
 		tracking_deleted(capture, rel, old_key,
-						 capture_made_here(trigdata->tg_trigslot));
+						 capture_made_here(capture, rel, trigdata->tg_trigslot));
 	}
 	else
 	{
@@ -235,7 +251,7 @@ follow_tracking(TriggerData *trigdata)
 			/* the row goes on under another key, without a gap */
 			floor = tracking_edition(capture, old_key);
 			tracking_deleted(capture, rel, old_key,
-							 capture_made_here(trigdata->tg_trigslot));
+							 capture_made_here(capture, rel, trigdata->tg_trigslot));
 		}
 		capture = cache_lookup(rel, trigdata->tg_trigger);
 		tracking_written(capture, rel, new_key, !same, floor, superseded);

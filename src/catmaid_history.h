@@ -232,6 +232,7 @@ extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
+extern void view_refresh(const RegistryRow *row);
 extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
 extern Oid	view_find(Oid live);
@@ -251,7 +252,7 @@ extern TimestampTz history_last_end(CaptureRelation *capture, const Datum *key);
 
 /* tracking.c: who edited a row when */
 extern bool tracking_start(CaptureRelation *capture, const Datum *key,
-						   TimestampTz *start);
+						   bool rewritten, TimestampTz *start);
 extern void tracking_written(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool new_key,
 							 TimestampTz floor, bool superseded);
@@ -269,9 +270,11 @@ extern void tracking_add_from(const RegistryRow *row, Oid source);
 /* capture.c: the row triggers; shared with truncate.c */
 extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
 						Datum *key);
-extern bool capture_start(CaptureRelation *capture, TupleTableSlot *old,
-						  const Datum *key, TimestampTz *start);
-extern bool capture_made_here(TupleTableSlot *slot);
+extern bool capture_start(CaptureRelation *capture, Relation rel,
+						  TupleTableSlot *old, const Datum *key,
+						  TimestampTz *start);
+extern bool capture_made_here(CaptureRelation *capture, Relation rel,
+							  TupleTableSlot *slot);
 
 /* truncate.c: the TRUNCATE trigger */
 extern bool truncate_is_going_on(Relation rel);

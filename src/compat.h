@@ -128,6 +128,20 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 #define attribute_compression_compat(att)	('\0')
 #endif
 
+/* 16 renamed what tells of a new file; has this transaction given one to a
+ * table that it has not made itself? */
+#if PG_VERSION_NUM >= 160000
+#define relation_is_rewritten_compat(rel) \
+	((rel)->rd_createSubid == InvalidSubTransactionId && \
+	 ((rel)->rd_newRelfilelocatorSubid != InvalidSubTransactionId || \
+	  (rel)->rd_firstRelfilelocatorSubid != InvalidSubTransactionId))
+#else
+#define relation_is_rewritten_compat(rel) \
+	((rel)->rd_createSubid == InvalidSubTransactionId && \
+	 ((rel)->rd_newRelfilenodeSubid != InvalidSubTransactionId || \
+	  (rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId))
+#endif
+
 /* 15 lets a view be read with the rights of its reader. */
 #if PG_VERSION_NUM >= 150000
 #define VIEW_OPTIONS_COMPAT " WITH (security_invoker = true)"

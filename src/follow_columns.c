@@ -494,6 +494,11 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name)
 static void
 make_room(Oid history, const char *name)
 {
+	/* an inherited one moves where it comes from, and all the way down */
+	while (get_attnum(history, name) != InvalidAttrNumber &&
+		   derived_column_is_inherited(history, get_attnum(history, name)))
+		history = linitial_oid(derived_parents(history));
+
 	if (get_attnum(history, name) != InvalidAttrNumber)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(history), quote_identifier(name),

@@ -52,6 +52,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 	if (OidIsValid(row->tracking) && sync)
 		tracking_sync(row);
 
+	view_refresh(row);
 	triggers_install(live, row);
 	table_close(live, NoLock);
 

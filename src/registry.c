@@ -42,6 +42,7 @@ enum
 
 static Oid	registry_oid = InvalidOid;
 
+static bool same_row(const RegistryRow *a, const RegistryRow *b);
 static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
 static void values_from_row(const RegistryRow *row, Datum *values, bool *nulls);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
@@ -194,7 +195,7 @@ registry_insert(const RegistryRow *row)
 	CommandCounterIncrement();
 }
 
-/* Bring the stored row of row->live up to date; creation_time stays. */
+/* Bring the stored row of row->live up to date, if it is not; creation_time stays. */
 void
 registry_update(const RegistryRow *row)
 {
@@ -208,6 +209,12 @@ registry_update(const RegistryRow *row)
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "table %u is not registered", row->live);
+	if (same_row(row_from_tuple(tuple, RelationGetDescr(registry)), row))
+	{
+		systable_endscan(scan);
+		table_close(registry, NoLock);
+		return;
+	}
 
 	values_from_row(row, values, nulls);
 	memset(replace, true, sizeof(replace));
@@ -219,6 +226,24 @@ registry_update(const RegistryRow *row)
 	CacheInvalidateRelcache(registry);
 	table_close(registry, NoLock);
 	CommandCounterIncrement();
+}
+
+static bool
+same_row(const RegistryRow *a, const RegistryRow *b)
+{
+	ListCell   *left;
+	ListCell   *right;
+
+	if (a->history != b->history || a->tracking != b->tracking ||
+		a->triggers_installed != b->triggers_installed ||
+		strcmp(a->time_column, b->time_column) != 0 ||
+		strcmp(a->txid_column, b->txid_column) != 0 ||
+		list_length(a->key) != list_length(b->key))
+		return false;
+	forboth(left, a->key, right, b->key)
+		if (strcmp(lfirst(left), lfirst(right)) != 0)
+			return false;
+	return true;
 }
 
 /* Forget the table; nothing happens if it is not registered. */

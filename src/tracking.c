@@ -91,14 +91,17 @@ static void delete_row(CaptureRelation *capture, const TrackingRow *old);
 
 /*
  * When did the version of the key begin that this transaction found?
- * Returns false if the tracking table does not know.
+ * Returns false if the tracking table does not know.  rewritten: the table has
+ * been, so that the version may be this transaction's, which only the row as it
+ * is now tells.
  */
 bool
-tracking_start(CaptureRelation *capture, const Datum *key, TimestampTz *start)
+tracking_start(CaptureRelation *capture, const Datum *key, bool rewritten,
+			   TimestampTz *start)
 {
 	TrackingRow row;
 
-	if (find_now(capture, key, &row) && !row.touched)
+	if (find_now(capture, key, &row) && (!row.touched || rewritten))
 		*start = row.edition;
 	else if (find_before(capture, key, &row))
 		*start = row.edition;

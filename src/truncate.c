@@ -183,7 +183,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 		CHECK_FOR_INTERRUPTS();
 		if (OidIsValid(tracking))
 			capture_key(capture, slot, key);
-		known = capture_start(capture, slot, key, &start);
+		known = capture_start(capture, rel, slot, key, &start);
 		history_writer_put(writer, slot, known, start);
 
 		/* the tracking table of a root holds other partitions' rows too */

@@ -67,6 +67,23 @@ view_create(const RegistryRow *row)
 	}
 }
 
+/* If the view is there and shows other columns than the table has: anew. */
+void
+view_refresh(const RegistryRow *row)
+{
+	Oid			view = view_find(row->live);
+	Relation	live;
+	bool		fits;
+
+	if (!OidIsValid(view))
+		return;
+	live = table_open(row->live, AccessShareLock);
+	fits = has_columns_of(view, live);
+	table_close(live, NoLock);
+	if (!fits)
+		view_create(row);
+}
+
 /* The same with other options: "" or " WITH (...)". */
 void
 view_create_with(const RegistryRow *row, const char *options)
