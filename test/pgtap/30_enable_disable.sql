@@ -190,6 +190,7 @@ DELETE FROM t WHERE id = 50;
 SELECT results_eq('SELECT id, v, n, "New Col", w FROM t__history WHERE id = 50',
 	$$VALUES (50, 'v', 1, '{b}'::varchar(5)[], 2)$$, 'and filled');
 SELECT disable_history_tracking_for_table('t');
+SELECT drop_history_view_for_table('t');
 ALTER TABLE t ALTER n TYPE bigint, ALTER w TYPE text;
 SELECT is(state, 'P0001', 'a type that cannot hold the live one: an error')
 	FROM error_of($$SELECT enable_history_tracking_for_table('t')$$);

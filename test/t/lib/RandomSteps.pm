@@ -401,11 +401,12 @@ sub change_key
 	return 1;
 }
 
-# Two rows trade keys in one statement, which takes a deferrable key.
+# Two rows trade keys in one statement, which takes a deferrable key.  SPEC does not
+# say whose start counts when they are younger than the transaction.
 sub swap_keys
 {
 	my ($r, $s, $ctx, $t) = @_;
-	return 0 unless $t->{deferrable};
+	return 0 unless $t->{deferrable} && !$r->{old_transaction};
 	my ($a, $b) = some_keys($t, 2, 2);
 	return 0 unless defined $b;
 	my $cid = $t->{key}[0];
