@@ -138,10 +138,12 @@ derived_inherit(Oid child, Oid parent)
 			missing = lappend(missing, memcpy(palloc(sizeof(FormData_pg_attribute)),
 											  att, ATTRIBUTE_FIXED_PART_SIZE));
 	}
-	foreach(lc, missing)
-		derived_add_column(child, lfirst(lc));
 	table_close(parent_rel, NoLock);
 	table_close(child_rel, NoLock);
+
+	/* ALTER TABLE refuses a table that we hold open ourselves */
+	foreach(lc, missing)
+		derived_add_column(child, lfirst(lc));
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s INHERIT %s",
 				naming_quoted(child), naming_quoted(parent));

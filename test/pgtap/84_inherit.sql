@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(31);
+SELECT plan(32);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -91,5 +91,13 @@ CREATE TABLE mixed (id int PRIMARY KEY, v text, n int,
 SELECT create_history_table('mixed', 'edition_time', 'txid', copy_inheritance => false);
 SELECT allowed('ALTER TABLE mixed INHERIT base', 'a child with a time column, a parent without');
 SELECT is(above('mixed'), 'base__history', 'its history is below the parent''s');
+
+-- A parent whose history has a kept column.
+CREATE TABLE keeper (id int PRIMARY KEY, v text, w text);
+CREATE TABLE late (PRIMARY KEY (id)) INHERITS (keeper);
+SELECT create_history_table('keeper');
+SET catmaid_history.on_drop_column = keep;
+ALTER TABLE keeper DROP COLUMN w;
+SELECT lives_ok('SELECT create_history_table(''late'')', 'a child is tracked below a history with a kept column');
 
 SELECT * FROM finish();
