@@ -138,6 +138,11 @@ typedef struct SecurityState
 
 /* follower.c: the event triggers */
 extern void follower_init(void);
+extern bool follower_is_ours(Oid live, RegistryRow **row);
+
+/* make_room.c: before a DDL command */
+extern void make_room(Node *statement);
+extern void make_room_park_view(Oid live, Node *statement);
 
 /* follow_columns.c: column changes */
 extern bool follow_columns_changed(const TableSnapshot *before,
@@ -154,6 +159,11 @@ extern void follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 extern void follow_partitions(RegistryRow *row, const TableSnapshot *before,
 							  const TableSnapshot *now);
 extern void follow_key(RegistryRow *row, const TableSnapshot *before);
+
+/* follow_drop.c: live and derived tables that are gone */
+extern void follow_drop(Oid live, Node *statement, bool keep);
+extern void follow_check_derived(RegistryRow *row);
+extern void follow_refuse_by_hand(Oid live, const char *verb);
 
 /* view_park.c: views put aside while what they show is changed */
 extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
@@ -260,6 +270,8 @@ extern TimestampTz tracking_edition(CaptureRelation *capture, const Datum *key);
 extern void tracking_deleted(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool made_here);
 extern void tracking_forget(CaptureRelation *capture, const Datum *key);
+
+/* tracking_sync.c: tracking tables as a whole */
 extern void tracking_truncate(Oid tracking);
 extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);

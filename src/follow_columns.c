@@ -57,7 +57,7 @@ static bool strip_qualifiers(Node *node, void *context);
 static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
-static void make_room(Oid history, const char *name);
+static void free_name(Oid history, const char *name);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
 
@@ -148,7 +148,7 @@ rename_column(RegistryRow *row, const char *from, const char *to)
 
 	if (get_attnum(row->history, from) != InvalidAttrNumber)
 	{
-		make_room(row->history, to);
+		free_name(row->history, to);
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(row->history), quote_identifier(from),
 					quote_identifier(to));
@@ -485,14 +485,14 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name)
 		table_close(live, NoLock);
 		return;
 	}
-	make_room(row->history, name);
+	free_name(row->history, name);
 	derived_add_column(row->history, att);
 	table_close(live, NoLock);
 }
 
 /* A kept column that bears the name moves to the next free one. */
 static void
-make_room(Oid history, const char *name)
+free_name(Oid history, const char *name)
 {
 	/* an inherited one moves where it comes from, and all the way down */
 	while (get_attnum(history, name) != InvalidAttrNumber &&

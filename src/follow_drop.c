@@ -1,0 +1,138 @@
+/*
+ * follow_drop.c
+ *		After a DDL command: live tables that are gone, and derived tables that
+ *		somebody dropped or renamed by hand.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+
+static bool cascades(Node *statement);
+static void clear_up_after(Oid live, bool cascade, bool keep);
+
+/*
+ * The live table has been dropped by the statement: so is its history, or it is
+ * forgotten.  keep: the history table stays.
+ */
+void
+follow_drop(Oid live, Node *statement, bool keep)
+{
+	clear_up_after(live, cascades(statement), keep);
+}
+
+static bool
+cascades(Node *statement)
+{
+	if (IsA(statement, DropStmt))
+		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
+	return IsA(statement, DropOwnedStmt) &&
+		((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
+}
+
+/* The live table has been dropped: so is its history, or it is forgotten. */
+static void
+clear_up_after(Oid live, bool cascade, bool keep)
+{
+	RegistryRow *row = registry_get(live);
+	TableSnapshot *before;
+	ListCell   *lc;
+	bool		stays;
+
+	if (row == NULL)
+		return;
+	before = snapshot_copy(live);
+	if (before == NULL || !registry_is_sound(row, before->owner))
+	{
+		registry_delete(live);
+		return;
+	}
+	stays = keep || !row->triggers_installed;
+
+	if (get_rel_name(row->history) != NULL)
+		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		{
+			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
+
+			if (child && get_rel_name(child->live) == NULL)
+				clear_up_after(child->live, cascade, keep);
+		}
+
+	registry_delete(live);
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+		derived_drop_with(row->tracking, cascade);
+	if (get_rel_name(row->history) == NULL)
+		return;
+	if (stays)
+	{
+		ereport(NOTICE,
+				(errmsg("history table %s stays", naming_quoted(row->history)),
+				 errdetail("Its live table was dropped.")));
+		return;
+	}
+	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		derived_disinherit(lfirst_oid(lc), row->history);
+	derived_drop_with(row->history, cascade);
+}
+
+/*
+ * Nobody takes the history or tracking table of a tracked table away by hand,
+ * or renames it.  With tracking disabled a history table that was dropped takes
+ * its registry row along.
+ */
+void
+follow_check_derived(RegistryRow *row)
+{
+	TableSnapshot *before = snapshot_copy(row->live);
+	char	   *history = get_rel_name(row->history);
+	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
+	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
+	bool		renamed = !gone && before &&
+		(strcmp(history, NameStr(before->history_name)) != 0 ||
+		 get_rel_namespace(row->history) != before->history_namespace ||
+		 (tracking &&
+		  (strcmp(tracking, NameStr(before->tracking_name)) != 0 ||
+		   get_rel_namespace(row->tracking) != before->tracking_namespace)));
+	Relation	live;
+	bool		enabled;
+
+	if (!(gone || renamed) ||
+		!ConditionalLockRelationOid(row->live, AccessShareLock))
+		return;
+	live = table_open(row->live, NoLock);
+	enabled = triggers_enabled(live, row);
+	table_close(live, NoLock);
+
+	if (enabled)
+		follow_refuse_by_hand(row->live, gone ? "drop" : "rename or move");
+	if (history == NULL)
+	{
+		if (registry_is_sound(row, security_owner_of(row->live)))
+			derived_drop(row->tracking);
+		registry_delete(row->live);
+	}
+}
+
+void
+follow_refuse_by_hand(Oid live, const char *verb)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot %s the history or tracking table of table \"%s\" while it is tracked",
+					verb, get_rel_name(live)),
+			 strcmp(verb, "drop") == 0 ?
+			 errhint("SELECT %s(%s::regclass);",
+					 naming_quoted_in(registry_namespace(), "drop_history_table"),
+					 quote_literal_cstr(naming_quoted(live))) :
+			 errhint("ALTER TABLE %s takes them along, or SELECT %s(%s::regclass) first.",
+					 naming_quoted(live),
+					 naming_quoted_in(registry_namespace(),
+									  "disable_history_tracking_for_table"),
+					 quote_literal_cstr(naming_quoted(live)))));
+}

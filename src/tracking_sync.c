@@ -1,0 +1,240 @@
+/*
+ * tracking_sync.c
+ *		Tracking tables as a whole: made to agree with the live table, emptied,
+ *		carried over to another key.  Row by row see tracking.c.
+ *
+ * SQL does it, as the live table's owner; the caller has locked the live table
+ * against writers.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_operator.h"
+#include "commands/tablecmds.h"
+#include "lib/stringinfo.h"
+#include "parser/parse_oper.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/* see key_sql */
+typedef struct KeySql
+{
+	Oid			owner;
+	const char *only;
+	char	   *match;
+	char	   *columns;
+	char	   *values;
+} KeySql;
+
+static void key_sql(const RegistryRow *row, KeySql *key);
+static void add_rows(const RegistryRow *row, const KeySql *key, const char *source);
+static bool can_be_written(Oid equal, Oid type);
+
+/* The name of the i-th of n key columns in a tracking table; palloc'd. */
+char *
+tracking_key_column(int nkeys, int i)
+{
+	return nkeys == 1 ? pstrdup("live_pk") : psprintf("live_pk_%d", i + 1);
+}
+
+/* Empty the tracking table, as TRUNCATE does, without asking for rights. */
+void
+tracking_truncate(Oid tracking)
+{
+	Relation	rel = table_open(tracking, AccessExclusiveLock);
+	List	   *relids = list_make1_oid(tracking);
+
+	CheckTableNotInUse(rel, "TRUNCATE");
+	ExecuteTruncateGutsCompat(list_make1(rel), relids,
+							  RelationIsLogicallyLogged(rel) ? relids : NIL);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Make the tracking table have one row for each live row: rows that appeared
+ * get the current time, rows that went are removed, the others stay.
+ *
+ * The caller has locked the live table against writers.  Runs as the owner,
+ * who may be subject to forced row security otherwise (security_act_as).
+ */
+void
+tracking_sync(const RegistryRow *row)
+{
+	KeySql		key;
+
+	key_sql(row, &key);
+	ddl_execute_query(key.owner,
+					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
+							   naming_quoted(row->tracking), key.only,
+							   naming_quoted(row->live), key.match));
+	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)));
+}
+
+/* Rows of a table that became a partition of the live one have appeared. */
+void
+tracking_add_from(const RegistryRow *row, Oid source)
+{
+	KeySql		key;
+
+	key_sql(row, &key);
+	/* through the live table: its owner need not own the partition */
+	add_rows(row, &key,
+			 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
+					  naming_quoted(row->live), source));
+}
+
+/*
+ * Take edition times over from the tracking table of an older key, where the
+ * live table still has columns of the old key's names.  Values are compared as
+ * text, since their type may have changed.
+ */
+void
+tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
+{
+	KeySql		key;
+	StringInfoData match;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (old_key == NIL)
+		return;
+	initStringInfo(&match);
+	foreach(lc, old_key)
+	{
+		if (get_attnum(row->live, lfirst(lc)) == InvalidAttrNumber)
+			return;
+		appendStringInfo(&match,
+						 "%sl.%s::pg_catalog.text OPERATOR(pg_catalog.=) o.%s::pg_catalog.text",
+						 i ? " AND " : "", quote_identifier(lfirst(lc)),
+						 tracking_key_column(list_length(old_key), i));
+		i++;
+	}
+	key_sql(row, &key);
+	ddl_execute_query(key.owner,
+					  psprintf("INSERT INTO %s (%s edition_time, txid) "
+							   "SELECT %s o.edition_time, o.txid FROM %s%s l JOIN ONLY %s o ON %s",
+							   naming_quoted(row->tracking), key.columns, key.values,
+							   key.only, naming_quoted(row->live),
+							   naming_quoted(old), match.data));
+}
+
+/*
+ * "The live row l and the tracking row t have the same key", by the operators
+ * of the primary key; palloc'd.
+ */
+char *
+tracking_match_sql(const RegistryRow *row, Relation live)
+{
+	Relation	index;
+	int			n = list_length(row->key);
+	StringInfoData sql;
+	ListCell   *lc;
+	int			i = 0;
+
+	columns_check_key(row, live);
+	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	initStringInfo(&sql);
+	foreach(lc, row->key)
+	{
+		Oid			input = index->rd_opcintype[i];
+		Oid			equal;
+		char	   *live_sql;
+		char	   *tracking_sql;
+		Form_pg_attribute att = columns_find(live, lfirst(lc));
+		Oid			type;
+		int32		typmod;
+
+		columns_base_type(att, &type, &typmod);
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		equal = get_opfamily_member(index->rd_opfamily[i], input, input,
+									BTEqualStrategyNumber);
+		live_sql = psprintf("l.%s", quote_identifier(lfirst(lc)));
+		tracking_sql = psprintf("t.%s", tracking_key_column(n, i));
+		if (can_be_written(equal, type))
+			generate_operator_clause(&sql, live_sql, att->atttypid, equal,
+									 tracking_sql, type);
+		else
+			appendStringInfo(&sql, "%s(%s, %s)",
+							 naming_quoted_function(get_opcode(equal)),
+							 live_sql, tracking_sql);
+		i++;
+	}
+	index_close(index, AccessShareLock);
+	return sql.data;
+}
+
+/*
+ * Does the operator's name, between values of the type, mean the operator?
+ * Implicit casts of the type's owner may have made it ambiguous.
+ */
+static bool
+can_be_written(Oid equal, Oid type)
+{
+	HeapTuple	form = SearchSysCache1(OPEROID, ObjectIdGetDatum(equal));
+	HeapTuple	found;
+	List	   *name;
+	bool		same;
+
+	if (!HeapTupleIsValid(form))
+		elog(ERROR, "cache lookup failed for operator %u", equal);
+	name = list_make2(makeString(get_namespace_name(((Form_pg_operator) GETSTRUCT(form))->oprnamespace)),
+					  makeString(get_opname(equal)));
+	ReleaseSysCache(form);
+
+	if (OidIsValid(OpernameGetOprid(name, type, type)))
+		return true;
+	found = oper(NULL, name, type, type, true, -1);
+	if (found == NULL)
+		return false;
+	same = oprid(found) == equal;
+	ReleaseSysCache(found);
+	return same;
+}
+
+/* The key as SQL spells it, of the live table l and the tracking table t. */
+static void
+key_sql(const RegistryRow *row, KeySql *key)
+{
+	Relation	live = table_open(row->live, NoLock);
+	int			n = list_length(row->key);
+	StringInfoData columns;
+	StringInfoData values;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&columns);
+	initStringInfo(&values);
+	foreach(lc, row->key)
+	{
+		char	   *tracking_column = tracking_key_column(n, i++);
+
+		appendStringInfo(&columns, "%s, ", tracking_column);
+		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
+	}
+	key->owner = live->rd_rel->relowner;
+	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+	key->match = tracking_match_sql(row, live);
+	key->columns = columns.data;
+	key->values = values.data;
+	table_close(live, NoLock);
+}
+
+static void
+add_rows(const RegistryRow *row, const KeySql *key, const char *source)
+{
+	ddl_execute_query(key->owner,
+					  psprintf("INSERT INTO %s (%s edition_time, txid) "
+							   "SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l "
+							   "WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
+							   naming_quoted(row->tracking), key->columns,
+							   key->values, source,
+							   naming_quoted(row->tracking), key->match));
+}
