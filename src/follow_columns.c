@@ -22,6 +22,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
@@ -44,6 +45,7 @@ static bool is_key(const RegistryRow *row, const char *name);
 static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
 						   const char *temporary, Node *using);
 static bool change_in_place(RegistryRow *row, const ColumnSnapshot *now);
+static Oid	rewriting_role(Oid history);
 static bool has_type(Oid relid, AttrNumber attnum, const ColumnSnapshot *column);
 static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 					  int i, const TableSnapshot *before);
@@ -258,7 +260,7 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(security_owner_of(row->history),
+	convert_rows(rewriting_role(row->history),
 				 naming_quoted(row->history), quote_identifier(temporary),
 				 type_sql(now),
 				 using ? using_sql(row->history, using) :
@@ -275,11 +277,28 @@ change_in_place(RegistryRow *row, const ColumnSnapshot *now)
 {
 	const char *name = quote_identifier(NameStr(now->name));
 
-	return convert_try(security_owner_of(row->history),
+	return convert_try(rewriting_role(row->history),
 					   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
 								naming_quoted(row->history), name, type_sql(now), name,
 								format_type_extended(now->type, now->typmod,
 													 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+}
+
+/*
+ * Who rewrites the history table and those that inherit from it: their owner.
+ * Where they have several, the current user, as for the live tables, of which
+ * the command has made sure that they are all the user's.
+ */
+static Oid
+rewriting_role(Oid history)
+{
+	Oid			owner = security_owner_of(history);
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+		if (security_owner_of(lfirst_oid(lc)) != owner)
+			return GetUserId();
+	return owner;
 }
 
 static bool

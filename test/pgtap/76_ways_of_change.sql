@@ -1,7 +1,7 @@
 -- Section 5: whatever way a column changed, the history follows.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(55);
+SELECT plan(57);
 
 -- Several actions in one ALTER TABLE.
 CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, d text);
@@ -187,4 +187,21 @@ SELECT set_has('SELECT id, b, b_1 FROM parts__history', $$VALUES (1, 2, '1'), (1
 	'partitioned: old values converted');
 SELECT refused_whole('ALTER TABLE parts ADD sys_period int', '{sys_period}',
 	'partitioned: a reserved name', '[0-9A-Z]{5}', '{parts}');
+
+-- Through a parent whose child is another role's: one who is both may do it.
+DROP ROLE IF EXISTS t76_other;
+CREATE ROLE t76_other;
+CREATE TABLE elder (id int PRIMARY KEY, a int, b text);
+CREATE TABLE younger (c int, PRIMARY KEY (id)) INHERITS (elder);
+SELECT create_history_table('younger');
+INSERT INTO younger VALUES (1, 1, '1', 1);
+INSERT INTO elder VALUES (2, 2, '2');
+UPDATE ONLY elder SET a = 3;
+UPDATE younger SET c = 2;
+ALTER TABLE elder OWNER TO t76_other;
+ALTER TABLE elder ALTER a TYPE bigint, ALTER b TYPE int USING b::int;
+SELECT follows('elder', 'two owners: the parent', '{b_1 text}');
+SELECT follows('younger', 'two owners: the child', '{b_1 text}');
+DROP TABLE younger, elder;
+DROP ROLE t76_other;
 SELECT * FROM finish();
