@@ -34,9 +34,23 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+/*
+ * The last row that left a partition for another: its tracking row's edition
+ * time, for the insertion there that follows in the same command.
+ */
+static struct
+{
+	Oid			live;
+	TransactionId xid;
+	CommandId	command;
+	TimestampTz edition;
+}			moved = {InvalidOid};
+
 static void capture_change(TriggerData *trigdata);
 static void store_version(TriggerData *trigdata, TupleTableSlot *old);
 static void follow_tracking(TriggerData *trigdata);
+static void remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key);
+static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
 static bool keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b);
 static bool is_superseded(HeapTuple tuple);
 
@@ -228,12 +242,14 @@ follow_tracking(TriggerData *trigdata)
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		capture_key(capture, trigdata->tg_trigslot, new_key);
-		tracking_written(capture, rel, new_key, true, DT_NOBEGIN,
+		tracking_written(capture, rel, new_key, true,
+						 edition_moved(capture, trigdata->tg_trigtuple),
 						 is_superseded(trigdata->tg_trigtuple));
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
 		capture_key(capture, trigdata->tg_trigslot, old_key);
+		remember_moved(capture, trigdata->tg_trigtuple, old_key);
 		tracking_deleted(capture, rel, old_key,
 						 capture_made_here(capture, rel, trigdata->tg_trigslot));
 	}
@@ -256,6 +272,35 @@ follow_tracking(TriggerData *trigdata)
 		capture = cache_lookup(rel, trigdata->tg_trigger);
 		tracking_written(capture, rel, new_key, !same, floor, superseded);
 	}
+}
+
+/*
+ * A deletion that is one half of a move between partitions.  The row goes on
+ * under another key, without a gap.
+ */
+static void
+remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key)
+{
+	moved.live = InvalidOid;
+	if (!HeapTupleHeaderIndicatesMovedPartitions(old->t_data) ||
+		!is_superseded(old))
+		return;
+	moved.live = capture->live;
+	moved.xid = HeapTupleHeaderGetUpdateXid(old->t_data);
+	moved.command = HeapTupleHeaderGetCmax(old->t_data);
+	moved.edition = tracking_edition(capture, key);
+}
+
+/* The edition time that the inserted row brings along, or DT_NOBEGIN. */
+static TimestampTz
+edition_moved(CaptureRelation *capture, HeapTuple new)
+{
+	bool		has_moved = moved.live == capture->live &&
+		TransactionIdEquals(moved.xid, HeapTupleHeaderGetXmin(new->t_data)) &&
+		moved.command == HeapTupleHeaderGetCmin(new->t_data);
+
+	moved.live = InvalidOid;
+	return has_moved ? moved.edition : DT_NOBEGIN;
 }
 
 static bool
