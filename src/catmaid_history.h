@@ -147,9 +147,11 @@ extern void make_room_park_view(Oid live, Node *statement);
 /* follow_columns.c: column changes */
 extern bool follow_columns_changed(const TableSnapshot *before,
 								   const TableSnapshot *now, Node *statement);
+extern AttrNumber *follow_columns_held(const RegistryRow *row,
+									   const TableSnapshot *before);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
-						   const TableSnapshot *now, Node *statement,
-						   bool keep_dropped);
+						   const TableSnapshot *now, const AttrNumber *held,
+						   Node *statement, bool keep_dropped);
 
 /* follow_table.c: everything but columns, of a table that still is there */
 extern void follow_identity(RegistryRow *row, const TableSnapshot *before,
@@ -243,6 +245,7 @@ extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
 extern void view_refresh(const RegistryRow *row);
+extern void view_renew(const RegistryRow *row);
 extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
 extern Oid	view_find(Oid live);

@@ -231,8 +231,8 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		RegistryRow *parent = registry_get_by_derived(parent_history);
 
 		/* the parent's view must look into this table's tables too */
-		if (parent && OidIsValid(view_find(parent->live)))
-			view_create(parent);
+		if (parent)
+			view_renew(parent);
 	}
 
 	if (OidIsValid(row.tracking) && options->sync)

@@ -38,7 +38,9 @@
 #include "catmaid_history.h"
 
 static void check_reserved(const RegistryRow *row, const char *name);
-static void rename_column(RegistryRow *row, const char *from, const char *to);
+static char *name_held(const RegistryRow *row, AttrNumber held);
+static void rename_column(RegistryRow *row, AttrNumber held,
+						  const char *from, const char *to);
 static void change_types(RegistryRow *row, const TableSnapshot *before,
 						 const TableSnapshot *now, Node *statement);
 static bool is_key(const RegistryRow *row, const char *name);
@@ -57,7 +59,7 @@ static Node *find_using(Node *statement, const char *column);
 static char *using_sql(Oid history, Node *using);
 static bool strip_qualifiers(Node *node, void *context);
 static char *type_sql(const ColumnSnapshot *column);
-static void drop_column(RegistryRow *row, const char *name, bool keep);
+static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
 static void free_name(Oid history, const char *name);
 static bool children_keep(Oid history, const char *name);
@@ -95,13 +97,31 @@ follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
 }
 
 /*
+ * Which history column holds each of the live ones, by attribute number - 1;
+ * palloc'd.  To be asked before the histories of parents follow: what they
+ * rename goes down to this one, and other columns may bear these names then.
+ */
+AttrNumber *
+follow_columns_held(const RegistryRow *row, const TableSnapshot *before)
+{
+	AttrNumber *held = palloc0(sizeof(AttrNumber) * Max(before->natts, 1));
+	int			i;
+
+	for (i = 0; i < before->natts; i++)
+		if (before->columns[i].exists)
+			held[i] = get_attnum(row->history, NameStr(before->columns[i].name));
+	return held;
+}
+
+/*
  * Make the history table follow.  row is changed where a key, time or txid
- * column has another name now.  statement is the command's parse tree, looked
- * at for USING alone.
+ * column has another name now.  held is what follow_columns_held said.
+ * statement is the command's parse tree, looked at for USING alone.
  */
 void
 follow_columns(RegistryRow *row, const TableSnapshot *before,
-			   const TableSnapshot *now, Node *statement, bool keep_dropped)
+			   const TableSnapshot *now, const AttrNumber *held,
+			   Node *statement, bool keep_dropped)
 {
 	int			both = Min(before->natts, now->natts);
 	int			i;
@@ -111,7 +131,7 @@ follow_columns(RegistryRow *row, const TableSnapshot *before,
 			strcmp(NameStr(before->columns[i].name), NameStr(now->columns[i].name)) != 0)
 		{
 			check_reserved(row, NameStr(now->columns[i].name));
-			rename_column(row, NameStr(before->columns[i].name),
+			rename_column(row, held[i], NameStr(before->columns[i].name),
 						  NameStr(now->columns[i].name));
 		}
 
@@ -119,7 +139,7 @@ follow_columns(RegistryRow *row, const TableSnapshot *before,
 
 	for (i = 0; i < both; i++)
 		if (before->columns[i].exists && !now->columns[i].exists)
-			drop_column(row, NameStr(before->columns[i].name), keep_dropped);
+			drop_column(row, held[i], NameStr(before->columns[i].name), keep_dropped);
 
 	for (i = 0; i < now->natts; i++)
 		if (now->columns[i].exists &&
@@ -142,13 +162,21 @@ check_reserved(const RegistryRow *row, const char *name)
 				 errhint("Use another name.")));
 }
 
-static void
-rename_column(RegistryRow *row, const char *from, const char *to)
+/* The present name of a history column, or NULL if it is gone; palloc'd. */
+static char *
+name_held(const RegistryRow *row, AttrNumber held)
 {
+	return held == InvalidAttrNumber ? NULL : get_attname(row->history, held, true);
+}
+
+static void
+rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *to)
+{
+	char	   *history_name = name_held(row, held);
 	ListCell   *lc;
 	Oid			view;
 
-	if (get_attnum(row->history, from) != InvalidAttrNumber)
+	if (history_name && strcmp(history_name, from) == 0)
 	{
 		free_name(row->history, to);
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
@@ -471,11 +499,13 @@ type_sql(const ColumnSnapshot *column)
 }
 
 static void
-drop_column(RegistryRow *row, const char *name, bool keep)
+drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 {
+	char	   *history_name = name_held(row, held);
 	const char *only;
 
-	if (get_attnum(row->history, name) == InvalidAttrNumber)
+	/* it may have gone, or have been put aside, with the parent's */
+	if (history_name == NULL || strcmp(history_name, name) != 0)
 		return;
 	if (keep)
 	{

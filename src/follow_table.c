@@ -72,8 +72,7 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking) &&
 			list_member_oid(derived_parents(row->tracking), parent->tracking))
 			derived_disinherit(row->tracking, parent->tracking);
-		if (OidIsValid(view_find(parent->live)))
-			view_create(parent);
+		view_renew(parent);
 	}
 
 	foreach(lc, now->parents)
@@ -95,8 +94,7 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 		derived_inherit(row->history, parent->history);
 		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking))
 			derived_inherit(row->tracking, parent->tracking);
-		if (OidIsValid(view_find(parent->live)))
-			view_create(parent);
+		view_renew(parent);
 	}
 }
 

@@ -55,6 +55,7 @@ typedef struct Followed
 	RegistryRow *row;
 	TableSnapshot *before;
 	TableSnapshot *now;
+	AttrNumber *held;			/* see follow_columns_held */
 	bool		columns_changed;
 	bool		had_view;
 } Followed;
@@ -245,6 +246,7 @@ follow_tables(List *tables, Node *statement)
 		follow_identity(followed->row, followed->before, followed->now);
 		followed->columns_changed = follow_columns_changed(followed->before,
 														   followed->now, statement);
+		followed->held = follow_columns_held(followed->row, followed->before);
 		followed->had_view = OidIsValid(view_find(followed->row->live));
 	}
 	foreach(lc, tables)
@@ -261,7 +263,8 @@ follow_tables(List *tables, Node *statement)
 
 		if (followed->columns_changed)
 			follow_columns(followed->row, followed->before, followed->now,
-						   statement, on_drop_column == ON_DROP_KEEP);
+						   followed->held, statement,
+						   on_drop_column == ON_DROP_KEEP);
 	}
 
 	foreach(lc, tables)

@@ -37,6 +37,7 @@
 
 static char *view_sql(const RegistryRow *row, Relation live);
 static char *period_sql(const RegistryRow *row, Relation live, char **join);
+static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
 static bool has_columns_of(Oid view, Relation live);
 
 /*
@@ -81,6 +82,26 @@ view_refresh(const RegistryRow *row)
 	fits = has_columns_of(view, live);
 	table_close(live, NoLock);
 	if (!fits)
+		view_create(row);
+}
+
+/*
+ * The view, if it is there, anew since a child's history came or went.  A
+ * history that lacks columns, as one may while tracking is disabled, cannot be
+ * shown: that view stays as it is until tracking is enabled.
+ */
+void
+view_renew(const RegistryRow *row)
+{
+	Relation	live;
+	bool		possible;
+
+	if (!OidIsValid(view_find(row->live)))
+		return;
+	live = table_open(row->live, AccessShareLock);
+	possible = missing_column(row, live) == NULL;
+	table_close(live, NoLock);
+	if (possible)
 		view_create(row);
 }
 
@@ -153,7 +174,19 @@ view_sql(const RegistryRow *row, Relation live)
 	char	   *period = period_sql(row, live, &join);
 	const char *only = "";
 	char	   *filter;
+	Form_pg_attribute missing = missing_column(row, live);
 	int			i;
+
+	if (missing)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
+						get_rel_name(row->history),
+						NameStr(missing->attname), RelationGetRelationName(live)),
+				 errhint("SELECT %s(%s::regclass) adds it.",
+						 naming_quoted_in(registry_namespace(),
+										  "enable_history_tracking_for_table"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
 
 	initStringInfo(&live_columns);
 	initStringInfo(&history_columns);
@@ -170,16 +203,6 @@ view_sql(const RegistryRow *row, Relation live)
 		/* both sides must have the history's type, or nothing is flattened */
 		history = table_open(row->history, AccessShareLock);
 		target = columns_find(history, NameStr(att->attname));
-		if (target == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
-							RelationGetRelationName(history),
-							NameStr(att->attname), RelationGetRelationName(live)),
-					 errhint("SELECT %s(%s::regclass) adds it.",
-							 naming_quoted_in(registry_namespace(),
-											  "enable_history_tracking_for_table"),
-							 quote_literal_cstr(naming_quoted(row->live)))));
 		if (target->atttypid == att->atttypid)
 			appendStringInfo(&live_columns, "l.%s, ", name);
 		else
@@ -230,6 +253,23 @@ period_sql(const RegistryRow *row, Relation live, char **join)
 	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
 					 tracking_match_sql(row, live));
 	return "pg_catalog.tstzrange(t.edition_time, NULL)";
+}
+
+/* The first column of the live table that its history lacks, or NULL. */
+static Form_pg_attribute
+missing_column(const RegistryRow *row, Relation live)
+{
+	int			i;
+
+	for (i = 0; i < RelationGetDescr(live)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), i);
+
+		if (!att->attisdropped &&
+			get_attnum(row->history, NameStr(att->attname)) == InvalidAttrNumber)
+			return att;
+	}
+	return NULL;
 }
 
 /* Are the view's columns those of the live table, and the history's two? */

@@ -1,7 +1,7 @@
 -- Section 5: whatever way a column changed, the history follows.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(57);
+SELECT plan(59);
 
 -- Several actions in one ALTER TABLE.
 CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, d text);
@@ -202,6 +202,16 @@ ALTER TABLE elder OWNER TO t76_other;
 ALTER TABLE elder ALTER a TYPE bigint, ALTER b TYPE int USING b::int;
 SELECT follows('elder', 'two owners: the parent', '{b_1 text}');
 SELECT follows('younger', 'two owners: the child', '{b_1 text}');
+
+-- One command gives a name away and takes another: what has moved in the
+-- parent's history is not mistaken for the child's column of that name.
+SET catmaid_history.on_drop_column = keep;
+ALTER TABLE elder ADD m text, ADD m_2 text;
+ALTER TABLE elder DROP m;
+ALTER TABLE elder ADD m_1 text, DROP m_2;
+SELECT follows('elder', 'keep: one name taken, another free: the parent', '{b_1 text,m_2 text,m_2_1 text}');
+SELECT follows('younger', 'keep: one name taken, another free: the child', '{b_1 text,m_2 text,m_2_1 text}');
+RESET catmaid_history.on_drop_column;
 DROP TABLE younger, elder;
 DROP ROLE t76_other;
 SELECT * FROM finish();
