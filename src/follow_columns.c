@@ -62,6 +62,8 @@ static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
 static void free_name(Oid history, const char *name);
+static bool held_by_live(Oid history, const char *name);
+static void move_kept(Oid history, const char *name);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
 
@@ -539,19 +541,55 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name)
 	table_close(live, NoLock);
 }
 
-/* A kept column that bears the name moves to the next free one. */
+/*
+ * The history table is about to get a column of this name, and with it all that
+ * inherit from it: kept columns that bear the name move to the next free one.
+ */
 static void
 free_name(Oid history, const char *name)
 {
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_attnum(relid, name) != InvalidAttrNumber &&
+			(relid == history || !held_by_live(relid, name)))
+			move_kept(relid, name);
+	}
+}
+
+/*
+ * Is the column of a history further down no kept one, but that of the live
+ * table, with which a new column of the parent is merged?
+ */
+static bool
+held_by_live(Oid history, const char *name)
+{
+	RegistryRow *row = registry_get_by_derived(history);
+	TableSnapshot *before = row ? snapshot_copy(row->live) : NULL;
+	int			i;
+
+	if (before == NULL)
+		return true;
+	for (i = 0; i < before->natts; i++)
+		if (before->columns[i].exists &&
+			strcmp(NameStr(before->columns[i].name), name) == 0)
+			return true;
+	return false;
+}
+
+static void
+move_kept(Oid history, const char *name)
+{
 	/* an inherited one moves where it comes from, and all the way down */
-	while (get_attnum(history, name) != InvalidAttrNumber &&
-		   derived_column_is_inherited(history, get_attnum(history, name)))
+	while (derived_column_is_inherited(history, get_attnum(history, name)))
 		history = linitial_oid(derived_parents(history));
 
-	if (get_attnum(history, name) != InvalidAttrNumber)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-					naming_quoted(history), quote_identifier(name),
-					quote_identifier(naming_free_column(history, name, true)));
+	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
+				naming_quoted(history), quote_identifier(name),
+				quote_identifier(naming_free_column(history, name, true)));
 }
 
 /* Has the live table of a child history still the column (DROP with ONLY)? */

@@ -1,7 +1,7 @@
 -- Section 5: whatever way a column changed, the history follows.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(59);
+SELECT plan(66);
 
 -- Several actions in one ALTER TABLE.
 CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, d text);
@@ -212,6 +212,22 @@ ALTER TABLE elder ADD m_1 text, DROP m_2;
 SELECT follows('elder', 'keep: one name taken, another free: the parent', '{b_1 text,m_2 text,m_2_1 text}');
 SELECT follows('younger', 'keep: one name taken, another free: the child', '{b_1 text,m_2 text,m_2_1 text}');
 RESET catmaid_history.on_drop_column;
+
+-- A name that the child's history alone has for a kept column.
+ALTER TABLE younger ALTER c TYPE text USING 'q';
+SELECT max(c_1) AS old_c FROM younger__history \gset
+ALTER TABLE elder ADD c_1 int;
+SELECT follows('elder', 'a name kept in a child''s history: the parent', '{b_1 text,m_2 text,m_2_1 text}');
+SELECT follows('younger', 'a name kept in a child''s history: the child', '{b_1 text,m_2 text,m_2_1 text,c_2 integer}');
+SELECT is((SELECT max(c_1) FROM younger__history), NULL, 'the kept values are not the new column''s');
+SELECT is((SELECT max(c_2) FROM younger__history), :old_c, 'but where they have moved to');
+ALTER TABLE elder RENAME c_1 TO c_2;
+SELECT follows('younger', 'renamed to such a name', '{b_1 text,m_2 text,m_2_1 text,c_3 integer}');
+ALTER TABLE younger ADD d int DEFAULT 8;
+UPDATE younger SET d = 9;
+ALTER TABLE elder ADD d int;
+SELECT follows('younger', 'a column of the child''s own, merged', '{b_1 text,m_2 text,m_2_1 text,c_3 integer}');
+SELECT is((SELECT max(d) FROM younger__history), 9, 'keeps its values');
 DROP TABLE younger, elder;
 DROP ROLE t76_other;
 SELECT * FROM finish();

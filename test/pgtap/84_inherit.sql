@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(32);
+SELECT plan(36);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -99,5 +99,18 @@ SELECT create_history_table('keeper');
 SET catmaid_history.on_drop_column = keep;
 ALTER TABLE keeper DROP COLUMN w;
 SELECT lives_ok('SELECT create_history_table(''late'')', 'a child is tracked below a history with a kept column');
+RESET catmaid_history.on_drop_column;
+
+-- A parent whose history lacks a column, tracking of it being off.
+CREATE TABLE adrift (id int PRIMARY KEY, v text);
+CREATE TABLE below (PRIMARY KEY (id)) INHERITS (adrift);
+SELECT create_history_table('adrift');
+SELECT disable_history_tracking_for_table('adrift');
+ALTER TABLE adrift ADD COLUMN w text;
+SELECT lives_ok('SELECT create_history_table(''below'')', 'a child is tracked below a history that lacks a column');
+INSERT INTO below VALUES (1, 'v', 'w');
+SELECT whole('below', 'and recorded');
+SELECT lives_ok('SELECT enable_history_tracking_for_table(''adrift'')', 'the parent''s tracking is enabled');
+SELECT is((SELECT array_agg(w) FROM adrift__with_history WHERE id = 1 AND upper_inf(sys_period)), '{w}', 'and its view shows the child''s rows');
 
 SELECT * FROM finish();

@@ -456,7 +456,10 @@ sub nothing
 		"ALTER TABLE $table ALTER COLUMN $name SET DEFAULT NULL",
 		"COMMENT ON COLUMN $table.$name IS 'something'",
 		"ALTER TABLE $table ALTER COLUMN $name DROP NOT NULL",);
-	run($r, $s, pick(@ways));
+	my $sql = pick(@ways);
+	run($r, $s, $sql);
+	# With a length, NULL is an expression that a change of type meets.
+	$_->[1]{has_default} = 1 for $sql =~ /SET DEFAULT/ ? with_name($r, $t, $c->{n}) : ();
 	return 1;
 }
 

@@ -117,7 +117,7 @@ sub make_table
 	my @own = @{ $shape->{cols} };
 	if ($parent)
 	{
-		my @inherited = map { col($_->{n}, $_->{t}, inh => 1, fixed => $_->{fixed}) } @{ $parent->{cols} };
+		my @inherited = map { col($_->{n}, $_->{t}, inh => 1, fixed => $_->{fixed}, has_default => $_->{has_default}) } @{ $parent->{cols} };
 		$shape->{cols} = [ @inherited, @own ];
 		$shape->{key} = [ map { RandomModel::column($parent, $_)->{n} } @{ $parent->{key} } ];
 		if ($shape->{kind} eq 'time')
@@ -209,6 +209,15 @@ sub start_tracking
 	my @args = quote_text(table_sql($t));
 	push @args, map { quote_text(RandomModel::column($t, $t->{$_})->{n}) } qw(time txid) if $t->{kind} eq 'time';
 	$r->sql($s, 'SELECT create_history_table(' . join(', ', @args) . ')');
+	# The parents come along where they are not tracked.
+	for my $m (ancestors($r, $t))
+	{
+		next if $m->{tracked};
+		$m->{tracked} = $m->{enabled} = 1;
+		$m->{hcols} = history_columns($m);
+		RandomModel::in_line($m);
+		$r->model->sync($m, $ctx);
+	}
 	$t->{hcols} = history_columns($t);
 	# History inherits what the parent's history kept of former columns.
 	if ($t->{parent})
@@ -358,15 +367,6 @@ sub recreate_history
 		$t->{ended} = {};
 		$r->forget;
 		return 1 if chance(0.3);
-	}
-	# The parents come along where they are not tracked.
-	for my $m (ancestors($r, $t))
-	{
-		next if $m->{tracked};
-		$m->{tracked} = $m->{enabled} = 1;
-		$m->{hcols} = history_columns($m);
-		RandomModel::in_line($m);
-		$r->model->sync($m, $ctx);
 	}
 	start_tracking($r, $s, $ctx, $t);
 	$r->forget;
