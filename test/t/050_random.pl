@@ -1,8 +1,8 @@
 # Random DML (and DDL) on tracked tables against a model of every row version.
 #
 #   RANDOM_SEED     repeats a run (the seed is printed)
-#   RANDOM_SECONDS  how long to go on, 20 unless told; a run has at least 100 transactions
-#   RANDOM_DDL      1: with DDL, which history has to follow
+#   RANDOM_SECONDS  how long to go on, 40 unless told; a run has at least 100 transactions
+#   RANDOM_DDL      0: without DDL, DML alone
 #   RANDOM_LOG      a file to which all statements are added, not just the last ones shown
 #
 # Tables of every kind are made (lib/RandomManage.pm), then random transactions
@@ -27,8 +27,8 @@ use RandomDDL 'ddl_steps';
 use RandomValues qw(pick chance);
 
 my $seed = $ENV{RANDOM_SEED} || int(rand 2**31);
-my $seconds = $ENV{RANDOM_SECONDS} || 20;
-my $with_ddl = $ENV{RANDOM_DDL} || 0;
+my $seconds = $ENV{RANDOM_SECONDS} || 40;
+my $with_ddl = $ENV{RANDOM_DDL} // 1;
 srand($seed);
 # Hash order is of no consequence: every choice is made from sorted keys.
 diag "RANDOM_SEED=$seed RANDOM_SECONDS=$seconds RANDOM_DDL=$with_ddl";
