@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -269,6 +270,10 @@ registry_delete(Oid live)
  * (none: a tracking table); all else is found by derived name and must belong
  * to the owner of the live table.
  *
+ * Several sessions may come upon the table at once: one registers it, the others
+ * wait until that one's transaction has ended, by a lock on the row to be (no
+ * relation's, which would block writers of other tables).
+ *
  * Returns false if there is no such history.
  */
 bool
@@ -276,6 +281,10 @@ registry_adopt(Oid live, Trigger *trigger)
 {
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
+
+	LockDatabaseObject(registry_relid(), live, 0, ExclusiveLock);
+	if (registry_get(live) != NULL)
+		return true;
 
 	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 	if (!OidIsValid(row.history) || !derived_is_history(row.history))
