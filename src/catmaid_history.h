@@ -121,6 +121,7 @@ typedef struct TableSnapshot
 	Oid			owner;
 	bool		row_security;
 	bool		force_row_security;
+	char		persistence;
 	int			natts;
 	ColumnSnapshot *columns;	/* by attribute number - 1 */
 	List	   *parents;
@@ -222,6 +223,8 @@ extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
 extern Oid	derived_root(Oid relid);
+extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
+extern void derived_copy_persistence(Oid live, Oid tracking);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);

@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -208,6 +209,33 @@ derived_root(Oid relid)
 		relid = linitial_oid(parents);
 	}
 	return relid;
+}
+
+/*
+ * Open a live table or a partition if its lock can be had at once and it is
+ * there; else NULL: another session's command has it, and sees to it.
+ */
+Relation
+derived_open_at_once(Oid relid, LOCKMODE mode)
+{
+	if (!ConditionalLockRelationOid(relid, mode))
+		return NULL;
+	return try_relation_open(relid, NoLock);
+}
+
+/*
+ * Make the tracking table logged or unlogged as the live table is, so that a
+ * crash empties both or none.  Takes ACCESS EXCLUSIVE on it where it is not.
+ */
+void
+derived_copy_persistence(Oid live, Oid tracking)
+{
+	char		persistence = get_rel_persistence(live);
+
+	if (get_rel_persistence(tracking) != persistence)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s SET %s",
+					naming_quoted(tracking),
+					persistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED" : "LOGGED");
 }
 
 /* Add a column like att (of the live table, or a parent's history). */

@@ -8,7 +8,6 @@
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "nodes/parsenodes.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -102,10 +101,11 @@ follow_check_derived(RegistryRow *row)
 	Relation	live;
 	bool		enabled;
 
-	if (!(gone || renamed) ||
-		!ConditionalLockRelationOid(row->live, AccessShareLock))
+	if (!(gone || renamed))
 		return;
-	live = table_open(row->live, NoLock);
+	live = derived_open_at_once(row->live, AccessShareLock);
+	if (live == NULL)
+		return;
 	enabled = triggers_enabled(live, row);
 	table_close(live, NoLock);
 

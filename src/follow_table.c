@@ -14,7 +14,6 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -219,11 +218,10 @@ follow_index_names(Oid live, Oid table)
 static void
 cover_partition(RegistryRow *row, Oid leaf)
 {
-	Relation	rel;
+	Relation	rel = derived_open_at_once(leaf, ShareRowExclusiveLock);
 
-	if (!ConditionalLockRelationOid(leaf, ShareRowExclusiveLock))
-		return;					/* another session's, which sees to it */
-	rel = table_open(leaf, NoLock);
+	if (rel == NULL)
+		return;
 	triggers_install_truncate(rel, row);
 	if (OidIsValid(row->tracking))
 		tracking_add_from(row, leaf);
@@ -235,11 +233,10 @@ static void
 release_partition(RegistryRow *row, Oid leaf)
 {
 	SecurityState state;
-	Relation	rel;
+	Relation	rel = derived_open_at_once(leaf, AccessExclusiveLock);
 
-	if (!ConditionalLockRelationOid(leaf, AccessExclusiveLock))
+	if (rel == NULL)
 		return;
-	rel = table_open(leaf, NoLock);
 	if (triggers_covers_truncate(rel))
 	{
 		security_act_as(security_owner_of(row->live), &state);	/* see capture.c */

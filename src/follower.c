@@ -200,9 +200,10 @@ follower_is_ours(Oid live, RegistryRow **row)
 	bool		enabled;
 	bool		may_set;
 
-	if (get_rel_name(live) == NULL ||
-		!ConditionalLockRelationOid(live, AccessShareLock))
+	rel = derived_open_at_once(live, AccessShareLock);
+	if (rel == NULL)
 		return false;
+	table_close(rel, NoLock);
 	*row = registry_get(live);
 	if (*row == NULL || get_rel_name((*row)->history) == NULL)
 		return false;
@@ -286,6 +287,9 @@ follow_tables(List *tables, Node *statement)
 			if (OidIsValid(row->tracking))
 				security_copy_row_security(row->live, row->tracking);
 		}
+		if (followed->before->persistence != followed->now->persistence &&
+			OidIsValid(row->tracking))
+			derived_copy_persistence(row->live, row->tracking);
 		if (followed->columns_changed)
 		{
 			/* the arguments name columns */

@@ -47,6 +47,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 	if (OidIsValid(row->tracking))
 	{
 		indexes_create_tracking(live, row->tracking, row->key);
+		derived_copy_persistence(row->live, row->tracking);
 		security_copy_row_security(row->live, row->tracking);
 	}
 	if (OidIsValid(row->tracking) && sync)

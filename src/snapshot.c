@@ -294,6 +294,7 @@ snapshot_read(TableSnapshot *snapshot)
 	snapshot->owner = form->relowner;
 	snapshot->row_security = form->relrowsecurity;
 	snapshot->force_row_security = form->relforcerowsecurity;
+	snapshot->persistence = form->relpersistence;
 	natts = form->relnatts;
 	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;
 	ReleaseSysCache(tuple);

@@ -278,8 +278,12 @@ read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
 													RelationGetDescr(tracking), &isnull));
 	row->txid = DatumGetInt64(heap_getattr(tuple, capture->edition_txid_column,
 										   RelationGetDescr(tracking), &isnull));
+
+	/* a rewrite of the tracking table makes all rows look so */
 	row->touched =
-		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
+		(!relation_is_rewritten_compat(tracking) ||
+		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
 /*

@@ -12,7 +12,7 @@ CREATE EXTENSION pgtap SCHEMA tap;
 SET search_path = public, tap;
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(30);
+SELECT plan(37);
 
 CREATE TABLE live (id int GENERATED ALWAYS AS IDENTITY, n int NOT NULL DEFAULT 5 CHECK (n > 0),
 	u int UNIQUE, s serial, g int GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT pk PRIMARY KEY (id),
@@ -70,6 +70,34 @@ UPDATE fleeting SET v = 'A';
 DELETE FROM fleeting WHERE id = 1;
 TRUNCATE fleeting;
 SELECT is((SELECT count(*)::int FROM fleeting__history), 4, 'and is written');
+-- A crash has to empty the live and the tracking table, or neither.
+CREATE FUNCTION persistence_of(rel regclass) RETURNS text LANGUAGE sql AS
+	$$ SELECT relpersistence::text FROM pg_class WHERE oid = rel $$;
+SELECT is(persistence_of('fleeting__tracking'), 'u', 'the tracking table of an unlogged table is unlogged');
+INSERT INTO fleeting VALUES (3, 'c'), (4, 'd');
+SELECT edition_time AS made FROM fleeting__tracking WHERE live_pk = 3 \gset
+BEGIN;
+ALTER TABLE fleeting SET LOGGED;
+SELECT is(persistence_of('fleeting__tracking'), 'p', 'SET LOGGED: it becomes logged');
+UPDATE fleeting SET v = 'C' WHERE id = 3;
+INSERT INTO fleeting VALUES (5, 'e');
+DELETE FROM fleeting WHERE id = 5;
+COMMIT;
+SELECT results_eq('SELECT v, lower(sys_period), isempty(sys_period) FROM fleeting__history WHERE id IN (3, 5) ORDER BY id',
+	format('VALUES (''c'', %L::timestamptz, false), (''e'', NULL, true)', :'made'), 'and rows keep their start');
+ALTER TABLE fleeting SET UNLOGGED;
+SELECT is(persistence_of('fleeting__tracking') || persistence_of('fleeting__history'), 'up',
+	'SET UNLOGGED: the tracking table follows, the history does not');
+SELECT disable_history_tracking_for_table('fleeting');
+ALTER TABLE fleeting SET LOGGED;
+SELECT is(persistence_of('fleeting__tracking'), 'u', 'while disabled nothing follows');
+BEGIN;
+SELECT enable_history_tracking_for_table('fleeting');
+SELECT is(persistence_of('fleeting__tracking'), 'p', 'enabling mends it');
+UPDATE fleeting SET v = 'D' WHERE id = 4;
+COMMIT;
+SELECT results_eq('SELECT v, lower(sys_period), isempty(sys_period) FROM fleeting__history WHERE id = 4',
+	format('VALUES (''d'', %L::timestamptz, false)', :'made'), 'and rows keep their start');
 
 -- Published, without a wal_level: the check for a replica identity comes first.
 CREATE TABLE tim (id int PRIMARY KEY, edition_time timestamptz, txid bigint);
