@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
+#include "utils/acl.h"
 #include "utils/rel.h"
 
 /* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
@@ -173,6 +174,25 @@ extern void views_park(Oid live, const char *view_name, Oid namespace, Node *sta
 extern bool views_parked(Oid live);
 extern void views_unpark(Node *statement);
 extern void views_park_init(void);
+
+/* view_note.c: what a view is, noted, and made again from the note */
+typedef struct ViewNote
+{
+	Oid			live;			/* of our own view, else InvalidOid */
+	Oid			namespace;
+	char	   *name;
+	Oid			owner;
+	char	   *definition;		/* of a user's view */
+	char	   *options;		/* "" or " WITH (...)" */
+	Acl		   *acl;
+	char	   *comment;
+	List	   *columns;
+	List	   *labels;
+	List	   *triggers;
+} ViewNote;
+
+extern ViewNote *view_note(Oid view, Oid live);
+extern void view_note_make(ViewNote *note, bool cascade);
 
 /* snapshot.c: before a DDL command */
 extern void snapshot_init(void);

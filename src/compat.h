@@ -142,6 +142,13 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 	  (rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId))
 #endif
 
+/* 14 lets an object be missing. */
+#if PG_VERSION_NUM >= 140000
+#define getObjectDescriptionCompat(object) getObjectDescription((object), false)
+#else
+#define getObjectDescriptionCompat(object) getObjectDescription(object)
+#endif
+
 /* 15 lets a view be read with the rights of its reader. */
 #if PG_VERSION_NUM >= 150000
 #define VIEW_OPTIONS_COMPAT " WITH (security_invoker = true)"

@@ -5,11 +5,9 @@
  *
  * PostgreSQL refuses to change or drop a column, or to drop a table, that a
  * view shows.  So at the start of such a command our view is parked: what it
- * and the views upon it are (definition, owner, privileges, comments, options)
- * is noted, and they are dropped, the outermost first.  At the end of the
- * command they are made again, ours from the table as it is then, the others
- * from their definitions.  Anything else that depends on one of them (a
- * materialized view, a function, a trigger on a view) makes our DROP fail, with
+ * and the views upon it are is noted (view_note.c), and they are dropped, the
+ * outermost first.  At the end of the command they are made again.  Anything else that depends on one of them (a
+ * materialized view, a function, a view with rules) makes our DROP fail, with
  * PostgreSQL's own error.
  *
  * What is parked belongs to a command, and is forgotten when the transaction or
@@ -19,55 +17,29 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_rewrite.h"
-#include "catalog/pg_type.h"
-#include "commands/comment.h"
-#include "miscadmin.h"
 #include "rewrite/prs2lock.h"
-#include "utils/acl.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
-#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
-typedef struct ParkedColumn
-{
-	char	   *name;
-	char	   *comment;
-	Acl		   *acl;
-} ParkedColumn;
-
 typedef struct ParkedView
 {
-	Oid			live;			/* for our own view, else InvalidOid */
+	ViewNote   *note;
 	bool		cascade;		/* may go where it does not hold any more */
 	Node	   *statement;		/* the command that it makes room for */
 	SubTransactionId subid;
-	Oid			namespace;
-	char	   *name;
-	Oid			owner;
-	char	   *definition;		/* of a user's view */
-	char	   *options;		/* "" or " WITH (...)" */
-	Acl		   *acl;
-	char	   *comment;
-	List	   *columns;		/* ParkedColumn */
 } ParkedView;
 
 /* in the order in which they can be made again; in TopTransactionContext */
@@ -78,12 +50,9 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
 static void collect_dependents(Oid view, List **views);
 static bool can_be_made_again(Oid view);
-static ParkedView *note_view(Oid view, Oid live, Node *statement);
-static char *view_definition(Oid view);
-static void make_again(ParkedView *view);
-static bool make_users_view(ParkedView *view);
+static void refuse_rules(Oid view);
+static void park(Oid view, Oid live, Node *statement);
 static bool says_cascade(Node *statement);
-static void grant_again(const char *on, const char *column, Acl *acl, Oid owner);
 
 void
 views_park_init(void)
@@ -103,21 +72,18 @@ views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
 	Oid			view = get_relname_relid(view_name, namespace);
 	List	   *views;
 	ListCell   *lc;
-	MemoryContext before;
 
 	if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW ||
 		get_attnum(view, XID_COLUMN) == InvalidAttrNumber)
 		return;
 
+	refuse_rules(view);
+
 	/* innermost first; each of them noted before any is dropped */
 	views = list_make1_oid(view);
 	collect_dependents(view, &views);
-	before = MemoryContextSwitchTo(TopTransactionContext);
 	foreach(lc, views)
-		parked = lappend(parked, note_view(lfirst_oid(lc),
-										   lfirst_oid(lc) == view ? live : InvalidOid,
-										   statement));
-	MemoryContextSwitchTo(before);
+		park(lfirst_oid(lc), lfirst_oid(lc) == view ? live : InvalidOid, statement);
 
 	while (views != NIL)
 	{
@@ -134,7 +100,7 @@ views_parked(Oid live)
 	ListCell   *lc;
 
 	foreach(lc, parked)
-		if (((ParkedView *) lfirst(lc))->live == live)
+		if (((ParkedView *) lfirst(lc))->note->live == live)
 			return true;
 	return false;
 }
@@ -165,11 +131,19 @@ views_unpark(Node *statement)
 
 	/* ours first: one of a user's may stand upon several of them */
 	foreach(lc, mine)
-		if (OidIsValid(((ParkedView *) lfirst(lc))->live))
-			make_again(lfirst(lc));
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (OidIsValid(view->note->live))
+			view_note_make(view->note, view->cascade);
+	}
 	foreach(lc, mine)
-		if (!OidIsValid(((ParkedView *) lfirst(lc))->live))
-			make_again(lfirst(lc));
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (!OidIsValid(view->note->live))
+			view_note_make(view->note, view->cascade);
+	}
 }
 
 static void
@@ -255,7 +229,7 @@ collect_dependents(Oid view, List **views)
 	}
 }
 
-/* A view with nothing but its query; the rest is for the DROP to refuse. */
+/* A view without rules of its own; the rest is for the DROP to refuse. */
 static bool
 can_be_made_again(Oid view)
 {
@@ -265,165 +239,45 @@ can_be_made_again(Oid view)
 	if (get_rel_relkind(view) != RELKIND_VIEW)
 		return false;
 	rel = relation_open(view, AccessExclusiveLock);
-	can = rel->trigdesc == NULL && rel->rd_rules && rel->rd_rules->numLocks == 1;
+	can = rel->rd_rules && rel->rd_rules->numLocks == 1;
 	relation_close(rel, NoLock);
 	return can;
 }
 
-static ParkedView *
-note_view(Oid view, Oid live, Node *statement)
+/* Our own view goes with its rules, which may refer to anything. */
+static void
+refuse_rules(Oid view)
 {
-	ParkedView *note = palloc0(sizeof(ParkedView));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
-	Datum		datum;
-	bool		isnull;
+	Relation	rel = relation_open(view, AccessExclusiveLock);
 	int			i;
-	int			natts;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", view);
-	note->live = live;
-	note->statement = statement;
-	note->cascade = says_cascade(statement);
-	note->subid = GetCurrentSubTransactionId();
-	note->namespace = get_rel_namespace(view);
-	note->name = get_rel_name(view);
-	note->owner = security_owner_of(view);
-	note->options = view_options(view);
-	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
-	note->acl = isnull ? NULL : DatumGetAclPCopy(datum);
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
+	for (i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
+		if (rel->rd_rules->rules[i]->event != CMD_SELECT)
+		{
+			ObjectAddress rule;
 
-	note->comment = GetComment(view, RelationRelationId, 0);
-	if (!OidIsValid(live))
-		note->definition = view_definition(view);
-
-	for (i = 1; i <= natts; i++)
-	{
-		ParkedColumn *column = palloc0(sizeof(ParkedColumn));
-
-		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(view), Int16GetDatum(i));
-		column->name = get_attname(view, i, false);
-		column->comment = GetComment(view, RelationRelationId, i);
-		datum = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
-		column->acl = isnull ? NULL : DatumGetAclPCopy(datum);
-		ReleaseSysCache(tuple);
-		note->columns = lappend(note->columns, column);
-	}
-	return note;
-}
-
-/* The view's query with every name qualified. */
-static char *
-view_definition(Oid view)
-{
-	int			nestlevel = NewGUCNestLevel();
-	char	   *sql;
-
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	sql = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef,
-												  ObjectIdGetDatum(view)));
-	AtEOXact_GUC(true, nestlevel);
-	return sql;
+			ObjectAddressSet(rule, RewriteRelationId, rel->rd_rules->rules[i]->ruleId);
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot change the table because %s depends on its history view",
+							getObjectDescriptionCompat(&rule)),
+					 errhint("Drop the rule first, and make it anew afterwards.")));
+		}
+	relation_close(rel, NoLock);
 }
 
 static void
-make_again(ParkedView *view)
+park(Oid view, Oid live, Node *statement)
 {
-	char	   *name = naming_quoted_in(view->namespace, view->name);
-	Oid			relid;
-	ListCell   *lc;
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+	ParkedView *mine = palloc0(sizeof(ParkedView));
 
-	if (OidIsValid(view->live))
-	{
-		RegistryRow *row = registry_get(view->live);
-
-		/* the table has gone, or its history */
-		if (row == NULL || get_rel_name(view->live) == NULL)
-			return;
-		view_create_with(row, view->options);
-		relid = view_find(view->live);
-		name = naming_quoted(relid);
-	}
-	else
-	{
-		if (!make_users_view(view))
-			return;
-		relid = get_relname_relid(view->name, view->namespace);
-	}
-
-	if (security_owner_of(relid) != view->owner)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s OWNER TO %s", name,
-					security_role_sql(view->owner));
-	/* default privileges, or our own making of it, may have put others there */
-	security_clear_privileges(relid, view->acl != NULL);
-	grant_again(name, NULL, view->acl, view->owner);
-	if (view->comment)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "COMMENT ON VIEW %s IS %s", name,
-					quote_literal_cstr(view->comment));
-	foreach(lc, view->columns)
-	{
-		ParkedColumn *column = lfirst(lc);
-
-		if (get_attnum(relid, column->name) == InvalidAttrNumber)
-			continue;
-		if (column->comment)
-			ddl_execute(BOOTSTRAP_SUPERUSERID, "COMMENT ON COLUMN %s.%s IS %s", name,
-						quote_identifier(column->name),
-						quote_literal_cstr(column->comment));
-		if (column->acl)
-			grant_again(name, column->name, column->acl, view->owner);
-	}
-}
-
-/*
- * If the definition holds no longer, the command fails as if we were not
- * there, or with CASCADE drops the view.  Returns whether it is there.
- */
-static bool
-make_users_view(ParkedView *view)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *name = naming_quoted_in(view->namespace, view->name);
-	volatile bool made = true;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		/* its constants are read by type input, which runs domains' checks */
-		ddl_execute(view->owner, "CREATE VIEW %s%s AS %s",
-					name, view->options, view->definition);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (!view->cascade)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot change the table because view %s depends on its history view", name),
-					 errdetail("The view's definition does not hold any more: %s.", error->message),
-					 errhint("Use DROP ... CASCADE to drop the view too, or drop it first and make it anew afterwards.")));
-		ereport(NOTICE, (errmsg("drop cascades to view %s", name)));
-		made = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return made;
+	mine->note = view_note(view, live);
+	mine->statement = statement;
+	mine->cascade = says_cascade(statement);
+	mine->subid = GetCurrentSubTransactionId();
+	parked = lappend(parked, mine);
+	MemoryContextSwitchTo(before);
 }
 
 /* Does the statement drop a column with CASCADE? */
@@ -442,39 +296,4 @@ says_cascade(Node *statement)
 			return true;
 	}
 	return false;
-}
-
-/* Give a relation, or a column of it, the privileges of the ACL. */
-static void
-grant_again(const char *on, const char *column, Acl *acl, Oid owner)
-{
-	static const struct
-	{
-		AclMode		mode;
-		const char *name;
-	}			privileges[] = {
-		{ACL_SELECT, "SELECT"}, {ACL_INSERT, "INSERT"}, {ACL_UPDATE, "UPDATE"},
-		{ACL_DELETE, "DELETE"}, {ACL_TRUNCATE, "TRUNCATE"},
-		{ACL_REFERENCES, "REFERENCES"}, {ACL_TRIGGER, "TRIGGER"},
-#ifdef ACL_MAINTAIN
-		{ACL_MAINTAIN, "MAINTAIN"},
-#endif
-	};
-	int			i;
-	int			p;
-
-	for (i = 0; acl && i < ACL_NUM(acl); i++)
-	{
-		AclItem    *item = &ACL_DAT(acl)[i];
-
-		for (p = 0; p < lengthof(privileges); p++)
-			if (ACLITEM_GET_PRIVS(*item) & privileges[p].mode)
-				ddl_execute(item->ai_grantor, "GRANT %s%s ON %s TO %s%s",
-							privileges[p].name,
-							column ? psprintf(" (%s)", quote_identifier(column)) : "",
-							on, security_role_sql(item->ai_grantee),
-							item->ai_grantee != owner &&
-							(ACLITEM_GET_GOPTIONS(*item) & privileges[p].mode) ?
-							" WITH GRANT OPTION" : "");
-	}
 }

@@ -38,7 +38,9 @@
 static char *view_sql(const RegistryRow *row, Relation live);
 static char *period_sql(const RegistryRow *row, Relation live, char **join);
 static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
-static bool has_columns_of(Oid view, Relation live);
+static bool shows_table(Oid view, const RegistryRow *row);
+static bool shows_column(Form_pg_attribute shown, Form_pg_attribute live,
+						 Form_pg_attribute history);
 
 /*
  * Make the view, or make it anew with what it has: owner, privileges, comment,
@@ -48,18 +50,13 @@ void
 view_create(const RegistryRow *row)
 {
 	Oid			view = view_find(row->live);
-	Relation	live;
-	bool		fits;
 
 	if (!OidIsValid(view))
 	{
 		view_create_with(row, VIEW_OPTIONS_COMPAT);
 		return;
 	}
-	live = table_open(row->live, AccessShareLock);
-	fits = has_columns_of(view, live);
-	table_close(live, NoLock);
-	if (fits)
+	if (shows_table(view, row))
 		view_create_with(row, view_options(view));
 	else
 	{
@@ -73,15 +70,8 @@ void
 view_refresh(const RegistryRow *row)
 {
 	Oid			view = view_find(row->live);
-	Relation	live;
-	bool		fits;
 
-	if (!OidIsValid(view))
-		return;
-	live = table_open(row->live, AccessShareLock);
-	fits = has_columns_of(view, live);
-	table_close(live, NoLock);
-	if (!fits)
+	if (OidIsValid(view) && !shows_table(view, row))
 		view_create(row);
 }
 
@@ -272,10 +262,12 @@ missing_column(const RegistryRow *row, Relation live)
 	return NULL;
 }
 
-/* Are the view's columns those of the live table, and the history's two? */
+/* Would making the view anew give it the columns, and types, that it has? */
 static bool
-has_columns_of(Oid view, Relation live)
+shows_table(Oid view, const RegistryRow *row)
 {
+	Relation	live = table_open(row->live, AccessShareLock);
+	Relation	history = table_open(row->history, AccessShareLock);
 	Relation	rel = relation_open(view, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(live);
 	int			column = 0;
@@ -285,25 +277,37 @@ has_columns_of(Oid view, Relation live)
 	for (i = 0; same && i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute view_att;
-		Oid			type;
-		int32		typmod;
 
 		if (att->attisdropped)
 			continue;
-		columns_base_type(att, &type, &typmod);
-		if (column >= RelationGetNumberOfAttributes(rel))
-		{
-			same = false;
-			break;
-		}
-		view_att = TupleDescAttr(RelationGetDescr(rel), column++);
-		same = strcmp(NameStr(att->attname), NameStr(view_att->attname)) == 0 &&
-			view_att->atttypid == type && view_att->atttypmod == typmod;
+		same = column < RelationGetNumberOfAttributes(rel) &&
+			shows_column(TupleDescAttr(RelationGetDescr(rel), column), att,
+						 columns_find(history, NameStr(att->attname)));
+		column++;
 	}
 	same = same && RelationGetNumberOfAttributes(rel) == column + 2;
 	relation_close(rel, AccessShareLock);
+	table_close(history, AccessShareLock);
+	table_close(live, AccessShareLock);
 	return same;
+}
+
+/* See view_sql, and for the modifier select_common_typmod: of both sides, or none. */
+static bool
+shows_column(Form_pg_attribute shown, Form_pg_attribute live,
+			 Form_pg_attribute history)
+{
+	int32		typmod;
+
+	if (history == NULL)
+		return false;
+	typmod = history->atttypmod;
+	if (history->atttypid == live->atttypid && live->atttypmod != typmod)
+		typmod = -1;
+	return strcmp(NameStr(shown->attname), NameStr(live->attname)) == 0 &&
+		shown->atttypid == history->atttypid && shown->atttypmod == typmod &&
+		(live->attcollation != history->attcollation ||
+		 shown->attcollation == history->attcollation);
 }
 
 /* The view's options as CREATE VIEW spells them: "" or " WITH (...)". */

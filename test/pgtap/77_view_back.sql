@@ -11,7 +11,7 @@ CREATE ROLE t77_reader;
 CREATE ROLE t77_third;
 CREATE ROLE t77_leak;
 CREATE EXTENSION catmaid_history;
-SELECT plan(51);
+SELECT plan(57);
 
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO PUBLIC;
@@ -40,6 +40,15 @@ COMMENT ON VIEW app.t__with_history IS 'All of t''s rows';
 COMMENT ON COLUMN app.t__with_history.w IS 'the w''s';
 COMMENT ON COLUMN app.t__with_history.sys_period IS 'when';
 ALTER VIEW app.t__with_history SET (security_barrier = true);
+ALTER VIEW app.t__with_history ALTER id SET DEFAULT 5;
+CREATE FUNCTION app.instead() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER "Odd tr" INSTEAD OF INSERT ON app.t__with_history FOR EACH ROW EXECUTE FUNCTION app.instead('it''s', 2);
+COMMENT ON TRIGGER "Odd tr" ON app.t__with_history IS 'instead';
+-- What SECURITY LABEL does, without a provider.
+SET allow_system_table_mods = on;
+INSERT INTO pg_seclabel SELECT 'app.t__with_history'::regclass, 'pg_class'::regclass, n, 'provider', 'label ' || n
+	FROM unnest('{0,1}'::int[]) n;
+RESET allow_system_table_mods;
 -- Default privileges are for new views, and ours is none.
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO t77_leak;
 ALTER DEFAULT PRIVILEGES FOR ROLE t77_owner GRANT ALL ON TABLES TO t77_leak;
@@ -57,6 +66,10 @@ CREATE FUNCTION tap.face(v regclass, but text DEFAULT '') RETURNS text LANGUAGE 
 		UNION ALL SELECT format('comment %s %s', attname, description)
 		FROM pg_description d LEFT JOIN pg_attribute ON attrelid = v AND attnum = objsubid
 		WHERE objoid = v AND d.classoid = 'pg_class'::regclass AND attname IS DISTINCT FROM but
+		UNION ALL SELECT format('default %s %s', adnum, pg_get_expr(adbin, adrelid)) FROM pg_attrdef WHERE adrelid = v
+		UNION ALL SELECT format('label %s %s %s', objsubid, provider, label) FROM pg_seclabel WHERE objoid = v
+		UNION ALL SELECT format('%s %s', pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger'))
+		FROM pg_trigger WHERE tgrelid = v
 		UNION ALL SELECT format('extension %s', deptype)
 		FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = v AND deptype <> 'n'
 	) x(line) $$;
@@ -83,6 +96,28 @@ SELECT tap.faced('ALTER TABLE app.t ALTER w TYPE varchar', 'ALTER TYPE of a colu
 	:'face', '{v_1 bigint}', 'postgres');
 SELECT tap.faced('ALTER TABLE app.t DROP w', 'DROP COLUMN of that column',
 	:'face_less_w', '{v_1 bigint}', 'postgres');
+
+SELECT is((SELECT count(*)::int FROM regexp_matches(:'face', '(default 1|label [01]|CREATE TRIGGER) ', 'g')), 4,
+	'defaults, labels and triggers are looked at');
+
+-- A history column that is wider than the live one is no reason to make it anew.
+CREATE TABLE app.w (id int PRIMARY KEY, v varchar(10), w int, d numeric(8, 2));
+SELECT create_history_table('app.w');
+SELECT disable_history_tracking_for_table('app.w'), drop_history_view_for_table('app.w');
+ALTER TABLE app.w__history ALTER v TYPE varchar(20), ALTER w TYPE bigint;
+SELECT create_history_view_for_table('app.w'), enable_history_tracking_for_table('app.w');
+SELECT 'app.w__with_history'::regclass::oid AS view \gset
+CREATE MATERIALIZED VIEW app.mv AS SELECT * FROM app.w__with_history;
+SELECT allowed('ALTER TABLE app.w ADD UNIQUE (v), ALTER d SET DEFAULT 1', 'a materialized view upon it is not in the way of commands that change no type');
+SELECT allowed('SELECT enable_history_tracking_for_table(''app.w'')', 'nor of enabling');
+SELECT allowed('SELECT create_history_view_for_table(''app.w'')', 'nor of making the view as it is');
+SELECT is('app.w__with_history'::regclass::oid, :view::oid, 'it is the same view still');
+DROP MATERIALIZED VIEW app.mv;
+ALTER TABLE app.w ALTER d TYPE numeric(10, 2);
+SELECT is((SELECT array_agg(format_type(atttypid, atttypmod) ORDER BY attnum) FROM pg_attribute
+	WHERE attrelid = 'app.w__with_history'::regclass), '{integer,character varying,bigint,"numeric(10,2)",tstzrange,bigint}',
+	'and one that has to change has the history''s types');
+DROP TABLE app.w;
 
 -- A view that has been given to another role.
 CREATE TABLE app.o (id int PRIMARY KEY, v int);

@@ -11,7 +11,7 @@ CREATE ROLE t78_user;
 CREATE ROLE t78_reader;
 CREATE ROLE t78_leak;
 CREATE EXTENSION catmaid_history;
-SELECT plan(64);
+SELECT plan(68);
 CREATE SCHEMA app;
 CREATE SCHEMA "U s";
 GRANT ALL ON SCHEMA app, "U s" TO t78_owner, t78_user;
@@ -146,6 +146,18 @@ SELECT allowed('ALTER TABLE app.u ALTER v TYPE bigint', 'and nothing is in the w
 CREATE VIEW app.tv AS SELECT id, v FROM app.u__with_history;
 CREATE FUNCTION app.instead() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER tr INSTEAD OF UPDATE ON app.tv FOR EACH ROW EXECUTE FUNCTION app.instead();
+CREATE VIEW app.trv AS SELECT id, v FROM app.u__with_history;
+ALTER VIEW app.trv ALTER v SET DEFAULT 7;
+CREATE TRIGGER tr INSTEAD OF UPDATE ON app.trv FOR EACH ROW EXECUTE FUNCTION app.instead();
+SELECT allowed('ALTER TABLE app.u ALTER w TYPE smallint', 'a view with a trigger and a default');
+SELECT is((SELECT string_agg(pg_get_triggerdef(t.oid) || pg_get_expr(adbin, adrelid), '') FROM pg_trigger t, pg_attrdef
+	WHERE tgrelid = 'app.trv'::regclass AND adrelid = tgrelid),
+	'CREATE TRIGGER tr INSTEAD OF UPDATE ON app.trv FOR EACH ROW EXECUTE FUNCTION app.instead()7', 'has both afterwards');
+DROP VIEW app.trv;
+CREATE RULE own AS ON DELETE TO app.u__with_history DO INSTEAD NOTHING;
+SELECT refused_whole('ALTER TABLE app.u DROP w', '{own}', 'a rule of the view itself is in the way of DROP COLUMN', '2BP01', '{app.u}');
+SELECT allowed('ALTER TABLE app.u ALTER v SET NOT NULL', 'but not of what leaves the view alone');
+DROP RULE own ON app.u__with_history;
 CREATE RULE ru AS ON DELETE TO app.tv DO INSTEAD NOTHING;
 SELECT matches(tap.state('ALTER TABLE app.u ALTER w TYPE bigint'), '^(00000|2BP01.*app\.tv)', 'a view with a trigger and a rule');
 SELECT is((SELECT count(*)::int FROM pg_trigger WHERE tgrelid = 'app.tv'::regclass)
