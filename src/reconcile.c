@@ -213,7 +213,7 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 		derived_inherit(row->tracking, lfirst_oid(lc));
 }
 
-/* Is the tracking table there, with columns of the key's types? */
+/* Is the tracking table there, with columns of the key's types, varchar(40) among them? */
 static bool
 tracking_fits(Relation live, const RegistryRow *row)
 {
@@ -225,13 +225,19 @@ tracking_fits(Relation live, const RegistryRow *row)
 		return false;
 	foreach(lc, row->key)
 	{
+		Form_pg_attribute att = columns_find(live, lfirst(lc));
 		AttrNumber	attno = get_attnum(row->tracking, tracking_key_column(n, i++));
+		Oid			want;
 		Oid			type;
+		int32		want_typmod;
 		int32		typmod;
+		Oid			collation;
 
-		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
-		if (attno == InvalidAttrNumber ||
-			get_atttype(row->tracking, attno) != type)
+		if (attno == InvalidAttrNumber)
+			return false;
+		columns_base_type(att, &want, &want_typmod);
+		get_atttypetypmodcoll(row->tracking, attno, &type, &typmod, &collation);
+		if (type != want || typmod != want_typmod || collation != att->attcollation)
 			return false;
 	}
 	return get_attnum(row->tracking, tracking_key_column(n + 1, n)) == InvalidAttrNumber;

@@ -3,7 +3,7 @@
 -- dropped or made unfit: an error with a hint, and nothing has changed.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(47);
+SELECT plan(52);
 
 CREATE FUNCTION registered(live regclass) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s %s %s', live_table_pkey_column, time_column, txid_column)
@@ -102,6 +102,28 @@ SELECT disable_history_tracking_for_table('u');
 SELECT allowed('ALTER TABLE u DROP CONSTRAINT u_pkey', 'while disabled that is nobody''s business');
 SELECT is((SELECT state FROM attempt('SELECT enable_history_tracking_for_table(''u'')')), 'P0001',
 	'but enabling without a key is an error');
+
+-- A key of the same type, with another modifier or collation.
+CREATE TABLE s (k varchar(40) PRIMARY KEY, v text);
+SELECT create_history_table('s');
+INSERT INTO s VALUES ('a', 'v'), ('b', 'w');
+SELECT string_agg(concat(live_pk, edition_time, txid), ' ' ORDER BY live_pk) AS edited_s FROM s__tracking \gset
+ALTER TABLE s ALTER k TYPE varchar(120);
+SELECT is((SELECT string_agg(concat(live_pk, edition_time, txid), ' ' ORDER BY live_pk) FROM s__tracking),
+	:'edited_s', 'a longer varchar: the tracking table keeps its times');
+INSERT INTO s VALUES (repeat('k', 100), 'x');
+SELECT follows('s', 'a longer varchar');
+ALTER TABLE s ALTER k TYPE varchar(60) USING left(k, 60);
+SELECT follows('s', 'a shorter one', '{k_1 character varying(120)}');
+ALTER TABLE s ALTER k TYPE varchar(60) COLLATE "C";
+SELECT follows('s', 'another collation', '{k_1 character varying(120)}');
+SELECT disable_history_tracking_for_table('s');
+SELECT drop_history_view_for_table('s');
+ALTER TABLE s ALTER k TYPE varchar(200);
+ALTER TABLE s__history ALTER k TYPE varchar(200);
+SELECT create_history_view_for_table('s');
+SELECT enable_history_tracking_for_table('s', 's__history', false);
+SELECT follows('s', 'by hand', '{k_1 character varying(120)}');
 
 -- Time and txid columns.
 CREATE TABLE m (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint);
