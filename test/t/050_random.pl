@@ -8,8 +8,9 @@
 # Tables of every kind are made (lib/RandomManage.pm), then random transactions
 # are run on them (lib/RandomSteps.pm, lib/RandomDDL.pm): several statements with
 # savepoints, some rolled back, some in a second session whose transaction began
-# before the first one's.  After each, the tables, histories, tracking tables, views
-# and an as-of query are compared with the model (lib/RandomModel.pm).
+# before the first one's.  After each, and after each DDL command within one, the
+# tables, histories, tracking tables, views and an as-of query are compared with the
+# model (lib/RandomModel.pm).
 
 use strict;
 use warnings;
@@ -107,7 +108,12 @@ sub transaction
 			$run->sql($s, 'SAVEPOINT s' . @savepoints);
 			push @savepoints, $run->model->save;
 		}
-		step($s, $ctx);
+		my $step = step($s, $ctx) // '';
+		if ($step =~ /^ddl/)
+		{
+			$run->know($s, $ctx);
+			compare($s);
+		}
 		if (@savepoints && chance(0.3))
 		{
 			my $to = int rand @savepoints;
@@ -151,7 +157,7 @@ sub step
 		if ($steps{$name}[1]->($run, $s, $ctx, $t))
 		{
 			$run->{counts}{$name}++;
-			return;
+			return $name;
 		}
 	}
 	return;
