@@ -243,6 +243,7 @@ extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
 extern Oid	derived_root(Oid relid);
+extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);

@@ -9,6 +9,7 @@
 #define CATMAID_HISTORY_COMPAT_H
 
 #include "catalog/objectaddress.h"
+#include "catalog/pg_inherits.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
@@ -140,6 +141,15 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 	((rel)->rd_createSubid == InvalidSubTransactionId && \
 	 ((rel)->rd_newRelfilenodeSubid != InvalidSubTransactionId || \
 	  (rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId))
+#endif
+
+/* 14 leaves out partitions that are being detached, unless told not to. */
+#if PG_VERSION_NUM >= 140000
+#define find_inheritance_children_compat(relid, mode) \
+	find_inheritance_children_extended((relid), false, (mode), NULL, NULL)
+#else
+#define find_inheritance_children_compat(relid, mode) \
+	find_inheritance_children((relid), (mode))
 #endif
 
 /* 14 lets an object be missing. */

@@ -212,6 +212,23 @@ derived_root(Oid relid)
 }
 
 /*
+ * The table and all partitions below it, locked in this order, those included
+ * whose DETACH CONCURRENTLY was interrupted (find_all_inheritors leaves them out).
+ */
+List *
+derived_partition_tree(Oid root, LOCKMODE mode)
+{
+	List	   *tree = list_make1_oid(root);
+	int			i;
+
+	for (i = 0; i < list_length(tree); i++)
+		if (get_rel_relkind(list_nth_oid(tree, i)) == RELKIND_PARTITIONED_TABLE)
+			tree = list_concat(tree,
+							   find_inheritance_children_compat(list_nth_oid(tree, i), mode));
+	return tree;
+}
+
+/*
  * Open a live table or a partition if its lock can be had at once and it is
  * there; else NULL: another session's command has it, and sees to it.
  */

@@ -222,7 +222,7 @@ store_dropped_partitions(Oid relid, List *dropped)
 
 	LockRelationOid(linitial_oid(derived_parents(relid)), AccessExclusiveLock);
 	LockRelationOid(relid, AccessExclusiveLock);
-	leaves = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	leaves = derived_partition_tree(relid, AccessExclusiveLock);
 	foreach(lc, leaves)
 	{
 		Relation	leaf;
@@ -258,7 +258,7 @@ make_room_for_cascade(List *namespaces, List *owners, Node *statement)
 		if (get_rel_relkind(row->live) != RELKIND_PARTITIONED_TABLE ||
 			goes(row->live, namespaces, owners))
 			continue;
-		foreach(cell, find_all_inheritors(row->live, NoLock, NULL))
+		foreach(cell, derived_partition_tree(row->live, NoLock))
 			if (lfirst_oid(cell) != row->live &&
 				goes(lfirst_oid(cell), namespaces, owners))
 				partitions = lappend_oid(partitions, lfirst_oid(cell));

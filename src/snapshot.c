@@ -22,7 +22,6 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -337,7 +336,7 @@ snapshot_read(TableSnapshot *snapshot)
 		snapshot->leaves = triggers_leaf_partitions(snapshot->live, NoLock);
 
 		/* what happens to a partition in the middle happens to the table */
-		foreach(lc, find_all_inheritors(snapshot->live, NoLock, NULL))
+		foreach(lc, derived_partition_tree(snapshot->live, NoLock))
 			if (lfirst_oid(lc) != snapshot->live)
 				note_derived(lfirst_oid(lc), snapshot->live);
 	}
