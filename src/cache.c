@@ -37,6 +37,7 @@
 
 static HTAB *cache = NULL;
 
+static void sweep(void);
 static void invalidate(Datum arg, Oid relid);
 static Oid	live_table_of(Relation rel);
 static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
@@ -91,6 +92,7 @@ cache_lookup(Relation rel, Trigger *trigger)
 
 	if (entry == NULL)
 	{
+		sweep();
 		entry = hash_search(cache, &relid, HASH_ENTER, &found);
 		memset((char *) entry + sizeof(Oid), 0,
 			   sizeof(CaptureRelation) - sizeof(Oid));
@@ -112,6 +114,33 @@ cache_build_for(Relation rel, Oid live)
 	build(entry, rel, live, NULL);
 	MemoryContextSetParent(entry->context, TopTransactionContext);
 	return entry;
+}
+
+/*
+ * Remove the entries of tables that have been dropped, each time that as many
+ * entries have come as there were.  Nobody up the stack is using them: a table
+ * whose triggers are running cannot be dropped.
+ */
+static void
+sweep(void)
+{
+	static long next = 16;
+	HASH_SEQ_STATUS status;
+	CaptureRelation *entry;
+
+	if (hash_get_num_entries(cache) < next)
+		return;
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->valid ||
+			SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->relid)))
+			continue;
+		if (entry->context)
+			MemoryContextDelete(entry->context);
+		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
+	}
+	next = 2 * hash_get_num_entries(cache) + 16;
 }
 
 static Oid

@@ -38,6 +38,7 @@ typedef struct DerivedEntry
 {
 	Oid			relid;			/* hash key */
 	Oid			live;
+	bool		is_partition;
 } DerivedEntry;
 
 static HTAB *snapshots = NULL;
@@ -52,7 +53,8 @@ static void load_registry(void);
 static Oid	primary_key_of(Oid relid);
 static void note_name(NameData *name, Oid relid);
 static Oid	type_namespace(Oid type);
-static void note_derived(Oid relid, Oid live);
+static void note_derived(Oid relid, Oid live, bool is_partition);
+static void forget_derived(Oid live);
 static bool snapshot_read(TableSnapshot *snapshot);
 static bool read_snapshot(TableSnapshot *snapshot);
 static void forget(TableSnapshot *snapshot);
@@ -336,9 +338,10 @@ snapshot_read(TableSnapshot *snapshot)
 		snapshot->leaves = triggers_leaf_partitions(snapshot->live, NoLock);
 
 		/* what happens to a partition in the middle happens to the table */
+		forget_derived(snapshot->live);
 		foreach(lc, derived_partition_tree(snapshot->live, NoLock))
 			if (lfirst_oid(lc) != snapshot->live)
-				note_derived(lfirst_oid(lc), snapshot->live);
+				note_derived(lfirst_oid(lc), snapshot->live, true);
 	}
 	return true;
 }
@@ -426,14 +429,15 @@ load_registry(void)
 		snapshot->registered = true;
 		snapshot->history = row->history;
 		snapshot->tracking = row->tracking;
-		note_derived(row->history, row->live);
-		note_derived(row->tracking, row->live);
+		note_derived(row->history, row->live, false);
+		note_derived(row->tracking, row->live, false);
 	}
 
 	hash_seq_init(&status, snapshots);
 	while ((snapshot = hash_seq_search(&status)) != NULL)
 		if (!snapshot->registered)
 			forget(snapshot);
+	forget_derived(InvalidOid);
 }
 
 static void
@@ -445,7 +449,7 @@ note_name(NameData *name, Oid relid)
 }
 
 static void
-note_derived(Oid relid, Oid live)
+note_derived(Oid relid, Oid live, bool is_partition)
 {
 	DerivedEntry *entry;
 
@@ -453,6 +457,38 @@ note_derived(Oid relid, Oid live)
 		return;
 	entry = hash_search(derived, &relid, HASH_ENTER, NULL);
 	entry->live = live;
+	entry->is_partition = is_partition;
+}
+
+/*
+ * Forget the partitions of the live table, or, for InvalidOid, what belongs to
+ * no registered table any more.
+ */
+static void
+forget_derived(Oid live)
+{
+	HASH_SEQ_STATUS status;
+	DerivedEntry *entry;
+
+	hash_seq_init(&status, derived);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		TableSnapshot *snapshot;
+
+		if (OidIsValid(live))
+		{
+			if (!entry->is_partition || entry->live != live)
+				continue;
+		}
+		else
+		{
+			snapshot = hash_search(snapshots, &entry->live, HASH_FIND, NULL);
+			if (snapshot && (entry->is_partition || entry->relid == snapshot->history ||
+							 entry->relid == snapshot->tracking))
+				continue;
+		}
+		hash_search(derived, &entry->relid, HASH_REMOVE, NULL);
+	}
 }
 
 static bool
