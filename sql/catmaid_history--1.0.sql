@@ -38,7 +38,41 @@ CREATE TRIGGER catmaid_history_registry_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON catmaid_history_table
     FOR EACH STATEMENT EXECUTE FUNCTION catmaid_history_registry_changed();
 
-SELECT pg_catalog.pg_extension_config_dump('catmaid_history_table', '');
+-- The registry as pg_dump takes it, by name: a name of a table that was left out
+-- of the dump harms no other on restore (src/dump.c).
+CREATE TABLE catmaid_history_dump (
+    live_table text,
+    history_table text,
+    triggers_installed boolean,
+    live_table_pkey_column text,
+    tracking_table text,
+    time_column text,
+    txid_column text,
+    creation_time timestamptz,
+    live_table_pkey_columns text[]
+);
+COMMENT ON TABLE catmaid_history_dump IS
+    'For pg_dump and pg_restore, and always empty: what is inserted goes to the registry.';
+
+CREATE FUNCTION catmaid_history_restore() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_restore() IS
+    'Trigger on catmaid_history_dump: enters in the registry the tables that are there.';
+
+CREATE TRIGGER catmaid_history_restore BEFORE INSERT ON catmaid_history_dump
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
+ALTER TABLE catmaid_history_dump ENABLE ALWAYS TRIGGER catmaid_history_restore;
+
+DO $$
+BEGIN
+    PERFORM pg_catalog.pg_extension_config_dump('catmaid_history_dump',
+        pg_catalog.format('WHERE false UNION ALL SELECT live_table::pg_catalog.text,'
+            ' history_table::pg_catalog.text, triggers_installed, live_table_pkey_column,'
+            ' tracking_table::pg_catalog.text, time_column, txid_column, creation_time,'
+            ' live_table_pkey_columns FROM %I.catmaid_history_table',
+            pg_catalog.current_schema()));
+END
+$$;
 
 -- ---------------------------------------------------------------------------
 -- The transaction log
@@ -69,7 +103,8 @@ DO $$
 BEGIN
     IF pg_catalog.current_setting('server_version_num')::int >= 140000 THEN
         EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
-                 ON catmaid_history_table, catmaid_transaction_info TO pg_database_owner';
+                 ON catmaid_history_table, catmaid_history_dump, catmaid_transaction_info
+                 TO pg_database_owner';
     END IF;
 END
 $$;

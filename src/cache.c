@@ -199,9 +199,13 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has history triggers but no history",
 						RelationGetRelationName(rel)),
-				 errhint("SELECT %s(%s::regclass) removes the triggers.",
-						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-													"drop_history_table"),
+				 errhint("SELECT %s(%s::regclass%s) makes it, or takes up what there is of it. SELECT %s(%s::regclass) removes the triggers.",
+						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 quote_literal_cstr(naming_quoted(new.live)),
+						 trigger && trigger->tgnargs == 2 ?
+						 psprintf(", %s, %s", quote_literal_cstr(trigger->tgargs[0]),
+								  quote_literal_cstr(trigger->tgargs[1])) : "",
+						 naming_quoted_in(registry_namespace(), "drop_history_table"),
 						 quote_literal_cstr(naming_quoted(new.live)))));
 
 	registry_check_sound(row, 0);

@@ -45,6 +45,7 @@ typedef struct RegistryRow
 	List	   *key;			/* names of the key columns, in key order */
 	char	   *time_column;	/* in the live, or else the tracking table */
 	char	   *txid_column;
+	TimestampTz created;		/* on insertion 0 means now */
 } RegistryRow;
 
 /* Where the values of a history row come from; see columns.c. */
@@ -256,11 +257,11 @@ extern bool derived_is_tracking(Oid relid);
 /* triggers.c: the triggers on live tables */
 extern void triggers_install(Relation live, const RegistryRow *row);
 extern bool triggers_remove(Relation live);
-extern bool triggers_enabled(Relation live, const RegistryRow *row);
+extern bool triggers_enabled(Oid live, const RegistryRow *row);
 extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
 extern void triggers_install_truncate(Relation leaf, const RegistryRow *row);
 extern void triggers_remove_truncate(Relation leaf);
-extern bool triggers_complete(Relation live, const RegistryRow *row);
+extern bool triggers_complete(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
 extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
@@ -335,6 +336,10 @@ extern void registry_update(const RegistryRow *row);
 extern void registry_delete(Oid live);
 extern bool registry_adopt(Oid live, Trigger *trigger);
 extern void registry_forget_relid(Oid relid);
+extern void registry_lock_row(Oid live);
+
+/* dump.c: the registry as pg_dump takes it */
+extern void dump_follow_command(Node *statement);
 
 /* relwriter.c: rows into a table and its indexes, from C */
 extern void relation_writer_open(RelationWriter *writer, Oid relid);
@@ -350,6 +355,7 @@ extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
 extern List *columns_key(Relation rel);
+extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);

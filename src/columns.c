@@ -201,6 +201,21 @@ columns_key(Relation rel)
 	return names;
 }
 
+/* Are these the same names in the same order? */
+bool
+columns_same_names(List *a, List *b)
+{
+	ListCell   *left;
+	ListCell   *right;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth(left, a, right, b)
+		if (strcmp(lfirst(left), lfirst(right)) != 0)
+			return false;
+	return true;
+}
+
 /*
  * The index of the primary key, deferrable or not: RelationGetPrimaryKeyIndex
  * before PostgreSQL 18 leaves deferrable ones out.

@@ -200,6 +200,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	Relation	rel = table_open(live, NoLock);
 	RegistryRow row = {.live = live};
 	Oid			old;
+	ListCell   *lc;
 
 	row.key = columns_key(rel);
 	row.time_column = options->time_column ? options->time_column : EDITION_COLUMN;
@@ -208,6 +209,9 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	/* what an earlier history has left */
 	view_drop(live);
 	old = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+	if (OidIsValid(old))
+		foreach(lc, find_inheritance_children(old, AccessExclusiveLock))
+			derived_disinherit(lfirst_oid(lc), old);
 	derived_drop(old);
 
 	row.history = take_up_history(live);

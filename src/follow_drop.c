@@ -99,17 +99,15 @@ follow_check_derived(RegistryRow *row)
 		  (strcmp(tracking, NameStr(before->tracking_name)) != 0 ||
 		   get_rel_namespace(row->tracking) != before->tracking_namespace)));
 	Relation	live;
-	bool		enabled;
 
 	if (!(gone || renamed))
 		return;
 	live = derived_open_at_once(row->live, AccessShareLock);
 	if (live == NULL)
 		return;
-	enabled = triggers_enabled(live, row);
 	table_close(live, NoLock);
 
-	if (enabled)
+	if (triggers_enabled(row->live, row))
 		follow_refuse_by_hand(row->live, gone ? "drop" : "rename or move");
 	if (history == NULL)
 	{

@@ -117,11 +117,16 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
 /*
  * The primary key, the time and the txid column: follow the key, refuse what
  * cannot be followed.
+ *
+ * A table that had no key and gets the one it is registered with is being
+ * restored (pg_restore -j makes triggers before keys, too): its indexes are yet
+ * to come.  A partitioned table's key is none until its partitions have it.
  */
 void
 follow_key(RegistryRow *row, const TableSnapshot *before)
 {
 	Relation	live = table_open(row->live, NoLock);
+	List	   *key = columns_key(live);
 	bool		remade = false;
 	ListCell   *lc;
 	char	   *drop = psprintf("SELECT %s(%s::regclass) first, or change the column and track it again in one transaction.",
@@ -129,7 +134,13 @@ follow_key(RegistryRow *row, const TableSnapshot *before)
 												 "disable_history_tracking_for_table"),
 								quote_literal_cstr(naming_quoted(row->live)));
 
-	if (columns_key(live) == NIL)
+	if (!OidIsValid(before->key_index) &&
+		(key == NIL || columns_same_names(key, row->key)))
+	{
+		table_close(live, NoLock);
+		return;
+	}
+	if (key == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" would be left without a primary key, but its history is tracked",

@@ -63,8 +63,8 @@ typedef struct Followed
 static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
 static List *changed_tables(void);
 static void follow_tables(List *tables, Node *statement);
-static bool may_set_flag(Relation live);
-static void agree_on_triggers(RegistryRow *row);
+static void agree_on_triggers(Oid live);
+static bool switches_triggers(Oid live);
 static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 
@@ -111,8 +111,12 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_end");
 	List	   *tables;
+	ListCell   *lc;
 	bool		pushed;
 
+	/* what has to be seen to whatever the settings are */
+	if (!IsBinaryUpgrade)
+		dump_follow_command(((EventTriggerData *) fcinfo->context)->parsetree);
 	if (event == NULL)
 		PG_RETURN_NULL();
 	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
@@ -123,6 +127,8 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	if (tables != NIL)
 		follow_tables(tables, event->parsetree);
 	views_unpark(event->parsetree);
+	foreach(lc, snapshot_changed())
+		agree_on_triggers(lfirst_oid(lc));
 	snapshot_refresh();
 	if (pushed)
 		PopActiveSnapshot();
@@ -195,12 +201,10 @@ changed_tables(void)
 bool
 follower_is_ours(Oid live, RegistryRow **row)
 {
+	Relation	rel = derived_open_at_once(live, AccessShareLock);
 	TableSnapshot *before;
-	Relation	rel;
 	bool		enabled;
-	bool		may_set;
 
-	rel = derived_open_at_once(live, AccessShareLock);
 	if (rel == NULL)
 		return false;
 	table_close(rel, NoLock);
@@ -213,23 +217,14 @@ follower_is_ours(Oid live, RegistryRow **row)
 	if (!registry_is_sound(*row, security_owner_of(live)) &&
 		(before == NULL || !registry_is_sound(*row, before->owner)))
 	{
-		rel = table_open(live, NoLock);
-		enabled = triggers_enabled(rel, *row);
-		table_close(rel, NoLock);
-		if (enabled && before && before->sound)
+		if (triggers_enabled(live, *row) && before && before->sound)
 			follow_refuse_by_hand(live, "give away");
 		return false;
 	}
 
-	rel = table_open(live, NoLock);
-	enabled = triggers_enabled(rel, *row);
-	may_set = may_set_flag(rel);
-	table_close(rel, NoLock);
-	if (!enabled && (*row)->triggers_installed && may_set)
-	{
-		(*row)->triggers_installed = false;
-		registry_update(*row);
-	}
+	enabled = triggers_enabled(live, *row);
+	if (!enabled)
+		agree_on_triggers(live);
 	return enabled;
 }
 
@@ -299,37 +294,63 @@ follow_tables(List *tables, Node *statement)
 			if (followed->had_view && !views_parked(row->live))
 				view_create(row);
 		}
-		agree_on_triggers(row);
 	}
 }
 
 /*
- * Is it for this command to set the flag?  One that made, dropped or switched
- * triggers holds a lock that only one can have, on the table or, where a
- * partition's triggers count, on that.  (pg_restore -j makes indexes of one
- * table at the same time.)
+ * The flag in the registry is what is really there.
+ *
+ * Who makes, drops or switches triggers of a table holds a lock on it that only
+ * one can have.  Those of the partitions of a table may come from several
+ * sessions at a time, so they look at each other's work one after the other; the
+ * last one sees all of it.
  */
-static bool
-may_set_flag(Relation live)
-{
-	if (live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		return ConditionalLockRelationOid(registry_relid(), ShareRowExclusiveLock);
-	return CheckRelationLockedByMe(live, ShareRowExclusiveLock, true);
-}
-
-/* The flag in the registry is what is really there. */
 static void
-agree_on_triggers(RegistryRow *row)
+agree_on_triggers(Oid live)
 {
-	Relation	live = table_open(row->live, NoLock);
-	bool		complete = triggers_complete(live, row);
-	bool		may_set = may_set_flag(live);
+	RegistryRow *row = registry_get(live);
+	bool		partitioned = get_rel_relkind(live) == RELKIND_PARTITIONED_TABLE;
+	bool		complete;
 
-	table_close(live, NoLock);
-	if (complete == row->triggers_installed || !may_set)
+	if (row == NULL || get_rel_name(live) == NULL ||
+		!registry_is_sound(row, security_owner_of(live)))
+		return;
+	complete = triggers_complete(live, row);
+	if (complete == row->triggers_installed &&
+		(complete || !partitioned || !triggers_enabled(live, row)))
+		return;
+	if (partitioned)
+	{
+		registry_lock_row(live);
+		row = registry_get(live);
+		if (row == NULL)
+			return;
+		complete = triggers_complete(live, row);
+	}
+	else if (!switches_triggers(live))
+		return;
+	if (complete == row->triggers_installed)
 		return;
 	row->triggers_installed = complete;
 	registry_update(row);
+}
+
+/*
+ * May this command have made, dropped or switched triggers of the table, so that
+ * the flag is its to set?  (pg_restore -j makes indexes of a table at the same
+ * time.)
+ */
+static bool
+switches_triggers(Oid live)
+{
+	Relation	rel = derived_open_at_once(live, AccessShareLock);
+	bool		locked;
+
+	if (rel == NULL)
+		return false;
+	locked = CheckRelationLockedByMe(rel, ShareRowExclusiveLock, true);
+	table_close(rel, NoLock);
+	return locked;
 }
 
 static int

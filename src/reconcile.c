@@ -21,7 +21,6 @@
 #include "catmaid_history.h"
 
 static void replace_tracking(Relation live, RegistryRow *row, List *old_key);
-static bool same_names(List *a, List *b);
 static bool tracking_fits(Relation live, const RegistryRow *row);
 
 /* See to everything that recording needs, and install the triggers. */
@@ -137,7 +136,7 @@ reconcile_key(RegistryRow *row, bool remade)
 				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
 						 naming_quoted(row->live))));
 
-	renamed = !same_names(key, row->key);
+	renamed = !columns_same_names(key, row->key);
 	if (renamed)
 	{
 		if (get_rel_name(row->history) != NULL)
@@ -151,20 +150,6 @@ reconcile_key(RegistryRow *row, bool remade)
 		replace_tracking(live, row, remade && !renamed ? NIL : old_key);
 	table_close(live, NoLock);
 	registry_update(row);
-}
-
-static bool
-same_names(List *a, List *b)
-{
-	ListCell   *left;
-	ListCell   *right;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth(left, a, right, b)
-		if (strcmp(lfirst(left), lfirst(right)) != 0)
-			return false;
-	return true;
 }
 
 /*

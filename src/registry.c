@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -188,7 +189,8 @@ registry_insert(const RegistryRow *row)
 
 	values_from_row(row, values, nulls);
 	values[Anum_created - 1] =
-		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		TimestampTzGetDatum(row->created ? row->created :
+							GetCurrentTransactionStartTimestamp());
 	CatalogTupleInsert(registry,
 					   heap_form_tuple(RelationGetDescr(registry), values, nulls));
 	CacheInvalidateRelcache(registry);
@@ -196,26 +198,38 @@ registry_insert(const RegistryRow *row)
 	CommandCounterIncrement();
 }
 
+/*
+ * Wait for others who update the table's row, until their transactions end.
+ * The lock on the live table keeps them apart but for the partitions of one
+ * table, whose triggers may be made by several sessions (pg_restore -j).
+ */
+void
+registry_lock_row(Oid live)
+{
+	LockDatabaseObject(RelationRelationId, live, 0, ExclusiveLock);
+}
+
 /* Bring the stored row of row->live up to date, if it is not; creation_time stays. */
 void
 registry_update(const RegistryRow *row)
 {
-	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	RegistryRow *current = registry_get(row->live);
+	Relation	registry;
 	ScanKeyData key;
-	SysScanDesc scan = scan_live(registry, row->live, &key);
-	HeapTuple	tuple = systable_getnext(scan);
+	SysScanDesc scan;
+	HeapTuple	tuple;
 	Datum		values[Natts_registry];
 	bool		nulls[Natts_registry];
 	bool		replace[Natts_registry];
 
+	if (current && same_row(current, row))
+		return;
+	registry_lock_row(row->live);
+	registry = table_open(registry_relid(), RowExclusiveLock);
+	scan = scan_live(registry, row->live, &key);
+	tuple = systable_getnext(scan);
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "table %u is not registered", row->live);
-	if (same_row(row_from_tuple(tuple, RelationGetDescr(registry)), row))
-	{
-		systable_endscan(scan);
-		table_close(registry, NoLock);
-		return;
-	}
 
 	values_from_row(row, values, nulls);
 	memset(replace, true, sizeof(replace));
@@ -232,19 +246,11 @@ registry_update(const RegistryRow *row)
 static bool
 same_row(const RegistryRow *a, const RegistryRow *b)
 {
-	ListCell   *left;
-	ListCell   *right;
-
-	if (a->history != b->history || a->tracking != b->tracking ||
-		a->triggers_installed != b->triggers_installed ||
-		strcmp(a->time_column, b->time_column) != 0 ||
-		strcmp(a->txid_column, b->txid_column) != 0 ||
-		list_length(a->key) != list_length(b->key))
-		return false;
-	forboth(left, a->key, right, b->key)
-		if (strcmp(lfirst(left), lfirst(right)) != 0)
-			return false;
-	return true;
+	return a->history == b->history && a->tracking == b->tracking &&
+		a->triggers_installed == b->triggers_installed &&
+		strcmp(a->time_column, b->time_column) == 0 &&
+		strcmp(a->txid_column, b->txid_column) == 0 &&
+		columns_same_names(a->key, b->key);
 }
 
 /* Forget the table; nothing happens if it is not registered. */
@@ -282,7 +288,7 @@ registry_adopt(Oid live, Trigger *trigger)
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
 
-	LockDatabaseObject(registry_relid(), live, 0, ExclusiveLock);
+	registry_lock_row(live);
 	if (registry_get(live) != NULL)
 		return true;
 

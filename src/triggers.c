@@ -18,6 +18,8 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
@@ -26,6 +28,7 @@
 #include "commands/trigger.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -69,11 +72,12 @@ static const TriggerSpec specs[] = {
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static void install(Relation rel, const TriggerSpec *spec,
 					const RegistryRow *row);
-static bool clones_fit(Relation rel, const TriggerSpec *spec,
+static bool clones_fit(Oid relid, const TriggerSpec *spec,
 					   const RegistryRow *row);
 static bool remove_from(Relation rel);
 static bool remove_others(Relation rel, const RegistryRow *row);
-static Trigger *find_trigger(Relation rel, const char *name);
+static Trigger *find_trigger(Oid relid, const char *name);
+static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
 static bool is_our_function(Oid function);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
 				 const RegistryRow *row);
@@ -120,14 +124,14 @@ triggers_remove_truncate(Relation leaf)
 	int			i;
 
 	for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
-		if (find_trigger(leaf, specs[i].name) &&
-			is_our_function(find_trigger(leaf, specs[i].name)->tgfoid))
+		if (find_trigger(RelationGetRelid(leaf), specs[i].name) &&
+			is_our_function(find_trigger(RelationGetRelid(leaf), specs[i].name)->tgfoid))
 			drop_trigger(RelationGetRelid(leaf), specs[i].name);
 }
 
 /* Is the table's history tracked: is the trigger there that stores versions? */
 bool
-triggers_enabled(Relation live, const RegistryRow *row)
+triggers_enabled(Oid live, const RegistryRow *row)
 {
 	Trigger    *trigger = find_trigger(live,
 									   triggers_name_for(OidIsValid(row->tracking), false));
@@ -154,9 +158,13 @@ triggers_remove(Relation live)
 	return removed;
 }
 
-/* Are all triggers there that must be, and do they fire? */
+/*
+ * Are all triggers there that must be, and do they fire?  Read from the catalogs
+ * without a lock: two sessions that alter a partition each must not wait for
+ * each other here.
+ */
 bool
-triggers_complete(Relation live, const RegistryRow *row)
+triggers_complete(Oid live, const RegistryRow *row)
 {
 	ListCell   *lc;
 	int			i;
@@ -166,17 +174,10 @@ triggers_complete(Relation live, const RegistryRow *row)
 			(!fits(find_trigger(live, specs[i].name), &specs[i], row) ||
 			 !clones_fit(live, &specs[i], row)))
 			return false;
-	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), AccessShareLock))
-	{
-		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
-		bool		complete = true;
-
+	foreach(lc, triggers_leaf_partitions(live, NoLock))
 		for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
-			complete &= fits(find_trigger(leaf, specs[i].name), &specs[i], row);
-		table_close(leaf, NoLock);
-		if (!complete)
-			return false;
-	}
+			if (!fits(find_trigger(lfirst_oid(lc), specs[i].name), &specs[i], row))
+				return false;
 	return true;
 }
 
@@ -184,7 +185,7 @@ triggers_complete(Relation live, const RegistryRow *row)
 bool
 triggers_covers_truncate(Relation rel)
 {
-	Trigger    *trigger = find_trigger(rel, TRUNCATE_TRIGGER);
+	Trigger    *trigger = find_trigger(RelationGetRelid(rel), TRUNCATE_TRIGGER);
 
 	return trigger && is_our_function(trigger->tgfoid) &&
 		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
@@ -221,10 +222,10 @@ wanted(const TriggerSpec *spec, const RegistryRow *row)
 static void
 install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 {
-	Trigger    *trigger = find_trigger(rel, spec->name);
+	Trigger    *trigger = find_trigger(RelationGetRelid(rel), spec->name);
 	char	   *arguments = "";
 
-	if (trigger && fits(trigger, spec, row) && clones_fit(rel, spec, row))
+	if (trigger && fits(trigger, spec, row) && clones_fit(RelationGetRelid(rel), spec, row))
 		return;
 	if (trigger)
 	{
@@ -251,22 +252,16 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 
 /* Fires the trigger on every partition, where PostgreSQL has cloned it? */
 static bool
-clones_fit(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
+clones_fit(Oid relid, const TriggerSpec *spec, const RegistryRow *row)
 {
 	ListCell   *lc;
 
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
 		!(spec->type & TRIGGER_TYPE_ROW))
 		return true;
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL))
-	{
-		Relation	partition = table_open(lfirst_oid(lc), NoLock);
-		bool		right = fits(find_trigger(partition, spec->name), spec, row);
-
-		table_close(partition, NoLock);
-		if (!right)
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		if (!fits(find_trigger(lfirst_oid(lc), spec->name), spec, row))
 			return false;
-	}
 	return true;
 }
 
@@ -306,19 +301,63 @@ remove_others(Relation rel, const RegistryRow *row)
 }
 
 /*
- * A copy: a relcache rebuild frees the old trigger descriptor, open or not
- * (RelationClearRelation keeps a tuple descriptor, but not this).
+ * What fits() looks at of a trigger, from the catalog and palloc'd; NULL if the
+ * table has none of that name.
  */
 static Trigger *
-find_trigger(Relation rel, const char *name)
+find_trigger(Oid relid, const char *name)
 {
-	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	Trigger    *trigger = NULL;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(name));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		trigger = trigger_from_tuple(tuple, RelationGetDescr(triggers));
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return trigger;
+}
+
+static Trigger *
+trigger_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	Trigger    *trigger = palloc0(sizeof(Trigger));
+	Datum		datum;
+	bool		isnull;
+	const char *argument;
 	int			i;
 
-	for (i = 0; triggers && i < triggers->numtriggers; i++)
-		if (strcmp(triggers->triggers[i].tgname, name) == 0)
-			return &triggers->triggers[i];
-	return NULL;
+	trigger->tgname = pstrdup(NameStr(form->tgname));
+	trigger->tgfoid = form->tgfoid;
+	trigger->tgtype = form->tgtype;
+	trigger->tgenabled = form->tgenabled;
+	trigger->tgnattr = form->tgattr.dim1;
+	datum = heap_getattr(tuple, Anum_pg_trigger_tgqual, desc, &isnull);
+	if (!isnull)
+		trigger->tgqual = TextDatumGetCString(datum);
+
+	/* as RelationBuildTriggers reads them: one after the other, each with its \0 */
+	datum = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &isnull);
+	if (isnull || form->tgnargs == 0)
+		return trigger;
+	argument = VARDATA_ANY(DatumGetByteaPCopy(datum));
+	trigger->tgnargs = form->tgnargs;
+	trigger->tgargs = palloc(sizeof(char *) * form->tgnargs);
+	for (i = 0; i < form->tgnargs; i++)
+	{
+		trigger->tgargs[i] = pstrdup(argument);
+		argument += strlen(argument) + 1;
+	}
+	return trigger;
 }
 
 /* By OID and name; looking names up would ask for USAGE on our schema. */

@@ -5,7 +5,7 @@ DROP ROLE IF EXISTS t42_dbowner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t42_app;
 CREATE ROLE t42_dbowner;
-SELECT plan(47);
+SELECT plan(56);
 
 CREATE FUNCTION tap.columns(rel regclass, first int) RETURNS text
 LANGUAGE sql AS $$
@@ -71,6 +71,19 @@ SELECT allowed('SELECT live_table FROM catmaid_history_table',
 	'registry: a read by anyone', 't42_app');
 SELECT denied('DELETE FROM catmaid_history_table',
 	'registry: no delete by anyone', 't42_app');
+
+-- What pg_dump reads and a restore writes.
+SELECT ok(NOT has_table_privilege('t42_app', 'catmaid_history_dump', p),
+	'dumped registry: not anyone''s is ' || p)
+FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p;
+CREATE TABLE tap.forged (LIKE catmaid_history_dump);
+CREATE TRIGGER forged BEFORE INSERT ON tap.forged FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
+SELECT throws_ok($$INSERT INTO tap.forged (live_table) VALUES ('tap.forged')$$, '39P01', NULL,
+	'dumped registry: its trigger serves no other table');
+SELECT throws_ok($$INSERT INTO catmaid_history_dump (live_table, history_table) VALUES ('public.plain', 'public.timed__history')$$,
+	'23502', NULL, 'dumped registry: an incomplete row is refused');
+SELECT lives_ok($$INSERT INTO catmaid_history_dump (live_table, history_table) VALUES ('nowhere.plain', 'public.timed__history')$$,
+	'dumped registry: a row of no table goes nowhere');
 
 -- The log's shape.
 SELECT is(tap.columns('catmaid_transaction_info', 99),

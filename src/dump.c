@@ -1,0 +1,254 @@
+/*
+ * dump.c
+ *		The registry in dumps, and back from them.
+ *
+ * pg_dump takes an extension's table as it is, and a regclass that names a
+ * table which the dump leaves out (-T) would fail the whole COPY of the registry
+ * on restore.  So what is dumped is catmaid_history_dump: a table that never
+ * holds a row, with the registry's columns, tables being text in them.  The
+ * condition with which it is marked for pg_dump is "WHERE false UNION ALL SELECT
+ * ... FROM the registry"; pg_dump puts the condition behind the table's name and
+ * so reads the registry, as it is then, by name.
+ *
+ * On restore, a row trigger on catmaid_history_dump enters in the registry what
+ * is there of the tables, and keeps the row away, in session_replication_role =
+ * replica too.  pg_restore --disable-triggers switches that trigger off; the rows
+ * it leaves are taken up when it switches triggers on again.
+ *
+ * The condition names the schema of the registry, and is mended when that is
+ * renamed.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "catmaid_history.h"
+
+#define DUMP_TABLE	"catmaid_history_dump"
+
+/* its columns, in the registry's order */
+enum
+{
+	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
+	Anum_time, Anum_txid, Anum_created, Anum_key
+};
+
+static bool is_dump_table(Oid relid);
+static bool switches_on_triggers(AlterTableStmt *statement);
+static void take_up_rows(Oid relid);
+static void take_up(HeapTuple tuple, TupleDesc desc);
+static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
+static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
+static List *key_of(HeapTuple tuple, TupleDesc desc);
+static void mend_condition(void);
+
+PG_FUNCTION_INFO_V1(catmaid_history_restore);
+
+/*
+ * Row trigger on catmaid_history_dump: enters the row in the registry instead.
+ * Whoever may insert there may also write the registry.
+ */
+Datum
+catmaid_history_restore(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
+		!is_dump_table(RelationGetRelid(data->tg_relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" serves a trigger of table \"%s\" only",
+						"catmaid_history_restore", DUMP_TABLE)));
+	take_up(data->tg_trigtuple, RelationGetDescr(data->tg_relation));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * At the end of a command, ours or not: has it switched on triggers of
+ * catmaid_history_dump, or renamed a schema?
+ */
+void
+dump_follow_command(Node *statement)
+{
+	if (IsA(statement, RenameStmt) &&
+		((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
+		OidIsValid(registry_relid_or_invalid()))
+		mend_condition();
+	else if (IsA(statement, AlterTableStmt) &&
+			 switches_on_triggers((AlterTableStmt *) statement))
+	{
+		RangeVar   *name = ((AlterTableStmt *) statement)->relation;
+		Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+		if (is_dump_table(relid))
+			take_up_rows(relid);
+	}
+}
+
+static bool
+switches_on_triggers(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	if (statement->relation == NULL ||
+		strcmp(statement->relation->relname, DUMP_TABLE) != 0)
+		return false;
+	foreach(lc, statement->cmds)
+	{
+		AlterTableType action = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (action == AT_EnableTrigAll || action == AT_EnableTrigUser ||
+			action == AT_EnableTrig)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_dump_table(Oid relid)
+{
+	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
+		relid == get_relname_relid(DUMP_TABLE, registry_namespace());
+}
+
+static void
+take_up_rows(Oid relid)
+{
+	Relation	dump = table_open(relid, RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(dump, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		take_up(tuple, RelationGetDescr(dump));
+		CatalogTupleDelete(dump, &tuple->t_self);
+	}
+	systable_endscan(scan);
+	table_close(dump, NoLock);
+
+	/* ENABLE TRIGGER ALL takes ALWAYS away */
+	ddl_execute(BOOTSTRAP_SUPERUSERID,
+				"ALTER TABLE %s ENABLE ALWAYS TRIGGER catmaid_history_restore",
+				naming_quoted(relid));
+}
+
+/*
+ * Register the table of the row, if all its tables are there.  A table that is
+ * registered (by its first write after a schema-only restore, say) keeps the
+ * flag, which is the truth, and takes the rest.
+ */
+static void
+take_up(HeapTuple tuple, TupleDesc desc)
+{
+	RegistryRow row = {.live = table_named(tuple, desc, Anum_live)};
+	RegistryRow *present;
+	bool		isnull;
+	bool		has_tracking;
+
+	row.history = table_named(tuple, desc, Anum_history);
+	row.tracking = table_named(tuple, desc, Anum_tracking);
+	has_tracking = text_of(tuple, desc, Anum_tracking) != NULL;
+	if (!OidIsValid(row.live) || !OidIsValid(row.history) ||
+		has_tracking != OidIsValid(row.tracking))
+		return;
+
+	row.triggers_installed =
+		DatumGetBool(heap_getattr(tuple, Anum_installed, desc, &isnull)) && !isnull;
+	row.key = key_of(tuple, desc);
+	row.time_column = text_of(tuple, desc, Anum_time);
+	row.txid_column = text_of(tuple, desc, Anum_txid);
+	row.created =
+		DatumGetTimestampTz(heap_getattr(tuple, Anum_created, desc, &isnull));
+	if (row.key == NIL || row.time_column == NULL || row.txid_column == NULL || isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a row of table \"%s\" is not complete", DUMP_TABLE),
+				 errhint("The table is filled by restoring a dump, and by nothing else.")));
+
+	present = registry_get(row.live);
+	if (present)
+	{
+		row.triggers_installed = present->triggers_installed;
+		registry_delete(row.live);
+	}
+	registry_insert(&row);
+}
+
+/* The table of which the column has the name; InvalidOid if there is none. */
+static Oid
+table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		result;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = heap_getattr(tuple, attnum, desc, &fcinfo->args[0].isnull);
+	if (fcinfo->args[0].isnull)
+		return InvalidOid;
+	result = to_regclass(fcinfo);
+	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(result);
+}
+
+/* The column's value, or NULL. */
+static char *
+text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attnum, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static List *
+key_of(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_key, desc, &isnull);
+	List	   *key = NIL;
+	Datum	   *names;
+	int			n;
+	int			i;
+
+	if (isnull)
+	{
+		char	   *name = text_of(tuple, desc, Anum_pkey);
+
+		return name ? list_make1(name) : NIL;
+	}
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, NULL, &n);
+	for (i = 0; i < n; i++)
+		key = lappend(key, TextDatumGetCString(names[i]));
+	return key;
+}
+
+/* Make pg_dump's condition name the registry's schema as it is called now. */
+static void
+mend_condition(void)
+{
+	char	   *from = psprintf(" FROM %s", naming_quoted(registry_relid()));
+
+	ddl_execute(BOOTSTRAP_SUPERUSERID,
+				"UPDATE pg_catalog.pg_extension SET extcondition ="
+				" (SELECT pg_catalog.array_agg(CASE WHEN c LIKE 'WHERE false UNION ALL %%'"
+				" THEN pg_catalog.substr(c, 1, pg_catalog.strpos(c, ' FROM ') - 1) || %s"
+				" ELSE c END ORDER BY n)"
+				" FROM pg_catalog.unnest(extcondition) WITH ORDINALITY AS x(c, n))"
+				" WHERE extname = 'catmaid_history'",
+				quote_literal_cstr(from));
+}
