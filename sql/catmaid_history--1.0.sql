@@ -20,12 +20,24 @@ CREATE TABLE catmaid_history_table (
 );
 COMMENT ON TABLE catmaid_history_table IS
     'The tables whose history is kept, and where. Written by the extension alone.';
+COMMENT ON COLUMN catmaid_history_table.live_table IS
+    'The table whose history is kept.';
+COMMENT ON COLUMN catmaid_history_table.history_table IS
+    'The table that holds its superseded row versions.';
+COMMENT ON COLUMN catmaid_history_table.triggers_installed IS
+    'Whether tracking was last enabled or disabled; catmaid_live_table_triggers tells what is there now.';
 COMMENT ON COLUMN catmaid_history_table.live_table_pkey_column IS
     'The first column of the primary key.';
 COMMENT ON COLUMN catmaid_history_table.live_table_pkey_columns IS
     'All columns of the primary key, in its order.';
+COMMENT ON COLUMN catmaid_history_table.tracking_table IS
+    'The table that tells when each live row was last edited; NULL where the live table does.';
 COMMENT ON COLUMN catmaid_history_table.time_column IS
     'The column that tells when a row was last edited: of the tracking table, or of the live table where there is none.';
+COMMENT ON COLUMN catmaid_history_table.txid_column IS
+    'The column that tells which transaction last edited a row, in the same table as time_column.';
+COMMENT ON COLUMN catmaid_history_table.creation_time IS
+    'When the history was created.';
 
 GRANT SELECT ON catmaid_history_table TO PUBLIC;
 
@@ -37,6 +49,8 @@ COMMENT ON FUNCTION catmaid_history_registry_changed() IS
 CREATE TRIGGER catmaid_history_registry_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON catmaid_history_table
     FOR EACH STATEMENT EXECUTE FUNCTION catmaid_history_registry_changed();
+COMMENT ON TRIGGER catmaid_history_registry_changed ON catmaid_history_table IS
+    'Makes all sessions look at the registry again.';
 
 -- The registry as pg_dump takes it, by name: a name of a table that was left out
 -- of the dump harms no other on restore (src/dump.c).
@@ -79,7 +93,8 @@ $$;
 -- ---------------------------------------------------------------------------
 
 CREATE TYPE history_change_type AS ENUM ('Backend', 'Migration', 'External');
-COMMENT ON TYPE history_change_type IS 'What kind of work a transaction did.';
+COMMENT ON TYPE history_change_type IS
+    'What kind of work a transaction did: of the application, of a migration, or by hand.';
 
 CREATE TABLE catmaid_transaction_info (
     transaction_id bigint DEFAULT txid_current(),
@@ -92,6 +107,18 @@ CREATE TABLE catmaid_transaction_info (
 );
 COMMENT ON TABLE catmaid_transaction_info IS
     'Labels that applications give to their transactions.';
+COMMENT ON COLUMN catmaid_transaction_info.transaction_id IS
+    'The 64-bit transaction id, as exec_transaction_id in history tables. Fills itself.';
+COMMENT ON COLUMN catmaid_transaction_info.execution_time IS
+    'When the transaction began, as the end of sys_period in history tables. Fills itself.';
+COMMENT ON COLUMN catmaid_transaction_info.user_id IS
+    'The application''s user.';
+COMMENT ON COLUMN catmaid_transaction_info.project_id IS
+    'The application''s project.';
+COMMENT ON COLUMN catmaid_transaction_info.change_type IS
+    'What kind of work the transaction did.';
+COMMENT ON COLUMN catmaid_transaction_info.label IS
+    'What the application calls this work.';
 
 GRANT INSERT (user_id, project_id, change_type, label)
     ON catmaid_transaction_info TO PUBLIC;
@@ -338,6 +365,10 @@ CREATE VIEW catmaid_live_table_triggers AS
       JOIN pg_catalog.pg_class c ON c.oid = h.live_table;
 COMMENT ON VIEW catmaid_live_table_triggers IS
     'For each registered table whether its triggers are really there and fire.';
+COMMENT ON COLUMN catmaid_live_table_triggers.live_table IS
+    'The table whose history is kept.';
+COMMENT ON COLUMN catmaid_live_table_triggers.triggers_installed IS
+    'True if all triggers are there and none is switched off.';
 GRANT SELECT ON catmaid_live_table_triggers TO PUBLIC;
 
 CREATE VIEW catmaid_inheriting_tables AS
@@ -386,3 +417,10 @@ CREATE EVENT TRIGGER catmaid_history_ddl_end ON ddl_command_end
     EXECUTE FUNCTION catmaid_history_ddl_end();
 CREATE EVENT TRIGGER catmaid_history_sql_drop ON sql_drop
     EXECUTE FUNCTION catmaid_history_sql_drop();
+
+COMMENT ON EVENT TRIGGER catmaid_history_ddl_start IS
+    'catmaid_history: moves history views out of the way of DDL.';
+COMMENT ON EVENT TRIGGER catmaid_history_ddl_end IS
+    'catmaid_history: makes history tables follow DDL.';
+COMMENT ON EVENT TRIGGER catmaid_history_sql_drop IS
+    'catmaid_history: clears up after tables that were dropped.';
