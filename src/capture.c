@@ -49,9 +49,9 @@ static struct
 static void capture_change(TriggerData *trigdata);
 static void store_version(TriggerData *trigdata, TupleTableSlot *old);
 static void follow_tracking(TriggerData *trigdata);
-static void remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key);
+static void remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key,
+						   bool made_here);
 static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
-static bool keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b);
 static bool is_superseded(HeapTuple tuple);
 
 PG_FUNCTION_INFO_V1(catmaid_history_capture);
@@ -248,10 +248,11 @@ follow_tracking(TriggerData *trigdata)
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
+		bool		made_here = capture_made_here(capture, rel, trigdata->tg_trigslot);
+
 		capture_key(capture, trigdata->tg_trigslot, old_key);
-		remember_moved(capture, trigdata->tg_trigtuple, old_key);
-		tracking_deleted(capture, rel, old_key,
-						 capture_made_here(capture, rel, trigdata->tg_trigslot));
+		remember_moved(capture, trigdata->tg_trigtuple, old_key, made_here);
+		tracking_deleted(capture, rel, old_key, made_here);
 	}
 	else
 	{
@@ -261,13 +262,15 @@ follow_tracking(TriggerData *trigdata)
 
 		capture_key(capture, trigdata->tg_trigslot, old_key);
 		capture_key(capture, trigdata->tg_newslot, new_key);
-		same = keys_equal(capture, old_key, new_key);
+		same = capture_keys_equal(capture, old_key, new_key);
 		if (!same)
 		{
+			bool		made_here =
+				capture_made_here(capture, rel, trigdata->tg_trigslot);
+
 			/* the row goes on under another key, without a gap */
-			floor = tracking_edition(capture, old_key);
-			tracking_deleted(capture, rel, old_key,
-							 capture_made_here(capture, rel, trigdata->tg_trigslot));
+			floor = tracking_edition(capture, old_key, made_here);
+			tracking_deleted(capture, rel, old_key, made_here);
 		}
 		capture = cache_lookup(rel, trigdata->tg_trigger);
 		tracking_written(capture, rel, new_key, !same, floor, superseded);
@@ -279,7 +282,8 @@ follow_tracking(TriggerData *trigdata)
  * under another key, without a gap.
  */
 static void
-remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key)
+remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key,
+			   bool made_here)
 {
 	moved.live = InvalidOid;
 	if (!HeapTupleHeaderIndicatesMovedPartitions(old->t_data) ||
@@ -288,7 +292,7 @@ remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key)
 	moved.live = capture->live;
 	moved.xid = HeapTupleHeaderGetUpdateXid(old->t_data);
 	moved.command = HeapTupleHeaderGetCmax(old->t_data);
-	moved.edition = tracking_edition(capture, key);
+	moved.edition = tracking_edition(capture, key, made_here);
 }
 
 /* The edition time that the inserted row brings along, or DT_NOBEGIN. */
@@ -303,8 +307,9 @@ edition_moved(CaptureRelation *capture, HeapTuple new)
 	return has_moved ? moved.edition : DT_NOBEGIN;
 }
 
-static bool
-keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
+/* By the operators of the live table's primary key. */
+bool
+capture_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
 {
 	int			i;
 

@@ -294,7 +294,10 @@ extern bool tracking_start(CaptureRelation *capture, const Datum *key,
 extern void tracking_written(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool new_key,
 							 TimestampTz floor, bool superseded);
-extern TimestampTz tracking_edition(CaptureRelation *capture, const Datum *key);
+extern void tracking_settle(CaptureRelation *capture, Relation rel,
+							const Datum *key, TimestampTz floor);
+extern TimestampTz tracking_edition(CaptureRelation *capture, const Datum *key,
+									bool made_here);
 extern void tracking_deleted(CaptureRelation *capture, Relation rel,
 							 const Datum *key, bool made_here);
 extern void tracking_forget(CaptureRelation *capture, const Datum *key);
@@ -307,12 +310,21 @@ extern void tracking_sync(const RegistryRow *row);
 extern void tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
 extern void tracking_add_from(const RegistryRow *row, Oid source);
 
+/* deferrable.c: keys that several transactions may have at a time */
+extern bool deferrable_postpone(CaptureRelation *capture, Relation rel,
+								const Datum *key, TimestampTz floor);
+extern bool deferrable_postponed(CaptureRelation *capture, const Datum *key,
+								 TimestampTz *floor);
+extern void deferrable_init(void);
+
 /* capture.c: the row triggers; shared with truncate.c */
 extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
 						Datum *key);
 extern bool capture_start(CaptureRelation *capture, Relation rel,
 						  TupleTableSlot *old, const Datum *key,
 						  TimestampTz *start);
+extern bool capture_keys_equal(CaptureRelation *capture, const Datum *a,
+							   const Datum *b);
 extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 							  TupleTableSlot *slot);
 

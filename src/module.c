@@ -17,6 +17,7 @@ _PG_init(void)
 {
 	cache_init();
 	truncate_init();
+	deferrable_init();
 	snapshot_init();
 	views_park_init();
 	follower_init();

@@ -10,7 +10,7 @@
  * After-row triggers do not always come in the order of the changes: a trigger
  * of the application may change rows of the same table while the outer
  * statement's own events still wait, and with a deferrable key two rows may
- * bear one key for a while.  So nothing here relies on the order.  A version
+ * bear one key for a while (deferrable.c).  So nothing here relies on the order.  A version
  * that this transaction made has an empty period, whatever is found here.  A
  * version from before began when the tracking row says *as it was before this
  * transaction touched it*; a tracking row that we have already replaced or
@@ -23,8 +23,8 @@
  * transaction that began first writes last.
  *
  * Locks: ROW EXCLUSIVE on the tracking table until the transaction ends.  The
- * row lock on the live row, or on its key, keeps others off the tracking row.
- * A deferrable key does not: there the tracking row is locked itself.
+ * row lock on the live row, or on its key, keeps others off the tracking row;
+ * what of a deferrable key is written here nobody else has (deferrable.c).
  */
 #include "postgres.h"
 
@@ -32,10 +32,8 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -52,6 +50,8 @@ typedef struct TrackingRow
 	bool		touched;		/* written by this transaction */
 } TrackingRow;
 
+static void write_version(CaptureRelation *capture, const Datum *key,
+						  bool new_key, TimestampTz floor);
 static bool find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
@@ -59,11 +59,8 @@ static SysScanDesc begin_scan(CaptureRelation *capture, Relation tracking,
 							  const Datum *key, Snapshot snapshot);
 static void read_row(CaptureRelation *capture, Relation tracking,
 					 HeapTuple tuple, TrackingRow *row);
-static TM_Result lock_row(CaptureRelation *capture, const TrackingRow *row,
-						  LockWaitPolicy policy);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 						bool *made_here);
-static void wait_for_others(CaptureRelation *capture, const Datum *key);
 static void write_row(CaptureRelation *capture, const Datum *key,
 					  TimestampTz edition, int64 txid, const TrackingRow *old);
 static void delete_row(CaptureRelation *capture, const TrackingRow *old);
@@ -98,27 +95,25 @@ void
 tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
 				 bool new_key, TimestampTz floor, bool superseded)
 {
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	TrackingRow row;
-	bool		found;
-	TimestampTz edition = Max(now, floor);
 
-	if (capture->deferrable)
-		wait_for_others(capture, key);
-	found = find_now(capture, key, &row);
-
-	/* who held the key's row may have taken it along */
-	while (found && capture->deferrable && !row.touched &&
-		   lock_row(capture, &row, LockWaitBlock) != TM_Ok)
-		found = find_now(capture, key, &row);
-
-	if (superseded && !key_is_live(capture, rel, key, NULL))
-	{
-		if (found)
-			delete_row(capture, &row);
+	if (capture->deferrable && deferrable_postpone(capture, rel, key, floor))
 		return;
-	}
+	if (!superseded || key_is_live(capture, rel, key, NULL))
+		write_version(capture, key, new_key, floor);
+	else if (find_now(capture, key, &row))
+		delete_row(capture, &row);
+}
+
+/* This transaction has made the version that is live with the key. */
+static void
+write_version(CaptureRelation *capture, const Datum *key, bool new_key,
+			  TimestampTz floor)
+{
+	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
+	TrackingRow row;
+	bool		found = find_now(capture, key, &row);
 
 	if (found)
 	{
@@ -142,20 +137,14 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 	TrackingRow row;
 	bool		live_made_here;
 
+	if (capture->deferrable)
+	{
+		if (!deferrable_postpone(capture, rel, key, DT_NOBEGIN))
+			tracking_settle(capture, rel, key, DT_NOBEGIN);
+		return;
+	}
 	if (!find_now(capture, key, &row))
 		return;
-
-	if (capture->deferrable && !row.touched)
-	{
-		/*
-		 * Another transaction may have inserted the key already, and wait for
-		 * us to commit.  The row is its own then; should it fail, a row is
-		 * left over that the next insertion of the key takes.
-		 */
-		if (lock_row(capture, &row, LockWaitSkip) != TM_Ok ||
-			key_is_live(capture, rel, key, NULL))
-			return;
-	}
 
 	/* the key may have come back since, but not without a trace */
 	if ((made_here || row.touched) &&
@@ -171,12 +160,44 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 	delete_row(capture, &row);
 }
 
-/* The edition time that the tracking table has for the key, or DT_NOBEGIN. */
-TimestampTz
-tracking_edition(CaptureRelation *capture, const Datum *key)
+/*
+ * Make the key's tracking row what it must be by the live table as it is now,
+ * whatever came in between: for a key whose changes were postponed.
+ */
+void
+tracking_settle(CaptureRelation *capture, Relation rel, const Datum *key,
+				TimestampTz floor)
 {
 	TrackingRow row;
+	TrackingRow before;
+	bool		made_here;
 
+	if (!key_is_live(capture, rel, key, &made_here))
+	{
+		if (find_now(capture, key, &row))
+			delete_row(capture, &row);
+	}
+	else if (made_here)
+		write_version(capture, key, true, floor);
+	else if (find_now(capture, key, &row) && row.touched &&
+			 find_before(capture, key, &before))
+		write_row(capture, key, before.edition, before.txid, &row);
+}
+
+/*
+ * When did the version of the key begin that the row had so far?  DT_NOBEGIN if
+ * nobody knows.  made_here: this transaction had made it.
+ */
+TimestampTz
+tracking_edition(CaptureRelation *capture, const Datum *key, bool made_here)
+{
+	TrackingRow row;
+	TimestampTz floor;
+
+	/* what the tracking table has may be another row's */
+	if (capture->deferrable && made_here &&
+		deferrable_postponed(capture, key, &floor))
+		return floor;
 	return find_now(capture, key, &row) ? row.edition : DT_NOBEGIN;
 }
 
@@ -284,52 +305,6 @@ read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
 		(!relation_is_rewritten_compat(tracking) ||
 		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
-}
-
-/*
- * Wait for transactions that have inserted the key and not ended: where the
- * live table's index defers the check, nothing has made us wait so far.
- */
-static void
-wait_for_others(CaptureRelation *capture, const Datum *key)
-{
-	for (;;)
-	{
-		Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
-		SnapshotData dirty;
-		SysScanDesc scan;
-		TransactionId other = InvalidTransactionId;
-		HeapTuple	tuple;
-
-		InitDirtySnapshot(dirty);
-		scan = begin_scan(capture, tracking, key, &dirty);
-		while (!TransactionIdIsValid(other) &&
-			   HeapTupleIsValid(tuple = systable_getnext(scan)))
-			other = dirty.xmin;
-		systable_endscan(scan);
-		table_close(tracking, NoLock);
-		if (!TransactionIdIsValid(other))
-			return;
-		XactLockTableWait(other, NULL, NULL, XLTW_None);
-	}
-}
-
-/* Lock the tracking row; TM_Ok unless it is not what it was. */
-static TM_Result
-lock_row(CaptureRelation *capture, const TrackingRow *row, LockWaitPolicy policy)
-{
-	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(tracking, NULL);
-	ItemPointerData tid = row->tid;
-	TM_FailureData failure;
-	TM_Result	result;
-
-	result = table_tuple_lock(tracking, &tid, SnapshotSelf, slot,
-							  GetCurrentCommandId(false), LockTupleExclusive,
-							  policy, 0, &failure);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(tracking, NoLock);
-	return result;
 }
 
 static bool

@@ -131,6 +131,7 @@ make_tables();
 run_sessions();
 my ($expected, $live, $order) = replay(decode());
 compare($_) for sort keys %tables;
+apart($_) for grep { !$tables{$_}{time} } sort keys %tables;
 is($order, undef, 'history tables were only inserted into');
 $main->close;
 $node->stop;
@@ -398,6 +399,36 @@ sub compare
 	my $only = $name eq 'public.part' ? '' : 'ONLY';
 	same([ map { line($_) } rows("SELECT * FROM $only $name") ], [ keys %{ $live->{$name} } ],
 		"$name holds the rows that are left (the oracle itself)");
+	return;
+}
+
+# Whatever the stream allows: two versions of one key, the live one among them, never
+# overlap where the extension itself tells the starts.
+sub apart
+{
+	my ($name) = @_;
+	my $history = $name =~ s/"\z/__history"/r;
+	$history .= '__history' if $history eq $name;
+	my $key = join ', ', @{ $tables{$name}{key} };
+	my ($live, $tracking) = ($name, $history =~ s/__history/__tracking/r);
+	my $match = join ' AND ', map {
+		my $column = @{ $tables{$name}{key} } == 1 ? 'live_pk' : 'live_pk_' . ($_ + 1);
+		"t.$column = l.$tables{$name}{key}[$_]"
+	} 0 .. $#{ $tables{$name}{key} };
+	my $only = $name eq 'public.part' ? '' : 'ONLY';
+	my $overlaps = $main->do(<<"SQL")->{rows};
+WITH version AS (
+	SELECT row_number() OVER () AS n, * FROM (
+		SELECT $key, sys_period FROM ONLY $history
+		UNION ALL SELECT $key, tstzrange(t.edition_time, NULL) FROM $only $live AS l LEFT JOIN ONLY $tracking AS t ON $match) AS v
+	WHERE NOT isempty(sys_period))
+SELECT a.sys_period, b.* FROM version AS a JOIN version AS b USING ($key)
+WHERE a.n < b.n AND a.sys_period && b.sys_period
+SQL
+	is(scalar @$overlaps, 0, "$name: versions of one key do not overlap")
+	  or diag join "\n", map { join ' ', map { $_ // 'NULL' } @$_ } @$overlaps[ 0 .. ($#$overlaps > 9 ? 9 : $#$overlaps) ];
+	is($main->do("SELECT count(*) FROM ONLY $tracking")->{rows}[0][0], $main->do("SELECT count(*) FROM $only $live")->{rows}[0][0],
+		"$name: one tracking row for each live row");
 	return;
 }
 

@@ -1,0 +1,227 @@
+/*
+ * deferrable.c
+ *		Keys that several transactions may have at a time.
+ *
+ * A unique index keeps others off a key until the transaction that wrote it has
+ * ended, and with the key off its tracking row.  The index of a deferrable key
+ * does not, until its check comes, which may be at commit: two transactions may
+ * have rows with one key, or one deletes the key's row while the other has
+ * inserted the next already.  Nobody may wait in between, since what is written
+ * so may still be taken back, and the tracking row is not to be written by who
+ * began first but by who comes last.
+ *
+ * So where somebody else has a row with the key, committed or not, what becomes
+ * of the tracking row is postponed until the transaction commits.  Then the
+ * deferred checks are done: all others that had the key have ended, and those
+ * who come now find our row and postpone.  The tracking row is made to agree with
+ * the live row that is left, and starts where the key's last version ended.
+ *
+ * Both sides of a pair see each other, since the row and its index entry are
+ * there before the trigger looks: at most one of them is not postponed, the
+ * first; the second waits for it in the deferred check.
+ *
+ * What is postponed lives in TopTransactionContext, and goes with the
+ * subtransaction that did it.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catmaid_history.h"
+
+typedef struct Postponed
+{
+	Oid			relid;			/* the live table or its partition */
+	Oid			tracking;
+	int			nkeys;
+	Datum	   *key;
+	TimestampTz floor;			/* see tracking_written */
+	SubTransactionId subid;
+} Postponed;
+
+static List *postponed = NIL;
+
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
+static void settle_all(void);
+static void settle(Postponed *entry);
+static bool others_have(CaptureRelation *capture, Relation rel, const Datum *key);
+
+void
+deferrable_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/*
+ * The key of the relation, a deferrable one, was inserted, updated or deleted.
+ * Is what this means for its tracking row to wait for the commit?  If so, that
+ * has been noted.  floor: as for tracking_written, or DT_NOBEGIN.
+ */
+bool
+deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
+					TimestampTz floor)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	MemoryContext before;
+	Postponed  *entry;
+	int			i;
+
+	if (!others_have(capture, rel, key))
+		return false;
+
+	before = MemoryContextSwitchTo(TopTransactionContext);
+	entry = palloc(sizeof(Postponed));
+	entry->relid = RelationGetRelid(rel);
+	entry->tracking = capture->tracking;
+	entry->nkeys = capture->nkeys;
+	entry->key = palloc(sizeof(Datum) * capture->nkeys);
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, capture->key[i] - 1);
+
+		entry->key[i] = datumCopy(key[i], att->attbyval, att->attlen);
+	}
+	entry->floor = floor;
+	entry->subid = GetCurrentSubTransactionId();
+	postponed = lappend(postponed, entry);
+	MemoryContextSwitchTo(before);
+	return true;
+}
+
+/* Was the key's insertion postponed, and with what floor? */
+bool
+deferrable_postponed(CaptureRelation *capture, const Datum *key,
+					 TimestampTz *floor)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, postponed)
+	{
+		Postponed  *entry = lfirst(lc);
+
+		if (entry->relid != capture->relid || entry->nkeys != capture->nkeys ||
+			!capture_keys_equal(capture, entry->key, key))
+			continue;
+		*floor = found ? Max(*floor, entry->floor) : entry->floor;
+		found = true;
+	}
+	return found;
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (postponed != NIL)
+				settle_all();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			postponed = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, postponed)
+	{
+		Postponed  *entry = lfirst(lc);
+
+		if (entry->subid != mine)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			postponed = foreach_delete_current(postponed, lc);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			entry->subid = parent;
+	}
+}
+
+/*
+ * The deferred checks have been made.  A deferred trigger of the site's on the
+ * tracking table still has its turn, and may change more.
+ */
+static void
+settle_all(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	while (postponed != NIL)
+	{
+		List	   *entries = postponed;
+		ListCell   *lc;
+
+		postponed = NIL;
+		foreach(lc, entries)
+			settle(lfirst(lc));
+		AfterTriggerFireDeferred();
+	}
+	PopActiveSnapshot();
+}
+
+/* A table that has gone since, or has another tracking table, is up to date. */
+static void
+settle(Postponed *entry)
+{
+	Relation	rel = try_relation_open(entry->relid, RowExclusiveLock);
+	RegistryRow *row = rel ? registry_get(derived_root(entry->relid)) : NULL;
+	SecurityState before;
+
+	if (row && row->tracking == entry->tracking)
+	{
+		CaptureRelation *capture = cache_lookup(rel, NULL);
+
+		security_act_as(capture->owner, &before);	/* see capture.c */
+		if (capture->nkeys == entry->nkeys)
+			tracking_settle(capture, rel, entry->key, entry->floor);
+		security_act_as_before(&before);
+	}
+	if (rel)
+		relation_close(rel, NoLock);
+}
+
+/* Is there a row with the key that this transaction has not made? */
+static bool
+others_have(CaptureRelation *capture, Relation rel, const Datum *key)
+{
+	ScanKeyData scankey[INDEX_MAX_KEYS];
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+	int			i;
+
+	memcpy(scankey, capture->live_scankey, sizeof(ScanKeyData) * capture->nkeys);
+	for (i = 0; i < capture->nkeys; i++)
+		scankey[i].sk_argument = key[i];
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(rel, capture->live_index,
+							  OidIsValid(capture->live_index),
+							  &dirty, capture->nkeys, scankey);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	systable_endscan(scan);
+	return found;
+}
