@@ -41,6 +41,7 @@ debian_mirror()
 		echo "$DEBIAN_MIRROR"
 		return
 	fi
+	# shellcheck disable=SC2016 # expanded by apt
 	apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
 		awk '$2 !~ /-/ { print $1; exit }'
 }
@@ -116,24 +117,21 @@ room_run()
 		HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" </dev/null
 }
 
-# The files of the checkout, without what building and testing left, as a tar.
-project_tar()
-{
-	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' \
-		--exclude='*.so' --exclude=./tmp_check --exclude=./results "$@" .
-}
-
-# room_put FOLDER: the project, in the room's FOLDER (an absolute path).
+# room_put FOLDER: the files of the checkout, without what building and testing
+# left, in the room's FOLDER (an absolute path).
 room_put()
 {
 	room_run mkdir -p "$1"
-	project_tar | nsenter --target "$ROOM_PID" --mount --pid \
+	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' \
+		--exclude='*.so' --exclude=./tmp_check --exclude=./results . |
+		nsenter --target "$ROOM_PID" --mount --pid \
 		--root="/proc/$ROOM_PID/root$ROOM/root" tar -C "$1" -xf - --no-same-owner
 }
 
 # room_bind FOLDER TARGET: show a folder of ours in the room, to read.
 room_bind()
 {
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	nsenter --target "$ROOM_PID" --mount bash -ec '
 		mkdir -p "$2"
 		mount --bind "$1" "$2"
