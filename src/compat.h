@@ -13,11 +13,17 @@
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/acl.h"
 
 #if PG_VERSION_NUM < 130000
 #error "catmaid_history needs PostgreSQL 13 or newer"
+#endif
+
+/* 14 moved the OIDs of the catalogs' indexes to the catalogs' own headers. */
+#if PG_VERSION_NUM < 140000
+#include "catalog/indexing.h"
 #endif
 
 /* 16 replaced the per-kind ownership checks by one. */
@@ -177,8 +183,11 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 #ifdef ATTRIBUTE_GENERATED_VIRTUAL
 #define attribute_is_virtual_compat(att) \
 	((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#define build_generation_expression_compat(rel, attnum) \
+	build_generation_expression((rel), (attnum))
 #else
 #define attribute_is_virtual_compat(att)	(false)
+#define build_generation_expression_compat(rel, attnum)	(NULL)
 #endif
 
 

@@ -32,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 /* from a history or tracking table, or a partition, to its live table */
 typedef struct DerivedEntry
