@@ -54,6 +54,7 @@ typedef struct HistoryMap
 	int			natts;			/* of the history table */
 	AttrNumber *source;			/* live attribute for each, 0: none */
 	struct HistoryCast **cast;	/* NULL: the value as it is */
+	Node	  **computed;		/* of a virtual generated column: its expression */
 	AttrNumber	period;
 	AttrNumber	xid;
 } HistoryMap;

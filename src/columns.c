@@ -58,6 +58,7 @@ columns_map(Relation source, Relation history, int sqlstate)
 	map->natts = to->natts;
 	map->source = palloc0(sizeof(AttrNumber) * to->natts);
 	map->cast = palloc0(sizeof(HistoryCast *) * to->natts);
+	map->computed = palloc0(sizeof(Node *) * to->natts);
 
 	for (i = 0; i < from->natts; i++)
 	{
@@ -102,6 +103,8 @@ columns_map(Relation source, Relation history, int sqlstate)
 							 format_type_with_typemod(type, typmod))));
 
 		map->source[j] = att->attnum;
+		if (attribute_is_virtual_compat(att))
+			map->computed[j] = build_generation_expression_compat(source, att->attnum);
 		if (type != target->atttypid && !IsBinaryCoercible(type, target->atttypid))
 			map->cast[j] = cast_between(type, target->atttypid, target->atttypmod);
 	}

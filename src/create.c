@@ -345,15 +345,6 @@ check_columns(Relation live, const CreateOptions *options, bool is_parent)
 					 errhint("ALTER TABLE %s RENAME COLUMN %s TO another name first.",
 							 naming_quoted(RelationGetRelid(live)), reserved[i])));
 
-	for (i = 0; i < RelationGetNumberOfAttributes(live); i++)
-		if (attribute_is_virtual_compat(TupleDescAttr(RelationGetDescr(live), i)))
-			ereport(ERROR,
-					(errcode(ERRCODE_HISTORY_REFUSED),
-					 errmsg("table \"%s\" has a virtual generated column \"%s\"",
-							RelationGetRelationName(live),
-							NameStr(TupleDescAttr(RelationGetDescr(live), i)->attname)),
-					 errhint("Make it a STORED generated column.")));
-
 	if (columns_key(live) == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -397,6 +388,12 @@ check_time_column(Relation live, const char *name, Oid type, bool is_parent)
 				 errmsg("column \"%s\" of table \"%s\" has type %s, but must have type %s",
 						name, RelationGetRelationName(live),
 						format_type_be(att->atttypid), format_type_be(type)),
+				 errhint("%s", hint)));
+	if (attribute_is_virtual_compat(att))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which no row holds",
+						name, RelationGetRelationName(live)),
 				 errhint("%s", hint)));
 	if (type == INT8OID && (att->attgenerated || att->attidentity))
 		ereport(ERROR,

@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static void follow_name(Oid derived, char relkind, const char *name,
 						const TableSnapshot *before, const TableSnapshot *now);
@@ -152,7 +153,8 @@ follow_key(RegistryRow *row, const TableSnapshot *before)
 		Form_pg_attribute time = columns_find(live, row->time_column);
 		Form_pg_attribute txid = columns_find(live, row->txid_column);
 
-		if (time == NULL || time->atttypid != TIMESTAMPTZOID)
+		if (time == NULL || time->atttypid != TIMESTAMPTZOID ||
+			attribute_is_virtual_compat(time))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("column \"%s\" of table \"%s\" must stay, with type timestamp with time zone: its history is tracked by it",

@@ -43,7 +43,7 @@ struct HistoryWriter
 	TypeCacheEntry *period_type;
 	TimestampTz now;
 	int64		xid;
-	ExprState **defaults;		/* for columns a site has added, or NULL */
+	ExprState **expressions;	/* for what no live column holds, or NULL */
 
 	/* bulk only */
 	bool		bulk;
@@ -54,7 +54,8 @@ struct HistoryWriter
 };
 
 static bool can_buffer(Relation history);
-static void prepare_defaults(HistoryWriter *writer);
+static void prepare_expressions(HistoryWriter *writer);
+static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
 					  TupleTableSlot *slot, bool start_known, TimestampTz start);
 static Datum make_period(HistoryWriter *writer, bool start_known,
@@ -76,7 +77,7 @@ history_writer_open(CaptureRelation *capture, bool bulk)
 	writer->period_type = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
 	writer->now = GetCurrentTransactionStartTimestamp();
 	writer->xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
-	prepare_defaults(writer);
+	prepare_expressions(writer);
 
 	writer->bulk = bulk && can_buffer(writer->target.rel);
 	if (writer->bulk)
@@ -206,36 +207,47 @@ can_buffer(Relation history)
 }
 
 /*
- * A column that a site has added to its history table gets its default, as
- * in an INSERT that does not name it.
+ * What no column of the old row holds: virtual generated columns, and those that
+ * a site has added to its history table.
  */
 static void
-prepare_defaults(HistoryWriter *writer)
+prepare_expressions(HistoryWriter *writer)
 {
-	Relation	history = writer->target.rel;
-	TupleDesc	desc = RelationGetDescr(history);
+	TupleDesc	desc = RelationGetDescr(writer->target.rel);
 	int			i;
-
-	if (desc->constr == NULL || desc->constr->num_defval <= 2)
-		return;
 
 	for (i = 0; i < desc->natts; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Expr	   *expr;
+		Node	   *expression = column_expression(writer, TupleDescAttr(desc, i));
 
-		if (att->attisdropped || !att->atthasdef || att->attgenerated ||
-			writer->map->source[i] != 0 ||
-			att->attnum == writer->map->period ||
-			att->attnum == writer->map->xid)
+		if (expression == NULL)
 			continue;
-		expr = (Expr *) build_column_default(history, att->attnum);
-		if (expr == NULL)
-			continue;
-		if (writer->defaults == NULL)
-			writer->defaults = palloc0(sizeof(ExprState *) * desc->natts);
-		writer->defaults[i] = ExecPrepareExpr(expr, writer->target.estate);
+		if (writer->expressions == NULL)
+			writer->expressions = palloc0(sizeof(ExprState *) * desc->natts);
+		writer->expressions[i] = ExecPrepareExpr((Expr *) expression,
+												 writer->target.estate);
 	}
+}
+
+/*
+ * The expression, upon the old row, that gives the history column its value, or
+ * NULL.  A virtual generated column's is PostgreSQL's alone: no user-defined
+ * function may be in it.  A column of the site's gets its default, as in an
+ * INSERT that does not name it.
+ */
+static Node *
+column_expression(HistoryWriter *writer, Form_pg_attribute att)
+{
+	HistoryMap *map = writer->map;
+	int			i = att->attnum - 1;
+
+	if (map->computed[i])
+		return map->computed[i];
+	if (att->attisdropped || !att->atthasdef || att->attgenerated ||
+		map->source[i] != 0 ||
+		att->attnum == map->period || att->attnum == map->xid)
+		return NULL;
+	return build_column_default(writer->target.rel, att->attnum);
 }
 
 static void
@@ -243,29 +255,30 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 		  bool start_known, TimestampTz start)
 {
 	HistoryMap *map = writer->map;
+	ExprContext *context = GetPerTupleExprContext(writer->target.estate);
 	int			i;
 
 	ExecClearTuple(slot);
 	slot_getallattrs(old);
+	context->ecxt_scantuple = old;
 	for (i = 0; i < map->natts; i++)
 	{
 		AttrNumber	source = map->source[i];
 
-		if (source != 0)
+		if (writer->expressions && writer->expressions[i])
+			slot->tts_values[i] =
+				ExecEvalExprSwitchContext(writer->expressions[i], context,
+										  &slot->tts_isnull[i]);
+		else if (source != 0)
 		{
 			slot->tts_isnull[i] = old->tts_isnull[source - 1];
 			slot->tts_values[i] = old->tts_values[source - 1];
-			if (map->cast[i] && !slot->tts_isnull[i])
-				slot->tts_values[i] = columns_cast(map->cast[i],
-												   slot->tts_values[i]);
 		}
-		else if (writer->defaults && writer->defaults[i])
-			slot->tts_values[i] =
-				ExecEvalExprSwitchContext(writer->defaults[i],
-										  GetPerTupleExprContext(writer->target.estate),
-										  &slot->tts_isnull[i]);
 		else
 			slot->tts_isnull[i] = true;
+
+		if (map->cast[i] && !slot->tts_isnull[i])
+			slot->tts_values[i] = columns_cast(map->cast[i], slot->tts_values[i]);
 	}
 	slot->tts_values[map->period - 1] = make_period(writer, start_known, start);
 	slot->tts_isnull[map->period - 1] = false;
