@@ -128,7 +128,8 @@ SELECT pg_catalog.pg_extension_config_dump('catmaid_transaction_info', '');
 -- The owner of the database restores its dumps.
 DO $$
 BEGIN
-    IF pg_catalog.current_setting('server_version_num')::int >= 140000 THEN
+    IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4
+        OPERATOR(pg_catalog.>=) 140000 THEN
         EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
                  ON catmaid_history_table, catmaid_history_dump, catmaid_transaction_info
                  TO pg_database_owner';
@@ -338,16 +339,20 @@ COMMENT ON FUNCTION get_history_truncate_trigger_name() IS
 -- Helper views
 -- ---------------------------------------------------------------------------
 
+-- A view is parsed now, under a search_path that others may have put operators
+-- into, and read by everybody ever after: every operator and function in it is
+-- qualified, IN and = ANY (which cannot be) spelt out.
 CREATE VIEW catmaid_live_table_triggers AS
     SELECT h.live_table,
            NOT EXISTS (
                -- a trigger that must be on the table, or on a partition of it
-               SELECT FROM (SELECT h.live_table::oid AS relid, NULL::regclass AS parent, true AS isleaf
+               SELECT FROM (SELECT h.live_table::pg_catalog.oid AS relid,
+                                   NULL::pg_catalog.regclass AS parent, true AS isleaf
                             UNION
                             SELECT p.relid, p.parentrelid, p.isleaf
                               FROM pg_catalog.pg_partition_tree(h.live_table) p
                              WHERE p.parentrelid IS NOT NULL) r,
-                    unnest(CASE WHEN h.tracking_table IS NULL
+                    pg_catalog.unnest(CASE WHEN h.tracking_table IS NULL
                            THEN ARRAY['on_change_update_history_regular',
                                       'on_change_update_history_txid_regular',
                                       'on_truncate_handle_live_table_truncate',
@@ -358,11 +363,14 @@ CREATE VIEW catmaid_live_table_triggers AS
                                       'on_truncate_truncate_tracking_table'] END) AS needed
                WHERE (r.parent IS NULL OR r.isleaf)
                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-                                  WHERE t.tgrelid = r.relid AND t.tgname = needed
-                                    AND t.tgenabled IN ('O', 'A'))
+                                  WHERE t.tgrelid OPERATOR(pg_catalog.=) r.relid
+                                    AND t.tgname::pg_catalog.text OPERATOR(pg_catalog.=) needed
+                                    AND (t.tgenabled OPERATOR(pg_catalog.=) 'O' OR
+                                         t.tgenabled OPERATOR(pg_catalog.=) 'A'))
            ) AS triggers_installed
       FROM catmaid_history_table h
-      JOIN pg_catalog.pg_class c ON c.oid = h.live_table;
+      JOIN pg_catalog.pg_class c
+        ON c.oid OPERATOR(pg_catalog.=) h.live_table::pg_catalog.oid;
 COMMENT ON VIEW catmaid_live_table_triggers IS
     'For each registered table whether its triggers are really there and fire.';
 COMMENT ON COLUMN catmaid_live_table_triggers.live_table IS
@@ -375,11 +383,13 @@ CREATE VIEW catmaid_inheriting_tables AS
     SELECT pn.nspname AS parent_schemaname, p.relname AS parent_tablename, p.oid AS parent_oid,
            cn.nspname AS child_schemaname, c.relname AS child_tablename, c.oid AS child_oid
       FROM pg_catalog.pg_inherits i
-      JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
-      JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
-      JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-      JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
-     WHERE p.relkind IN ('r', 'p') AND c.relkind IN ('r', 'p', 'f');
+      JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) i.inhparent
+      JOIN pg_catalog.pg_namespace pn ON pn.oid OPERATOR(pg_catalog.=) p.relnamespace
+      JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+      JOIN pg_catalog.pg_namespace cn ON cn.oid OPERATOR(pg_catalog.=) c.relnamespace
+     WHERE (p.relkind OPERATOR(pg_catalog.=) 'r' OR p.relkind OPERATOR(pg_catalog.=) 'p')
+       AND (c.relkind OPERATOR(pg_catalog.=) 'r' OR c.relkind OPERATOR(pg_catalog.=) 'p' OR
+            c.relkind OPERATOR(pg_catalog.=) 'f');
 COMMENT ON VIEW catmaid_inheriting_tables IS
     'Which table inherits from which.';
 GRANT SELECT ON catmaid_inheriting_tables TO PUBLIC;
@@ -388,9 +398,10 @@ CREATE VIEW catmaid_table_info AS
     SELECT c.oid AS rel_oid, c.relname AS rel_name, n.nspname AS rel_schema,
            a.attname AS column_name, a.attnum AS pos
       FROM pg_catalog.pg_class c
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-     WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped;
+      JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+      JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+     WHERE (c.relkind OPERATOR(pg_catalog.=) 'r' OR c.relkind OPERATOR(pg_catalog.=) 'p')
+       AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped;
 COMMENT ON VIEW catmaid_table_info IS 'The columns of all tables.';
 GRANT SELECT ON catmaid_table_info TO PUBLIC;
 
