@@ -74,7 +74,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 
 	/* what the owner has put on the history runs with the owner's rights */
 	security_act_as(cache_lookup(trigdata->tg_relation, trigdata->tg_trigger)->owner,
-					&before);
+					ACT_FOR_WRITER, &before);
 	capture_change(trigdata);
 	security_act_as_before(&before);
 	return PointerGetDatum(NULL);

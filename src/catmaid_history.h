@@ -134,10 +134,17 @@ typedef struct TableSnapshot
 
 typedef struct HistoryWriter HistoryWriter;
 
+/* On what occasion; see security_act_as. */
+#define ACT_FOR_WRITER	0x01
+#define ACT_TO_MANAGE	0x02
+
 typedef struct SecurityState
 {
 	Oid			user;
 	int			context;
+	int			guc_level;		/* 0: settings are not put back */
+	ErrorContextCallback callback;
+	bool		hides;
 } SecurityState;
 
 /* follower.c: the event triggers */
@@ -174,6 +181,7 @@ extern void follow_refuse_by_hand(Oid live, const char *verb);
 /* view_park.c: views put aside while what they show is changed */
 extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
 extern bool views_parked(Oid live);
+extern List *views_upon(Oid relid);
 extern void views_unpark(Node *statement);
 extern void views_park_init(void);
 
@@ -275,6 +283,7 @@ extern void view_renew(const RegistryRow *row);
 extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
 extern Oid	view_find(Oid live);
+extern Oid	view_find_named(Oid live, const char *name, Oid namespace);
 extern char *view_options(Oid view);
 
 /* cache.c: what capture knows of a relation */
@@ -381,7 +390,7 @@ extern uint64 ddl_execute_query(Oid role, const char *sql);
 
 /* convert.c: old values into a column of a new type */
 extern bool convert_try(Oid ddl_role, const char *sql);
-extern void convert_rows(Oid owner, const char *table, const char *column,
+extern void convert_rows(Oid owner, Oid history, const char *column,
 						 const char *type, const char *expression);
 
 /* naming.c: derived names */
@@ -399,11 +408,12 @@ extern char *naming_quoted_in(Oid namespace, const char *name);
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);
 extern Oid	security_owner_of(Oid relid);
-extern void security_act_as(Oid role, SecurityState *before);
+extern void security_act_as(Oid role, int how, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
 extern void security_clear_privileges(Oid relid, bool owners_too);
 extern void security_copy_select(Oid live, Oid derived);
 extern char *security_role_sql(Oid role);
 extern void security_copy_row_security(Oid live, Oid derived);
+extern bool security_may_use_default_tablespace(void);
 
 #endif							/* CATMAID_HISTORY_H */

@@ -26,15 +26,25 @@
 #include "catalog/indexing.h"
 #endif
 
-/* 16 replaced the per-kind ownership checks by one. */
+/* 16 replaced the per-kind checks of ownership and privileges by one. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_tablespace.h"
+#include "catalog/pg_type.h"
+#define tablespace_aclcheck_compat(tablespace, roleid, mode) \
+	object_aclcheck(TableSpaceRelationId, (tablespace), (roleid), (mode))
+#define type_ownercheck_compat(type, roleid) \
+	object_ownercheck(TypeRelationId, (type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
 	object_ownercheck(NamespaceRelationId, (nspid), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	object_ownercheck(RelationRelationId, (relid), (roleid))
 #else
+#define tablespace_aclcheck_compat(tablespace, roleid, mode) \
+	pg_tablespace_aclcheck((tablespace), (roleid), (mode))
+#define type_ownercheck_compat(type, roleid) \
+	pg_type_ownercheck((type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
 	pg_namespace_ownercheck((nspid), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \

@@ -12,11 +12,13 @@
  * somebody's code.  Making an empty relation runs nobody's code, but needs
  * CREATE on the schema, which the owner of a table need not have; managing a
  * history takes no more than ownership of the table, so relations are made
- * by the bootstrap superuser and handed to the owner.
+ * by the bootstrap superuser and handed to the owner, in the tablespace that the
+ * user's own would be in, if the user may use it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -27,6 +29,7 @@
 static int	ddl_depth = 0;
 
 static uint64 execute(Oid role, const char *sql, bool is_query);
+static void set_for_command(const char *name, const char *value);
 
 /* Is the command that is being executed one of ours? */
 bool
@@ -78,19 +81,20 @@ static uint64
 execute(Oid role, const char *sql, bool is_query)
 {
 	SecurityState before;
-	int			nestlevel = NewGUCNestLevel();
 	uint64		processed = 0;
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 
 	ddl_depth++;
 	PG_TRY();
 	{
 		int			result;
+		bool		lend_no_tablespace;
 
-		security_act_as(role, &before);
+		lend_no_tablespace = role == BOOTSTRAP_SUPERUSERID &&
+			!security_may_use_default_tablespace();
+		security_act_as(role, ACT_TO_MANAGE, &before);
+		set_for_command("search_path", "pg_catalog, pg_temp");
+		if (lend_no_tablespace)
+			set_for_command("default_tablespace", "");
 		SPI_connect();
 		if (is_query)
 		{
@@ -101,7 +105,7 @@ execute(Oid role, const char *sql, bool is_query)
 					 SPI_result_code_string(SPI_result), sql);
 			result = SPI_execute_snapshot(plan, NULL, NULL,
 										  GetLatestSnapshot(), InvalidSnapshot,
-										  false, false, 0);
+										  false, true, 0);
 		}
 		else
 			result = SPI_execute(sql, false, 0);
@@ -118,7 +122,14 @@ execute(Oid role, const char *sql, bool is_query)
 	}
 	PG_END_TRY();
 
-	AtEOXact_GUC(true, nestlevel);
 	CommandCounterIncrement();
 	return processed;
+}
+
+/* Until security_act_as_before. */
+static void
+set_for_command(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }

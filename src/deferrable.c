@@ -193,7 +193,7 @@ settle(Postponed *entry)
 	{
 		CaptureRelation *capture = cache_lookup(rel, NULL);
 
-		security_act_as(capture->owner, &before);	/* see capture.c */
+		security_act_as(capture->owner, ACT_FOR_WRITER, &before);	/* see capture.c */
 		if (capture->nkeys == entry->nkeys)
 			tracking_settle(capture, rel, entry->key, entry->floor);
 		security_act_as_before(&before);

@@ -290,8 +290,7 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(rewriting_role(row->history),
-				 naming_quoted(row->history), quote_identifier(temporary),
+	convert_rows(rewriting_role(row->history), row->history, temporary,
 				 type_sql(now),
 				 using ? using_sql(row->history, using) :
 				 quote_identifier(NameStr(now->name)));

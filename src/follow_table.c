@@ -23,6 +23,7 @@
 static void follow_name(Oid derived, char relkind, const char *name,
 						const TableSnapshot *before, const TableSnapshot *now);
 static void follow_index_names(Oid live, Oid table);
+static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
 
@@ -38,10 +39,10 @@ follow_identity(RegistryRow *row, const TableSnapshot *before,
 		return;
 
 	naming_check_room(NameStr(now->name), ERRCODE_NAME_TOO_LONG);
-	view = get_relname_relid(psprintf("%s__with_history", NameStr(before->name)),
-							 before->namespace);
-	if (OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW &&
-		get_attnum(view, XID_COLUMN) != InvalidAttrNumber)
+	view = view_find_named(row->live,
+						   psprintf("%s__with_history", NameStr(before->name)),
+						   before->namespace);
+	if (OidIsValid(view))
 		follow_name(view, RELKIND_VIEW, naming_view(row->live), before, now);
 	follow_name(row->history, RELKIND_RELATION, naming_history_table(row->live), before, now);
 	follow_index_names(row->live, row->history);
@@ -65,7 +66,7 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 		RegistryRow *parent;
 
 		if (list_member_oid(now->parents, lfirst_oid(lc)) ||
-			(parent = registry_get(lfirst_oid(lc))) == NULL)
+			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
 		if (list_member_oid(derived_parents(row->history), parent->history))
 			derived_disinherit(row->history, parent->history);
@@ -80,7 +81,7 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 		RegistryRow *parent;
 
 		if (list_member_oid(before->parents, lfirst_oid(lc)) ||
-			(parent = registry_get(lfirst_oid(lc))) == NULL)
+			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
 		if (list_length(now->parents) > 1)
 			ereport(ERROR,
@@ -96,6 +97,18 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 			derived_inherit(row->tracking, parent->tracking);
 		view_renew(parent);
 	}
+}
+
+/*
+ * The parent's row, or NULL; also where the registry sends its history to
+ * somebody else's table (see registry_is_sound), which is not to be touched.
+ */
+static RegistryRow *
+sound_parent(Oid live)
+{
+	RegistryRow *row = registry_get(live);
+
+	return row && registry_is_sound(row, security_owner_of(live)) ? row : NULL;
 }
 
 /* Partitions that came, and partitions that left without being dropped. */
@@ -252,7 +265,8 @@ release_partition(RegistryRow *row, Oid leaf)
 		return;
 	if (triggers_covers_truncate(rel))
 	{
-		security_act_as(security_owner_of(row->live), &state);	/* see capture.c */
+		security_act_as(security_owner_of(row->live),
+						ACT_FOR_WRITER | ACT_TO_MANAGE, &state);
 		truncate_store_rows(rel, cache_build_for(rel, row->live), true);
 		security_act_as_before(&state);
 		triggers_remove_truncate(rel);

@@ -12,7 +12,8 @@
  * at only where the catalogs come too late (views in the way, rows that go) or
  * do not tell (USING).
  *
- * A table without its triggers counts as disabled and is left alone.  Our own
+ * A table without its triggers counts as disabled and is left alone, but for
+ * row-level security.  Our own
  * DDL (ddl_is_ours) is not followed, nor is anything during pg_upgrade.
  *
  * Locks: on a live table those that the command takes anyway, and before any
@@ -63,6 +64,10 @@ typedef struct Followed
 static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
 static List *changed_tables(void);
 static void follow_tables(List *tables, Node *statement);
+static void follow_row_security(const RegistryRow *row,
+								const TableSnapshot *before,
+								const TableSnapshot *now);
+static void hide_rows_of_disabled(Oid live);
 static void agree_on_triggers(Oid live);
 static bool switches_triggers(Oid live);
 static int	depth_of(Oid live);
@@ -184,7 +189,10 @@ changed_tables(void)
 		Followed   *followed = palloc0(sizeof(Followed));
 
 		if (!follower_is_ours(lfirst_oid(lc), &followed->row))
+		{
+			hide_rows_of_disabled(lfirst_oid(lc));
 			continue;
+		}
 		followed->before = snapshot_copy(lfirst_oid(lc));
 		followed->now = snapshot_now(lfirst_oid(lc));
 		if (followed->before && followed->now)
@@ -275,13 +283,7 @@ follow_tables(List *tables, Node *statement)
 			follow_key(row, followed->before);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);
-		if (followed->before->row_security != followed->now->row_security ||
-			followed->before->force_row_security != followed->now->force_row_security)
-		{
-			security_copy_row_security(row->live, row->history);
-			if (OidIsValid(row->tracking))
-				security_copy_row_security(row->live, row->tracking);
-		}
+		follow_row_security(row, followed->before, followed->now);
 		if (followed->before->persistence != followed->now->persistence &&
 			OidIsValid(row->tracking))
 			derived_copy_persistence(row->live, row->tracking);
@@ -295,6 +297,40 @@ follow_tables(List *tables, Node *statement)
 				view_create(row);
 		}
 	}
+}
+
+static void
+follow_row_security(const RegistryRow *row, const TableSnapshot *before,
+					const TableSnapshot *now)
+{
+	if (before->row_security == now->row_security &&
+		before->force_row_security == now->force_row_security)
+		return;
+	if (get_rel_name(row->history) != NULL)
+		security_copy_row_security(row->live, row->history);
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+		security_copy_row_security(row->live, row->tracking);
+}
+
+/*
+ * Row-level security is followed while tracking is disabled, too: nobody
+ * shall see in the history what a policy hides in the table.
+ */
+static void
+hide_rows_of_disabled(Oid live)
+{
+	TableSnapshot *before = snapshot_copy(live);
+	Relation	rel = derived_open_at_once(live, AccessShareLock);
+	TableSnapshot *now;
+	RegistryRow *row;
+
+	if (rel == NULL)
+		return;
+	table_close(rel, NoLock);
+	now = snapshot_now(live);
+	row = registry_get(live);
+	if (before && now && row && registry_is_sound(row, now->owner))
+		follow_row_security(row, before, now);
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -37,6 +38,7 @@ static bool goes(Oid relid, List *namespaces, List *owners);
 static void make_room_for_drop_schema(DropStmt *statement);
 static void make_room_for_drop_owned(DropOwnedStmt *statement);
 static void make_room_for_drop_type(DropStmt *statement);
+static bool may_drop_type(Type type);
 
 /* ddl_command_start, with the snapshots up to date. */
 void
@@ -232,7 +234,8 @@ store_dropped_partitions(Oid relid, List *dropped)
 		leaf = table_open(lfirst_oid(lc), NoLock);
 		if (triggers_covers_truncate(leaf))
 		{
-			security_act_as(security_owner_of(root), &state);	/* see capture.c */
+			security_act_as(security_owner_of(root),
+							ACT_FOR_WRITER | ACT_TO_MANAGE, &state);
 			truncate_store_rows(leaf, cache_build_for(leaf, root), true);
 			security_act_as_before(&state);
 		}
@@ -337,8 +340,18 @@ make_room_for_drop_type(DropStmt *statement)
 
 		if (tuple == NULL)
 			continue;
-		foreach(cell, snapshot_tables_with_type(typeTypeId(tuple), InvalidOid))
-			make_room_park_view(lfirst_oid(cell), (Node *) statement);
+		if (may_drop_type(tuple))
+			foreach(cell, snapshot_tables_with_type(typeTypeId(tuple), InvalidOid))
+				make_room_park_view(lfirst_oid(cell), (Node *) statement);
 		ReleaseSysCache(tuple);
 	}
+}
+
+/* As DROP asks (RemoveObjects): its owner may, or that of the schema. */
+static bool
+may_drop_type(Type type)
+{
+	return type_ownercheck_compat(typeTypeId(type), GetUserId()) ||
+		namespace_ownercheck_compat(((Form_pg_type) GETSTRUCT(type))->typnamespace,
+									GetUserId());
 }

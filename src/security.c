@@ -13,16 +13,19 @@
 
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "commands/tablespace.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
+static void hide_values(void *arg);
 static Acl *relation_acl(Oid relid);
 
 /*
@@ -54,25 +57,81 @@ security_owner_of(Oid relid)
 }
 
 /*
- * Become the role, keeping what is needed to hand its rights back.
+ * Become the role, keeping in *before, which must last as long, what is needed
+ * to hand its rights back.
  *
  * An error hands them back too: aborting a (sub)transaction restores the user
  * and security context it began with.  SECURITY_NOFORCE_RLS, as in RI checks:
  * a policy must not hide from the extension the rows it keeps book of.
+ *
+ * ACT_FOR_WRITER: it is for somebody's write, whose row goes on into the
+ * history.  What the owner has put there works as on any table; but PostgreSQL
+ * lets messages quote the rows that the current user may read, and the writer
+ * may read less: they do not quote, then.
+ *
+ * ACT_TO_MANAGE: it is for a command that calls for none of the owner's code,
+ * and whose session must be able to trust what comes after.  As in REINDEX of
+ * somebody's table (index.c: reindex_index) the code leaves nothing behind that
+ * would run later and with more rights (a deferred trigger, a cursor, a
+ * temporary table), nor settings.
  */
 void
-security_act_as(Oid role, SecurityState *before)
+security_act_as(Oid role, int how, SecurityState *before)
 {
+	int			context;
+
 	GetUserIdAndSecContext(&before->user, &before->context);
-	SetUserIdAndSecContext(role,
-						   before->context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	context = before->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS;
+
+	before->hides = (how & ACT_FOR_WRITER) &&
+		!has_privs_of_role(before->user, role);
+	if (before->hides)
+	{
+		before->callback.callback = hide_values;
+		before->callback.arg = NULL;
+		before->callback.previous = error_context_stack;
+		error_context_stack = &before->callback;
+	}
+
+	before->guc_level = 0;
+	if (how & ACT_TO_MANAGE)
+	{
+		before->guc_level = NewGUCNestLevel();
+		/* the bootstrap superuser runs our own DDL, nobody's code (ddl.c) */
+		if (role != before->user && role != BOOTSTRAP_SUPERUSERID)
+			context |= SECURITY_RESTRICTED_OPERATION;
+	}
+	SetUserIdAndSecContext(role, context);
 }
 
 void
 security_act_as_before(const SecurityState *before)
 {
+	if (before->guc_level > 0)
+		AtEOXact_GUC(false, before->guc_level);
+	if (before->hides)
+		error_context_stack = before->callback.previous;
 	SetUserIdAndSecContext(before->user, before->context);
+}
+
+/*
+ * Error context callback: a value of the row may be in the detail of a violated
+ * constraint, and in the very message where a function did not like it.
+ */
+static void
+hide_values(void *arg)
+{
+	switch (ERRCODE_TO_CATEGORY(geterrcode()))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+			errmsg("the history of the table does not take the row");
+			break;
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+			break;
+		default:
+			return;
+	}
+	errdetail("The values are shown to the owner of the table only.");
 }
 
 /*
@@ -161,6 +220,16 @@ security_copy_row_security(Oid live, Oid derived)
 
 	ReleaseSysCache(derived_tuple);
 	ReleaseSysCache(tuple);
+}
+
+/* May the current user make relations where default_tablespace says? */
+bool
+security_may_use_default_tablespace(void)
+{
+	Oid			tablespace = GetDefaultTablespace(RELPERSISTENCE_PERMANENT, false);
+
+	return !OidIsValid(tablespace) || tablespace == MyDatabaseTableSpace ||
+		tablespace_aclcheck_compat(tablespace, GetUserId(), ACL_CREATE) == ACLCHECK_OK;
 }
 
 /* The role as GRANT spells it. */

@@ -64,7 +64,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
 	security_act_as(cache_lookup(rel, trigdata->tg_trigger)->owner,
-					&before);	/* see capture.c */
+					ACT_FOR_WRITER, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))

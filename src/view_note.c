@@ -58,6 +58,7 @@ typedef struct NotedTrigger
 {
 	char	   *name;
 	char	   *definition;
+	bool		has_condition;
 	char	   *comment;
 } NotedTrigger;
 
@@ -136,6 +137,8 @@ view_note_make(ViewNote *note, bool cascade)
 	if (security_owner_of(view) != note->owner)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s OWNER TO %s", name,
 					security_role_sql(note->owner));
+	/* while the owner has all privileges still */
+	give_triggers(note, name);
 	/* default privileges, or our own making of it, may have put others there */
 	security_clear_privileges(view, note->acl != NULL);
 	grant_again(name, NULL, note->acl, note->owner);
@@ -144,7 +147,6 @@ view_note_make(ViewNote *note, bool cascade)
 					quote_literal_cstr(note->comment));
 	give_columns(note, view, name);
 	give_labels(note, view);
-	give_triggers(note, name);
 }
 
 static List *
@@ -262,6 +264,8 @@ note_triggers(Oid view)
 		trigger->definition =
 			TextDatumGetCString(DirectFunctionCall1(pg_get_triggerdef,
 													ObjectIdGetDatum(form->oid)));
+		trigger->has_condition = !heap_attisnull(tuple, Anum_pg_trigger_tgqual,
+												 RelationGetDescr(triggers));
 		trigger->comment = GetComment(form->oid, TriggerRelationId, 0);
 		noted = lappend(noted, trigger);
 	}
@@ -384,7 +388,10 @@ give_labels(const ViewNote *note, Oid view)
 	}
 }
 
-/* Making a trigger runs nobody's code (triggers.c). */
+/*
+ * Making a trigger runs nobody's code (triggers.c); but the constants of its
+ * condition are read by type input, which runs domains' checks.
+ */
 static void
 give_triggers(const ViewNote *note, const char *name)
 {
@@ -394,7 +401,8 @@ give_triggers(const ViewNote *note, const char *name)
 	{
 		NotedTrigger *trigger = lfirst(lc);
 
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "%s", trigger->definition);
+		ddl_execute(trigger->has_condition ? note->owner : BOOTSTRAP_SUPERUSERID,
+					"%s", trigger->definition);
 		if (trigger->comment)
 			ddl_execute(BOOTSTRAP_SUPERUSERID, "COMMENT ON TRIGGER %s ON %s IS %s",
 						quote_identifier(trigger->name), name,

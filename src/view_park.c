@@ -49,6 +49,7 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
 static void collect_dependents(Oid view, List **views);
+static Oid	relation_of_rule(Oid rule);
 static bool can_be_made_again(Oid view);
 static void refuse_rules(Oid view);
 static void park(Oid view, Oid live, Node *statement);
@@ -69,12 +70,11 @@ views_park_init(void)
 void
 views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
 {
-	Oid			view = get_relname_relid(view_name, namespace);
+	Oid			view = view_find_named(live, view_name, namespace);
 	List	   *views;
 	ListCell   *lc;
 
-	if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW ||
-		get_attnum(view, XID_COLUMN) == InvalidAttrNumber)
+	if (!OidIsValid(view))
 		return;
 
 	refuse_rules(view);
@@ -177,46 +177,9 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 static void
 collect_dependents(Oid view, List **views)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	List	   *dependents = NIL;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(view));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		if (form->classid == RewriteRelationId && form->deptype == DEPENDENCY_NORMAL)
-		{
-			Relation	rewrite = table_open(RewriteRelationId, AccessShareLock);
-			ScanKeyData rule_key;
-			SysScanDesc rule_scan;
-			HeapTuple	rule;
-
-			ScanKeyInit(&rule_key, Anum_pg_rewrite_oid, BTEqualStrategyNumber, F_OIDEQ,
-						ObjectIdGetDatum(form->objid));
-			rule_scan = systable_beginscan(rewrite, RewriteOidIndexId, true, NULL,
-										   1, &rule_key);
-			rule = systable_getnext(rule_scan);
-			if (HeapTupleIsValid(rule) &&
-				((Form_pg_rewrite) GETSTRUCT(rule))->ev_class != view)
-				dependents = list_append_unique_oid(dependents,
-													((Form_pg_rewrite) GETSTRUCT(rule))->ev_class);
-			systable_endscan(rule_scan);
-			table_close(rewrite, AccessShareLock);
-		}
-	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-
-	foreach(lc, dependents)
+	foreach(lc, views_upon(view))
 	{
 		Oid			dependent = lfirst_oid(lc);
 
@@ -227,6 +190,58 @@ collect_dependents(Oid view, List **views)
 		*views = lappend_oid(*views, dependent);
 		collect_dependents(dependent, views);
 	}
+}
+
+/* The views, and other relations with rules, that show a table or view. */
+List *
+views_upon(Oid relid)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	List	   *dependents = NIL;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->classid == RewriteRelationId && form->deptype == DEPENDENCY_NORMAL)
+		{
+			Oid			of = relation_of_rule(form->objid);
+
+			if (OidIsValid(of) && of != relid)
+				dependents = list_append_unique_oid(dependents, of);
+		}
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return dependents;
+}
+
+static Oid
+relation_of_rule(Oid rule)
+{
+	Relation	rewrite = table_open(RewriteRelationId, AccessShareLock);
+	Oid			relid = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_rewrite_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(rule));
+	scan = systable_beginscan(rewrite, RewriteOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		relid = ((Form_pg_rewrite) GETSTRUCT(tuple))->ev_class;
+	systable_endscan(scan);
+	table_close(rewrite, AccessShareLock);
+	return relid;
 }
 
 /* A view without rules of its own; the rest is for the DROP to refuse. */

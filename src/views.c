@@ -137,19 +137,32 @@ view_drop(Oid live)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s", naming_quoted(view));
 }
 
-/*
- * The view of the live table, or InvalidOid: a view of the right name whose
- * last columns are the history's.  It may have been given to another owner.
- */
+/* The view of the live table, or InvalidOid. */
 Oid
 view_find(Oid live)
 {
-	Oid			view = get_relname_relid(naming_view(live), get_rel_namespace(live));
+	return view_find_named(live, naming_view(live), get_rel_namespace(live));
+}
+
+/*
+ * The same where its name and schema are not those of the live table any more.
+ *
+ * A view whose last columns are the history's, and which shows the live table,
+ * or has its owner: somebody else's is not ours to drop.  (It may have been given
+ * to another owner.)
+ */
+Oid
+view_find_named(Oid live, const char *name, Oid namespace)
+{
+	Oid			view = get_relname_relid(name, namespace);
 	AttrNumber	xid = OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW ?
 		get_attnum(view, XID_COLUMN) : 0;
 
 	if (xid == 0 || get_atttype(view, xid) != INT8OID ||
 		get_attnum(view, PERIOD_COLUMN) != xid - 1)
+		return InvalidOid;
+	if (security_owner_of(view) != security_owner_of(live) &&
+		!list_member_oid(views_upon(live), view))
 		return InvalidOid;
 	return view;
 }
