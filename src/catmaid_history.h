@@ -387,11 +387,12 @@ extern void columns_check_key(const RegistryRow *row, Relation live);
 extern bool ddl_is_ours(void);
 extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2, 3);
 extern uint64 ddl_execute_query(Oid role, const char *sql);
+extern void ddl_execute_statement(Oid role, Node *statement, const char *sql);
 
 /* convert.c: old values into a column of a new type */
-extern bool convert_try(Oid ddl_role, const char *sql);
-extern void convert_rows(Oid owner, Oid history, const char *column,
-						 const char *type, const char *expression);
+extern bool convert_try(Oid role, const char *sql);
+extern void convert_rows(Oid role, Oid history, const char *column,
+						 const char *type, const char *from, Node *using);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);

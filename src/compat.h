@@ -168,6 +168,24 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 	find_inheritance_children((relid), (mode))
 #endif
 
+/* 14 asks whether the statement may be scribbled on. */
+#if PG_VERSION_NUM >= 140000
+#define ProcessUtilityCompat(planned, sql) \
+	ProcessUtility((planned), (sql), false, PROCESS_UTILITY_QUERY, NULL, NULL, \
+				   None_Receiver, NULL)
+#else
+#define ProcessUtilityCompat(planned, sql) \
+	ProcessUtility((planned), (sql), PROCESS_UTILITY_QUERY, NULL, NULL, \
+				   None_Receiver, NULL)
+#endif
+
+/* 16 lets a column be missing. */
+#if PG_VERSION_NUM >= 160000
+#define build_attrmap_by_name_compat(in, out)	build_attrmap_by_name((in), (out), false)
+#else
+#define build_attrmap_by_name_compat(in, out)	build_attrmap_by_name((in), (out))
+#endif
+
 /* 14 lets an object be missing. */
 #if PG_VERSION_NUM >= 140000
 #define getObjectDescriptionCompat(object) getObjectDescription((object), false)

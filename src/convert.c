@@ -2,6 +2,11 @@
  * convert.c
  *		Old values into a column of a new type, whatever they are.
  *
+ * The USING expression of the command, or the plain cast, is read over the
+ * history table as it was over the live one: by the current user, with the
+ * user's search_path.  Where it makes no sense there (it looks at whole rows),
+ * nothing is converted.
+ *
  * First all rows at once, by rewriting the table, which is fast and fires no
  * triggers.  Where that fails, all rows one after another, and then each in a
  * subtransaction of its own: what does not convert stays NULL, since old values
@@ -14,11 +19,13 @@
  * author lacks; the row is written as the owner.  No trigger fires, as in a
  * rewrite.  (That is the writer's doing.  session_replication_role would
  * silence triggers of other tables, too, which the expression may write to.)
+ * The search_path is the session's either way: functions may rely on it.
  *
  * The caller holds ACCESS EXCLUSIVE on the tables.
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -27,89 +34,123 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
+#include "rewrite/rewriteManip.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
-/* Rows of one table, to be converted together. */
+/* not the name of any table that an expression may mean */
+#define ROWS_ALIAS	"catmaid_history old rows"
+
+/* What is to be computed; see convert_rows. */
 typedef struct Conversion
 {
-	Oid			relid;
+	Oid			role;
+	Oid			history;
 	const char *column;
-	const char *expression;
-	ItemPointer rows;
-	int64		nrows;
+	const char *type;
+	const char *from;
+	Node	   *using;
+	Node	   *expression;		/* over the history table, its only relation */
+	bool		each;			/* row by row, each in a subtransaction */
 } Conversion;
 
-typedef struct Statement
+/* A relation whose rows are being converted one after another. */
+typedef struct RowConversion
 {
-	Oid			role;
-	const char *sql;
-} Statement;
+	Relation	rel;
+	AttrNumber	attnum;
+	Expr	   *expression;
+	ExprState  *state;
+	ExprContext *econtext;
+	RelationWriter writer;
+	TupleTableSlot *row;
+} RowConversion;
 
-static bool attempt(void (*work) (const void *), const void *argument);
-static void run_statement(const void *argument);
-static void convert_table(Oid relid, const char *column, const char *expression);
-static ItemPointer all_rows(Oid relid, int64 *n);
-static void convert_together(const void *argument);
-static Node *parse_expression(Relation rel, const char *expression, AttrNumber target);
-static void write_row(Relation rel, TupleTableSlot *old, AttrNumber target,
-					  Datum value, bool isnull);
+typedef void (*Attempt) (void *arg);
+
+static bool attempt(Attempt action, void *arg, char **message);
+static void run_ddl(void *arg);
+static void read_expression(void *arg);
+static bool strip_qualifiers(Node *node, void *context);
+static void rewrite(void *arg);
+static void convert_one_by_one(void *arg);
+static void convert_relation(Conversion *conversion, Oid relid);
+static Node *expression_for(Conversion *conversion, Relation rel, AttrNumber attnum);
+static void convert_row_alone(void *arg);
+static void begin_rows(RowConversion *rows);
+static void convert_row(RowConversion *rows);
+static void end_rows(RowConversion *rows);
 static bool may_be_swallowed(int sqlstate);
 
 /*
- * SET column = expression in all rows of the table and its children.  type and
- * expression are SQL, columns in the expression unqualified or h's.
+ * SET column = expression in all rows of the history table and its children.
+ * The expression is the USING clause, as it was parsed, or NULL for the
+ * value of the column called "from".  type is the column's, as SQL; role the one
+ * that may rewrite the tables.
  */
 void
-convert_rows(Oid owner, Oid history, const char *column, const char *type,
-			 const char *expression)
+convert_rows(Oid role, Oid history, const char *column, const char *type,
+			 const char *from, Node *using)
 {
-	ListCell   *lc;
+	Conversion	conversion = {role, history, column, type, from, using, NULL, false};
+	char	   *message;
 
-	if (convert_try(owner,
-					psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s",
-							 naming_quoted(history), quote_identifier(column),
-							 type, expression)))
+	if (!attempt(read_expression, &conversion, &message))
+	{
+		ereport(NOTICE,
+				(errmsg("values of column \"%s\" in history table \"%s\" were not converted",
+						from, get_rel_name(history)),
+				 errdetail("The USING expression cannot be applied to them: %s. They are kept under another name.",
+						   message)));
 		return;
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
-		convert_table(lfirst_oid(lc), column, expression);
+	}
+	if (attempt(rewrite, &conversion, NULL))
+		return;
+	if (!attempt(convert_one_by_one, &conversion, NULL))
+	{
+		conversion.each = true;
+		convert_one_by_one(&conversion);
+	}
 }
 
 /*
- * Run DDL as the role, in a subtransaction.  Returns false if it failed for a
- * reason that lies in the values.
+ * Run DDL as the role in a subtransaction of its own.  Returns false if it
+ * failed for a reason that lies in the values.
  */
 bool
 convert_try(Oid role, const char *sql)
 {
-	Statement	statement = {role, sql};
+	Conversion	conversion = {.role = role,.type = sql};
 
-	return attempt(run_statement, &statement);
+	return attempt(run_ddl, &conversion, NULL);
 }
 
 static void
-run_statement(const void *argument)
+run_ddl(void *arg)
 {
-	const Statement *statement = argument;
+	Conversion *conversion = arg;
 
-	ddl_execute(statement->role, "%s", statement->sql);
+	ddl_execute(conversion->role, "%s", conversion->type);
 }
 
-/* Do the work in a subtransaction of its own; see convert_try. */
+/*
+ * Do it in a subtransaction.  Returns false, and the error's message, if it
+ * failed for a reason that may be swallowed.
+ */
 static bool
-attempt(void (*work) (const void *), const void *argument)
+attempt(Attempt action, void *arg, char **message)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -119,7 +160,7 @@ attempt(void (*work) (const void *), const void *argument)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		work(argument);
+		action(arg);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -132,6 +173,8 @@ attempt(void (*work) (const void *), const void *argument)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		if (message)
+			*message = pstrdup(error->message);
 		FreeErrorData(error);
 		done = false;
 	}
@@ -141,171 +184,209 @@ attempt(void (*work) (const void *), const void *argument)
 	return done;
 }
 
+/* Find out what the expression means over the history table. */
 static void
-convert_table(Oid relid, const char *column, const char *expression)
+read_expression(void *arg)
 {
-	MemoryContext before = CurrentMemoryContext;
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "catmaid_history convert",
-												  ALLOCSET_DEFAULT_SIZES);
-	Conversion	conversion = {relid, column, expression};
-	int64		n;
-	int64		i;
+	Conversion *conversion = arg;
+	Relation	history = table_open(conversion->history, AccessShareLock);
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	Node	   *using;
 
-	conversion.rows = all_rows(relid, &n);
-	conversion.nrows = n;
-	MemoryContextSwitchTo(per_row);
-	if (!attempt(convert_together, &conversion))
+	item = addRangeTableEntryForRelation(pstate, history, AccessShareLock,
+										 makeAlias(ROWS_ALIAS, NIL), false, true);
+	addNSItemToQuery(pstate, item, false, true, true);
+	if (conversion->using)
+		using = copyObject(conversion->using);
+	else
 	{
-		conversion.nrows = 1;
-		for (i = 0; i < n; i++)
-		{
-			MemoryContextReset(per_row);
-			(void) attempt(convert_together, &conversion);
-			conversion.rows++;
-		}
+		ColumnRef  *column = makeNode(ColumnRef);
+
+		column->fields = list_make1(makeString(pstrdup(conversion->from)));
+		column->location = -1;
+		using = (Node *) column;
 	}
-	MemoryContextSwitchTo(before);
-	MemoryContextDelete(per_row);
-}
-
-/* Where the table's rows are; palloc'd. */
-static ItemPointer
-all_rows(Oid relid, int64 *n)
-{
-	Relation	rel = table_open(relid, NoLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	int64		room = 1024;
-	ItemPointer rows = palloc(sizeof(ItemPointerData) * room);
-
-	*n = 0;
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (*n == room)
-			rows = repalloc_huge(rows, sizeof(ItemPointerData) * (room *= 2));
-		rows[(*n)++] = slot->tts_tid;
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
-	return rows;
-}
-
-/* Convert the rows of the Conversion; an error in any of them is an error. */
-static void
-convert_together(const void *argument)
-{
-	const Conversion *conversion = argument;
-	Relation	rel = table_open(conversion->relid, NoLock);
-	AttrNumber	target = get_attnum(conversion->relid, conversion->column);
-	Node	   *expression = parse_expression(rel, conversion->expression, target);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "catmaid_history convert row",
-												  ALLOCSET_DEFAULT_SIZES);
-	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = GetPerTupleExprContext(estate);
-	ExprState  *state = ExecPrepareExpr((Expr *) expression, estate);
-	int64		i;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	for (i = 0; i < conversion->nrows; i++)
-	{
-		MemoryContext before;
-		Datum		value;
-		bool		isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!table_tuple_fetch_row_version(rel, &conversion->rows[i], SnapshotAny, slot))
-			elog(ERROR, "row to convert in \"%s\" is gone", RelationGetRelationName(rel));
-		econtext->ecxt_scantuple = slot;
-		value = ExecEvalExprSwitchContext(state, econtext, &isnull);
-
-		before = MemoryContextSwitchTo(per_row);
-		write_row(rel, slot, target, value, isnull);
-		MemoryContextSwitchTo(before);
-		MemoryContextReset(per_row);
-		ResetPerTupleExprContext(estate);
-	}
-	PopActiveSnapshot();
-
-	FreeExecutorState(estate);
-	ExecDropSingleTupleTableSlot(slot);
-	MemoryContextDelete(per_row);
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
+	if (strip_qualifiers(using, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("whole rows of a history table are others than the table's")));
+	conversion->expression = transformExpr(pstate, using, EXPR_KIND_ALTER_COL_TRANSFORM);
+	table_close(history, NoLock);
+	free_parsestate(pstate);
 }
 
 /*
- * The expression over a row of rel, as a value for the target column.  Names are
- * looked up as in SQL of ours (ddl.c): they are qualified.
+ * The expression may call the table by name; there is no other table in it.
+ * Returns true where it asks for all columns.
  */
-static Node *
-parse_expression(Relation rel, const char *expression, AttrNumber target)
+static bool
+strip_qualifiers(Node *node, void *context)
 {
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), target - 1);
-	ParseState *pstate = make_parsestate(NULL);
-	ParseNamespaceItem *item;
-	SelectStmt *select;
-	Node	   *node;
-	int			nestlevel = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	select = (SelectStmt *)
-		linitial_node(RawStmt, pg_parse_query(psprintf("SELECT %s", expression)))->stmt;
-	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias("h", NIL), false, true);
-	addNSItemToQuery(pstate, item, false, true, true);
-	node = transformExpr(pstate, linitial_node(ResTarget, select->targetList)->val,
-						 EXPR_KIND_ALTER_COL_TRANSFORM);
-	node = coerce_to_target_type(pstate, node, exprType(node),
-								 att->atttypid, att->atttypmod,
-								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (node == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("the conversion does not give type %s",
-						format_type_be(att->atttypid))));
-	assign_expr_collations(pstate, node);
-	AtEOXact_GUC(false, nestlevel);
-	return node;
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		ColumnRef  *column = (ColumnRef *) node;
+
+		if (IsA(llast(column->fields), A_Star))
+			return true;
+		column->fields = list_make1(llast(column->fields));
+		return false;
+	}
+	return raw_expression_tree_walker(node, strip_qualifiers, context);
 }
 
-/* Replace the row in old by one that has the value in the target column. */
+/* ALTER TABLE ... TYPE ... USING, with an expression that has been read. */
 static void
-write_row(Relation rel, TupleTableSlot *old, AttrNumber target, Datum value,
-		  bool isnull)
+rewrite(void *arg)
 {
-	ItemPointerData tid = old->tts_tid;
-	SecurityState state;
-	RelationWriter writer;
-	TupleTableSlot *slot;
-	int			i;
+	Conversion *conversion = arg;
+	char	   *sql = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s",
+							   naming_quoted(conversion->history),
+							   quote_identifier(conversion->column), conversion->type);
+	RawStmt    *raw = linitial_node(RawStmt, pg_parse_query(sql));
+	AlterTableCmd *cmd = linitial_node(AlterTableCmd,
+									   castNode(AlterTableStmt, raw->stmt)->cmds);
 
-	security_act_as(rel->rd_rel->relowner, ACT_TO_MANAGE, &state);
-	relation_writer_open(&writer, RelationGetRelid(rel));
-	writer.result_rel->ri_TrigDesc = NULL;
-	slot = writer.slot;
-	ExecClearTuple(slot);
-	slot_getallattrs(old);
-	for (i = 0; i < slot->tts_tupleDescriptor->natts; i++)
+	castNode(ColumnDef, cmd->def)->cooked_default = copyObject(conversion->expression);
+	ddl_execute_statement(conversion->role, raw->stmt, sql);
+}
+
+static void
+convert_one_by_one(void *arg)
+{
+	Conversion *conversion = arg;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(conversion->history, NoLock, NULL))
+		convert_relation(conversion, lfirst_oid(lc));
+}
+
+static void
+convert_relation(Conversion *conversion, Oid relid)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "catmaid_history convert",
+												  ALLOCSET_DEFAULT_SIZES);
+	RowConversion rows = {.rel = table_open(relid, NoLock)};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rows.rel, snapshot, 0, NULL);
+
+	rows.attnum = get_attnum(relid, conversion->column);
+	rows.expression = (Expr *) expression_for(conversion, rows.rel, rows.attnum);
+	rows.row = table_slot_create(rows.rel, NULL);
+	PushActiveSnapshot(snapshot);
+	if (!conversion->each)
+		begin_rows(&rows);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, rows.row))
 	{
-		slot->tts_values[i] = old->tts_values[i];
-		slot->tts_isnull[i] = old->tts_isnull[i] ||
-			TupleDescAttr(slot->tts_tupleDescriptor, i)->attisdropped;
+		CHECK_FOR_INTERRUPTS();
+		if (!conversion->each)
+		{
+			convert_row(&rows);
+			continue;
+		}
+		MemoryContextSwitchTo(per_row);
+		(void) attempt(convert_row_alone, &rows, NULL);
+		MemoryContextSwitchTo(context);
+		MemoryContextReset(per_row);
 	}
-	slot->tts_values[target - 1] = value;
-	slot->tts_isnull[target - 1] = isnull;
-	ExecStoreVirtualTuple(slot);
-	relation_writer_update(&writer, &tid);
-	relation_writer_close(&writer);
-	security_act_as_before(&state);
+	if (!conversion->each)
+		end_rows(&rows);
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(rows.row);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rows.rel, NoLock);
+	MemoryContextDelete(per_row);
+	CommandCounterIncrement();
+}
+
+/* The expression over a child's columns, made the column's type. */
+static Node *
+expression_for(Conversion *conversion, Relation rel, AttrNumber attnum)
+{
+	Node	   *expression = copyObject(conversion->expression);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	if (RelationGetRelid(rel) != conversion->history)
+	{
+		Relation	history = table_open(conversion->history, NoLock);
+		bool		whole_row;
+
+		expression = map_variable_attnos(expression, 1, 0,
+										 build_attrmap_by_name_compat(RelationGetDescr(rel),
+																	  RelationGetDescr(history)),
+										 InvalidOid, &whole_row);
+		table_close(history, NoLock);
+	}
+	expression = coerce_to_target_type(NULL, expression, exprType(expression),
+									   att->atttypid, att->atttypmod,
+									   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (expression == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" cannot be cast automatically to type %s",
+						conversion->from, conversion->type)));
+	assign_expr_collations(NULL, expression);
+	return expression;
+}
+
+static void
+convert_row_alone(void *arg)
+{
+	RowConversion *rows = arg;
+
+	begin_rows(rows);
+	convert_row(rows);
+	end_rows(rows);
+}
+
+static void
+begin_rows(RowConversion *rows)
+{
+	rows->econtext = CreateStandaloneExprContext();
+	rows->state = ExecInitExpr(expression_planner(rows->expression), NULL);
+	relation_writer_open(&rows->writer, RelationGetRelid(rows->rel));
+	rows->writer.result_rel->ri_TrigDesc = NULL;
+}
+
+static void
+convert_row(RowConversion *rows)
+{
+	TupleTableSlot *new = rows->writer.slot;
+	SecurityState before;
+	Datum		value;
+	bool		isnull;
+
+	rows->econtext->ecxt_scantuple = rows->row;
+	value = ExecEvalExprSwitchContext(rows->state, rows->econtext, &isnull);
+
+	ExecClearTuple(new);
+	slot_getallattrs(rows->row);
+	memcpy(new->tts_values, rows->row->tts_values,
+		   sizeof(Datum) * new->tts_tupleDescriptor->natts);
+	memcpy(new->tts_isnull, rows->row->tts_isnull,
+		   sizeof(bool) * new->tts_tupleDescriptor->natts);
+	new->tts_values[rows->attnum - 1] = value;
+	new->tts_isnull[rows->attnum - 1] = isnull;
+	ExecStoreVirtualTuple(new);
+
+	/* what the owner has put on the table runs with the owner's rights */
+	security_act_as(rows->rel->rd_rel->relowner, ACT_TO_MANAGE, &before);
+	relation_writer_update(&rows->writer, &rows->row->tts_tid);
+	security_act_as_before(&before);
+	ResetExprContext(rows->econtext);
+	ResetPerTupleExprContext(rows->writer.estate);
+}
+
+static void
+end_rows(RowConversion *rows)
+{
+	relation_writer_close(&rows->writer);
+	FreeExprContext(rows->econtext, true);
 }
 
 /* Is it the value's fault, and not the server's or the user's? */

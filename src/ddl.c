@@ -2,7 +2,7 @@
  * ddl.c
  *		The one place that runs SQL of the extension's own.
  *
- * Everything runs through SPI: as the role it is meant for, with a search_path
+ * Nearly everything runs through SPI: as the role it is meant for, with a search_path
  * that holds nothing but pg_catalog, and behind a guard by which our own event
  * triggers know that the command is ours.  The guard goes down on every path;
  * user and settings are restored by us on success and by the abort of the
@@ -21,10 +21,14 @@
 #include "catalog/pg_authid.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/plannodes.h"
+#include "tcop/dest.h"
+#include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static int	ddl_depth = 0;
 
@@ -75,6 +79,36 @@ uint64
 ddl_execute_query(Oid role, const char *sql)
 {
 	return execute(role, sql, true);
+}
+
+/*
+ * Run a utility command that has been parsed already, as the role, but with the
+ * search_path of the session: for expressions of the user's.  All names in the
+ * command must be qualified.
+ */
+void
+ddl_execute_statement(Oid role, Node *statement, const char *sql)
+{
+	PlannedStmt *planned = makeNode(PlannedStmt);
+	SecurityState before;
+
+	planned->commandType = CMD_UTILITY;
+	planned->utilityStmt = statement;
+	planned->stmt_location = -1;
+
+	ddl_depth++;
+	PG_TRY();
+	{
+		security_act_as(role, ACT_TO_MANAGE, &before);
+		ProcessUtilityCompat(planned, sql);
+		security_act_as_before(&before);
+	}
+	PG_FINALLY();
+	{
+		ddl_depth--;
+	}
+	PG_END_TRY();
+	CommandCounterIncrement();
 }
 
 static uint64

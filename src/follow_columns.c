@@ -23,17 +23,10 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_expr.h"
-#include "parser/parse_relation.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/ruleutils.h"
 
 #include "catmaid_history.h"
 
@@ -56,8 +49,6 @@ static bool is_target(Node *statement, Oid live);
 static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
 						Node *using);
 static Node *find_using(Node *statement, const char *column);
-static char *using_sql(Oid history, Node *using);
-static bool strip_qualifiers(Node *node, void *context);
 static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
@@ -290,10 +281,8 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(rewriting_role(row->history), row->history, temporary,
-				 type_sql(now),
-				 using ? using_sql(row->history, using) :
-				 quote_identifier(NameStr(now->name)));
+	convert_rows(rewriting_role(row->history), row->history, temporary, type_sql(now),
+				 NameStr(now->name), using);
 }
 
 /*
@@ -434,57 +423,6 @@ find_using(Node *statement, const char *column)
 			return ((ColumnDef *) cmd->def)->raw_default;
 	}
 	return NULL;
-}
-
-/*
- * The USING expression over the history table h, as SQL.
- */
-static char *
-using_sql(Oid history, Node *using)
-{
-	Relation	rel = table_open(history, AccessShareLock);
-	ParseState *pstate = make_parsestate(NULL);
-	ParseNamespaceItem *item;
-	Node	   *expression;
-	int			nestlevel;
-	char	   *sql;
-
-	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias("h", NIL),
-										 false, true);
-	addNSItemToQuery(pstate, item, false, true, true);
-	using = copyObject(using);
-	(void) strip_qualifiers(using, NULL);
-	expression = transformExpr(pstate, using,
-							   EXPR_KIND_ALTER_COL_TRANSFORM);
-
-	/* read by the session's search_path, written for ours */
-	nestlevel = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	sql = deparse_expression(expression, deparse_context_for("h", history),
-							 false, false);
-	AtEOXact_GUC(true, nestlevel);
-	table_close(rel, NoLock);
-	return sql;
-}
-
-/* The expression may call the table by name; there is no other table in it. */
-static bool
-strip_qualifiers(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, ColumnRef))
-	{
-		ColumnRef  *column = (ColumnRef *) node;
-
-		if (list_length(column->fields) > 1 && IsA(llast(column->fields), String))
-			column->fields = list_make1(llast(column->fields));
-		return false;
-	}
-	return raw_expression_tree_walker(node, strip_qualifiers, context);
 }
 
 static char *

@@ -66,8 +66,7 @@ void
 relation_writer_update(RelationWriter *writer, ItemPointer tid)
 {
 	EPQState	epq;
-	TupleTableSlot *old = table_slot_create(writer->rel,
-											&writer->estate->es_tupleTable);
+	TupleTableSlot *old = table_slot_create(writer->rel, NULL);
 
 	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, old))
 		elog(ERROR, "row to update in \"%s\" is gone",
@@ -79,6 +78,7 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 								   old, writer->slot);
 	EvalPlanQualEnd(&epq);
 	AfterTriggerEndQuery(writer->estate);
+	ExecDropSingleTupleTableSlot(old);
 }
 
 /* Delete the row at tid, under the same conditions. */
