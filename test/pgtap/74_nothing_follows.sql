@@ -1,0 +1,159 @@
+-- Section 5: what the history side has no part in (NOT NULL, DEFAULT, constraints,
+-- indexes, identity, statistics and the like), and the two names it needs itself.
+\ir lib/follow.psql
+CREATE EXTENSION catmaid_history;
+SELECT plan(90);
+CREATE SCHEMA app;
+CREATE TYPE app.mood AS ENUM ('sad', 'happy');
+CREATE DOMAIN app.small AS int;
+CREATE TABLE app.ref (id int PRIMARY KEY);
+INSERT INTO app.ref VALUES (1), (2);
+CREATE TABLE app.t (id int PRIMARY KEY, v int, w text, m app.mood, s app.small, n int NOT NULL DEFAULT 1,
+	g int GENERATED ALWAYS AS (v * 2) STORED, r int4range);
+CREATE TABLE app.timed (id int PRIMARY KEY, v int, edition_time timestamptz DEFAULT now(), txid bigint);
+CREATE FUNCTION app.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+SELECT create_history_table('app.t');
+SELECT create_history_table('app.timed', 'edition_time', 'txid');
+INSERT INTO app.t VALUES (1, NULL, NULL, 'sad', 100), (2, 2, 'w', 'happy', 5);
+INSERT INTO app.timed VALUES (1, NULL), (2, 2);
+UPDATE app.t SET v = id, w = id, s = 1;
+UPDATE app.timed SET v = id;
+
+-- All that is catalogued of the relations made for a live table.
+CREATE FUNCTION tap.history_side(live text) RETURNS text LANGUAGE sql AS $$
+	WITH rel AS (
+		SELECT c.* FROM pg_class c WHERE oid::regclass::text IN (live || '__history',
+			live || '__tracking', live || '__with_history')
+			OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid::regclass::text IN (
+				live || '__history', live || '__tracking')))
+	SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+		SELECT 'class ' || (to_jsonb(rel) - '{relpages,reltuples,relallvisible,relfrozenxid,relminmxid}'::text[])::text FROM rel
+		UNION ALL SELECT 'column ' || to_jsonb(a)::text FROM pg_attribute a JOIN rel ON attrelid = rel.oid AND attnum > 0
+		UNION ALL SELECT 'default ' || pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN rel ON adrelid = rel.oid
+		UNION ALL SELECT 'constraint ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN rel ON conrelid = rel.oid
+		UNION ALL SELECT 'index ' || pg_get_indexdef(rel.oid) || (to_jsonb(i) - 'indcheckxmin')::text
+			FROM pg_index i JOIN rel ON indexrelid = rel.oid
+		UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger JOIN rel ON tgrelid = rel.oid
+		UNION ALL SELECT 'rule ' || pg_get_ruledef(w.oid) FROM pg_rewrite w JOIN rel ON ev_class = rel.oid
+		UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext JOIN rel ON stxrelid = rel.oid
+		UNION ALL SELECT 'comment ' || description FROM pg_description JOIN rel ON objoid = rel.oid
+		UNION ALL SELECT 'registry ' || to_jsonb(h)::text FROM catmaid_history_table h WHERE live_table::text = live
+	) x(line) $$;
+CREATE FUNCTION tap.nothing_follows(cmd text, live text DEFAULT 'app.t') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	before text := tap.history_side(live);
+	state text := tap.state(cmd);
+BEGIN
+	IF state <> '00000' THEN
+		RETURN tap.is(state, '00000', cmd);
+	END IF;
+	RETURN tap.same_lines(tap.history_side(live), before, cmd);
+END $$;
+SELECT ok(length(tap.history_side('app.t')) > 5000, 'there is something to be compared');
+
+SELECT nothing_follows(cmd) FROM unnest(ARRAY[
+	-- NOT NULL, DEFAULT
+	'ALTER TABLE app.t ALTER v SET NOT NULL',
+	'ALTER TABLE app.t ALTER v DROP NOT NULL, ALTER w SET NOT NULL',
+	'ALTER TABLE app.t ALTER v SET DEFAULT 5, ALTER w SET DEFAULT now()::text',
+	'ALTER TABLE app.t ALTER v DROP DEFAULT, ALTER n DROP DEFAULT',
+	'ALTER TABLE app.t ALTER g DROP EXPRESSION',
+	-- constraints
+	'ALTER TABLE app.t ADD CONSTRAINT positive CHECK (v > 0)',
+	'ALTER TABLE app.t ADD CONSTRAINT later CHECK (length(w) < 100) NOT VALID',
+	'ALTER TABLE app.t VALIDATE CONSTRAINT later',
+	'ALTER TABLE app.t RENAME CONSTRAINT later TO sooner',
+	'ALTER TABLE app.t DROP CONSTRAINT sooner',
+	'ALTER TABLE app.t ADD CONSTRAINT one UNIQUE (w), ADD CONSTRAINT two UNIQUE (id, v) DEFERRABLE',
+	'ALTER TABLE app.t ADD CONSTRAINT apart EXCLUDE USING gist (r WITH &&)',
+	'ALTER TABLE app.t ADD CONSTRAINT up FOREIGN KEY (v) REFERENCES app.ref ON DELETE CASCADE',
+	'ALTER TABLE app.t ALTER CONSTRAINT up DEFERRABLE',
+	'ALTER TABLE app.t DROP CONSTRAINT up, DROP CONSTRAINT apart, DROP CONSTRAINT two',
+	'ALTER TABLE app.ref ADD t int REFERENCES app.t',
+	'ALTER TABLE app.t RENAME CONSTRAINT t_pkey TO "The key"',
+	'ALTER DOMAIN app.small ADD CHECK (VALUE < 10)',
+	'ALTER DOMAIN app.small SET NOT NULL',
+	'ALTER DOMAIN app.small SET DEFAULT 3',
+	'ALTER DOMAIN app.small DROP NOT NULL',
+	'ALTER TYPE app.mood RENAME VALUE ''sad'' TO ''blue''',
+	-- indexes
+	'CREATE INDEX t_v ON app.t (v)',
+	'CREATE UNIQUE INDEX t_w ON app.t (lower(w)) WHERE v > 0',
+	'ALTER INDEX app.t_v RENAME TO t_v2',
+	'ALTER INDEX app.t_v2 SET (fillfactor = 50)',
+	'REINDEX TABLE app.t',
+	'ALTER TABLE app.t CLUSTER ON t_v2',
+	'ALTER TABLE app.t REPLICA IDENTITY FULL',
+	'ALTER TABLE app.t SET WITHOUT CLUSTER',
+	'DROP INDEX app.t_v2, app.t_w',
+	-- identity, sequences
+	'ALTER TABLE app.t ALTER n ADD GENERATED BY DEFAULT AS IDENTITY',
+	'ALTER TABLE app.t ALTER n SET GENERATED ALWAYS SET START 100 RESTART',
+	'ALTER TABLE app.t ALTER n DROP IDENTITY',
+	'CREATE SEQUENCE app.counter OWNED BY app.t.n',
+	'ALTER TABLE app.t ALTER n SET DEFAULT nextval(''app.counter'')',
+	-- statistics
+	'ALTER TABLE app.t ALTER v SET STATISTICS 500',
+	'ALTER TABLE app.t ALTER v SET (n_distinct = 3)',
+	'CREATE STATISTICS app.together ON v, w FROM app.t',
+	'ALTER STATISTICS app.together RENAME TO others',
+	'DROP STATISTICS app.others',
+	'ANALYZE app.t',
+	-- and the like
+	'ALTER TABLE app.t SET (fillfactor = 70, autovacuum_enabled = off)',
+	'ALTER TABLE app.t RESET (fillfactor)',
+	'ALTER TABLE app.t SET TABLESPACE pg_default',
+	'COMMENT ON TABLE app.t IS ''a table''',
+	'COMMENT ON COLUMN app.t.v IS ''a column''',
+	'GRANT UPDATE, DELETE ON app.t TO PUBLIC',
+	'CREATE TRIGGER own AFTER UPDATE ON app.t FOR EACH ROW EXECUTE FUNCTION app.nothing()',
+	'ALTER TABLE app.t DISABLE TRIGGER own',
+	'ALTER TRIGGER own ON app.t RENAME TO owned',
+	'DROP TRIGGER owned ON app.t',
+	'CREATE RULE own AS ON UPDATE TO app.t WHERE false DO INSTEAD NOTHING',
+	'DROP RULE own ON app.t',
+	'CREATE POLICY own ON app.t USING (true)',
+	'CREATE VIEW app.upon AS SELECT * FROM app.t',
+	'DROP VIEW app.upon',
+	'CREATE TABLE app.like_it (LIKE app.t INCLUDING ALL)',
+	'CREATE PUBLICATION t74 FOR TABLE app.t',
+	'DROP PUBLICATION t74',
+	'LOCK TABLE app.t']) cmd;
+SELECT nothing_follows(cmd, 'app.timed') FROM unnest(ARRAY[
+	'ALTER TABLE app.timed ALTER edition_time SET NOT NULL, ALTER edition_time DROP DEFAULT',
+	'ALTER TABLE app.timed ALTER txid SET DEFAULT txid_current(), ADD CHECK (txid > 0) NOT VALID',
+	'CREATE INDEX ON app.timed (edition_time)',
+	'ALTER TABLE app.timed ALTER edition_time SET STATISTICS 10']) cmd;
+
+-- What is new on the live table binds no old version, and no new one.
+SELECT is((SELECT count(*)::int FROM app.t__history WHERE w IS NULL OR s = 100), 1, 'old versions are as they were');
+SELECT follows('app.t', 'all is recorded as before');
+SELECT follows('app.timed', 'with a time column, too');
+SELECT lives_ok($$INSERT INTO app.t (id, v, w, s) VALUES (3, 3, '3', 3); UPDATE app.t SET m = 'happy' WHERE id = 3; DELETE FROM app.t WHERE id = 3$$,
+	'a row that satisfies all that is new');
+SELECT is((SELECT count(*)::int FROM app.t__history WHERE id = 3), 2, 'leaves its versions');
+
+-- The two names that the history table needs, however they come.
+CREATE TYPE app.row_type AS (id int, v int);
+CREATE TABLE app.typed OF app.row_type (PRIMARY KEY (id));
+CREATE TABLE app.parent (id int PRIMARY KEY);
+CREATE TABLE app.child (PRIMARY KEY (id)) INHERITS (app.parent);
+SELECT create_history_table('app.typed');
+SELECT create_history_table('app.child');
+INSERT INTO app.typed VALUES (1, 1);
+INSERT INTO app.parent VALUES (1);
+INSERT INTO app.child VALUES (2);
+SELECT refused_whole(replace(cmd, 'X', name), ARRAY[name], replace(cmd, 'X', name), '42939', '{app.t,app.typed,app.parent,app.child}')
+FROM unnest('{sys_period,exec_transaction_id}'::text[]) name, unnest(ARRAY[
+	'ALTER TABLE app.t ADD X int',
+	'ALTER TABLE app.t ADD y int, ADD X tstzrange, DROP r',
+	'ALTER TABLE app.t RENAME v TO X',
+	'DO $x$BEGIN ALTER TABLE app.t ADD X int; END$x$',
+	'ALTER TYPE app.row_type ADD ATTRIBUTE X int CASCADE',
+	'ALTER TYPE app.row_type RENAME ATTRIBUTE v TO X CASCADE',
+	'ALTER TABLE app.parent ADD X int',
+	'ALTER TABLE ONLY app.child ADD X int']) cmd;
+SELECT allowed('ALTER TABLE app.t ADD "Sys_Period" int', 'names that only look like them');
+SELECT follows('app.t', 'names that only look like them');
+SELECT allowed('ALTER TABLE app.like_it ADD sys_period int', 'a table that is not tracked may have one');
+SELECT * FROM finish();
