@@ -22,6 +22,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "storage/lmgr.h"
@@ -306,6 +307,10 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 		entry->key[i] = live_att->attnum;
 		build_scankey(&entry->live_scankey[i], live_att->attnum, type,
 					  live_att->attcollation, index, i);
+		if (index)
+			entry->live_scankey[i].sk_strategy =
+				get_op_opfamily_strategy(columns_key_equality(index, i, type),
+										 index->rd_opfamily[i]);
 		/* a wider history column is compared as what it is */
 		build_scankey(&entry->history_scankey[i], history_att->attnum,
 					  history_att->atttypid, history_att->attcollation,
@@ -333,7 +338,14 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 		i++;
 	}
 	if (index)
+	{
+		/* an index of another kind may not be able to look for equality */
+		for (i = 0; i < n; i++)
+			if (entry->live_scankey[i].sk_strategy == InvalidStrategy)
+				entry->live_index = InvalidOid;
+		entry->live_index_is_btree = index->rd_rel->relam == BTREE_AM_OID;
 		index_close(index, AccessShareLock);
+	}
 
 	entry->history_index = indexes_find_key(history, row->key, false,
 												  entry->history_scankey);
@@ -342,36 +354,14 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 													   true, entry->tracking_scankey);
 }
 
-/*
- * "column = ?", by the operator of the live table's key index, or of the type's
- * default btree operator class without one.
- */
+/* "column = ?", as columns_key_equality has it. */
 static void
 build_scankey(ScanKey key, AttrNumber attno, Oid type, Oid collation,
 			  Relation index, int column)
 {
-	Oid			family;
-	Oid			input;
-	Oid			operator;
-
-	if (index)
-	{
-		family = index->rd_opfamily[column];
-		input = index->rd_opcintype[column];
-	}
-	else
-	{
-		TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
-
-		family = entry->btree_opf;
-		input = entry->btree_opintype;
-	}
-	operator = get_opfamily_member(family, input, input, BTEqualStrategyNumber);
-	if (!OidIsValid(operator))
-		elog(ERROR, "no equality operator for type %u in operator family %u",
-			 input, family);
-	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid,
-						   collation, get_opcode(operator), (Datum) 0);
+	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid, collation,
+						   get_opcode(columns_key_equality(index, column, type)),
+						   (Datum) 0);
 }
 
 static Relation

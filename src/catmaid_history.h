@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 
 /* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
 #define ERRCODE_HISTORY_REFUSED ERRCODE_RAISE_EXCEPTION
@@ -76,6 +77,7 @@ typedef struct CaptureRelation
 	int			nkeys;
 	AttrNumber *key;			/* of relid */
 	Oid			live_index;		/* primary key of relid */
+	bool		live_index_is_btree;
 	bool		deferrable;		/* is it */
 	Oid			history_index;	/* X__history_live_pk_index; may be missing */
 	Oid			tracking_index;
@@ -363,6 +365,14 @@ extern void registry_lock_row(Oid live);
 /* dump.c: the registry as pg_dump takes it */
 extern void dump_follow_command(Node *statement);
 
+/* keyscan.c: the live rows that have a key */
+typedef struct KeyScan KeyScan;
+
+extern KeyScan *key_scan_begin(CaptureRelation *capture, Relation rel,
+							   const Datum *key, Snapshot snapshot);
+extern HeapTuple key_scan_next(KeyScan *scan);
+extern void key_scan_end(KeyScan *scan);
+
 /* relwriter.c: rows into a table and its indexes, from C */
 extern void relation_writer_open(RelationWriter *writer, Oid relid);
 extern void relation_writer_insert(RelationWriter *writer);
@@ -381,6 +391,8 @@ extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);
+extern Oid	columns_key_opclass(Relation index, int column, Oid type);
+extern Oid	columns_key_equality(Relation index, int column, Oid type);
 extern void columns_check_key(const RegistryRow *row, Relation live);
 
 /* ddl.c: runs SQL */

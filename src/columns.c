@@ -13,12 +13,15 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -245,6 +248,45 @@ columns_primary_key_index(Relation rel)
 	}
 	list_free(indexes);
 	return found;
+}
+
+/*
+ * The btree operator class by which a key column is compared: the primary key's
+ * own, or the type's default one without an index or where it is no btree (a key
+ * WITHOUT OVERLAPS).
+ */
+Oid
+columns_key_opclass(Relation index, int column, Oid type)
+{
+	oidvector  *classes;
+	bool		isnull;
+
+	if (index == NULL || index->rd_rel->relam != BTREE_AM_OID)
+		return GetDefaultOpClass(type, BTREE_AM_OID);
+
+	classes = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID,
+															index->rd_indextuple,
+															Anum_pg_index_indclass,
+															&isnull));
+	return classes->values[column];
+}
+
+/* The equality operator of that class. */
+Oid
+columns_key_equality(Relation index, int column, Oid type)
+{
+	Oid			opclass = columns_key_opclass(index, column, type);
+	Oid			input;
+	Oid			operator;
+
+	if (!OidIsValid(opclass))
+		elog(ERROR, "type %u of a key column has no btree operator class", type);
+	input = get_opclass_input_type(opclass);
+	operator = get_opfamily_member(get_opclass_family(opclass), input, input,
+								   BTEqualStrategyNumber);
+	if (!OidIsValid(operator))
+		elog(ERROR, "operator class %u has no equality operator", opclass);
+	return operator;
 }
 
 /*

@@ -207,6 +207,15 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 #define MarkGUCPrefixReservedCompat(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* 18 counts what index scans do. */
+#if PG_VERSION_NUM >= 180000
+#define index_beginscan_compat(heap, index, snapshot, nkeys) \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define index_beginscan_compat(heap, index, snapshot, nkeys) \
+	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
+#endif
+
 /* 18 computes virtual generated columns when they are read. */
 #ifdef ATTRIBUTE_GENERATED_VIRTUAL
 #define attribute_is_virtual_compat(att) \

@@ -206,22 +206,15 @@ settle(Postponed *entry)
 static bool
 others_have(CaptureRelation *capture, Relation rel, const Datum *key)
 {
-	ScanKeyData scankey[INDEX_MAX_KEYS];
 	SnapshotData dirty;
-	SysScanDesc scan;
+	KeyScan    *scan;
 	HeapTuple	tuple;
 	bool		found = false;
-	int			i;
 
-	memcpy(scankey, capture->live_scankey, sizeof(ScanKeyData) * capture->nkeys);
-	for (i = 0; i < capture->nkeys; i++)
-		scankey[i].sk_argument = key[i];
 	InitDirtySnapshot(dirty);
-	scan = systable_beginscan(rel, capture->live_index,
-							  OidIsValid(capture->live_index),
-							  &dirty, capture->nkeys, scankey);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = key_scan_begin(capture, rel, key, &dirty);
+	while (!found && HeapTupleIsValid(tuple = key_scan_next(scan)))
 		found = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-	systable_endscan(scan);
+	key_scan_end(scan);
 	return found;
 }

@@ -184,32 +184,32 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
 	return found;
 }
 
-/* An index on the key, comparing as the live table's primary key does. */
+/* An index on the key, comparing as columns_key_opclass has it. */
 static void
 create_key_index(Relation live, Oid table, const char *prefix,
 				 const char *label, List *columns)
 {
 	Relation	primary = index_open(columns_primary_key_index(live), AccessShareLock);
-	oidvector  *classes;
 	StringInfoData sql;
 	ListCell   *lc;
-	Datum		datum;
-	bool		isnull;
 	int			i = 0;
-
-	datum = SysCacheGetAttr(INDEXRELID, primary->rd_indextuple,
-							Anum_pg_index_indclass, &isnull);
-	classes = (oidvector *) DatumGetPointer(datum);
 
 	initStringInfo(&sql);
 	foreach(lc, columns)
 	{
-		HeapTuple	tuple = SearchSysCache1(CLAOID,
-											ObjectIdGetDatum(classes->values[i]));
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live),
+											  primary->rd_index->indkey.values[i] - 1);
+		Oid			type;
+		int32		typmod;
+		Oid			class;
+		HeapTuple	tuple;
 		Form_pg_opclass opclass;
 
+		columns_base_type(att, &type, &typmod);
+		class = columns_key_opclass(primary, i, type);
+		tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(class));
 		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for operator class %u", classes->values[i]);
+			elog(ERROR, "cache lookup failed for operator class %u", class);
 		opclass = (Form_pg_opclass) GETSTRUCT(tuple);
 		appendStringInfo(&sql, "%s%s %s", i ? ", " : "",
 						 quote_identifier(lfirst(lc)),

@@ -307,28 +307,19 @@ read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
 		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
+/* Is there a row with the key?  made_here: has this transaction made it? */
 static bool
 key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 			bool *made_here)
 {
-	ScanKeyData scankey[INDEX_MAX_KEYS];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		live;
-	int			i;
+	KeyScan    *scan = key_scan_begin(capture, rel, key, SnapshotSelf);
+	HeapTuple	tuple = key_scan_next(scan);
+	bool		live = HeapTupleIsValid(tuple);
 
-	memcpy(scankey, capture->live_scankey, sizeof(ScanKeyData) * capture->nkeys);
-	for (i = 0; i < capture->nkeys; i++)
-		scankey[i].sk_argument = key[i];
-	scan = systable_beginscan(rel, capture->live_index,
-							  OidIsValid(capture->live_index),
-							  SnapshotSelf, capture->nkeys, scankey);
-	tuple = systable_getnext(scan);
-	live = HeapTupleIsValid(tuple);
 	if (live && made_here)
 		*made_here =
 			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-	systable_endscan(scan);
+	key_scan_end(scan);
 	return live;
 }
 

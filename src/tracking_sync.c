@@ -143,7 +143,6 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 	initStringInfo(&sql);
 	foreach(lc, row->key)
 	{
-		Oid			input = index->rd_opcintype[i];
 		Oid			equal;
 		char	   *live_sql;
 		char	   *tracking_sql;
@@ -154,8 +153,7 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 		columns_base_type(att, &type, &typmod);
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		equal = get_opfamily_member(index->rd_opfamily[i], input, input,
-									BTEqualStrategyNumber);
+		equal = columns_key_equality(index, i, type);
 		live_sql = psprintf("l.%s", quote_identifier(lfirst(lc)));
 		tracking_sql = psprintf("t.%s", tracking_key_column(n, i));
 		if (can_be_written(equal, type))
