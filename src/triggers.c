@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 typedef struct TriggerSpec
 {
@@ -94,10 +95,11 @@ triggers_install(Relation live, const RegistryRow *row)
 	ListCell   *lc;
 	int			i;
 
+	/* first: before 15 a clone keeps the name when its root's trigger gets another */
+	(void) remove_others(live, row);
 	for (i = 0; i < lengthof(specs); i++)
 		if (wanted(&specs[i], row))
 			install(live, &specs[i], row);
-	(void) remove_others(live, row);
 
 	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
