@@ -258,8 +258,10 @@ TRUNCATE k CASCADE;
 SELECT remember('k', '5'), remember('ref', '5');
 SELECT is((SELECT string_agg(id || v, ' ' ORDER BY id) FROM k__history), '1a 2b 3c 4c 101a 102b 109merged',
 	'a key that others refer to: cascades, MERGE, TRUNCATE: each version once');
+-- before 15 a row that moves to another partition takes along by ON DELETE
 SELECT is((SELECT string_agg(id || ':' || k, ' ' ORDER BY id, k) FROM ref__history),
-	'1:1 1:101 2:2 2:102 3:3 3:4', 'and of those who refer to it');
+	CASE WHEN :'has_merge' THEN '1:1 1:101 2:2 2:102 3:3 3:4' ELSE '1:1 2:2 3:3 3:4' END,
+	'and of those who refer to it');
 SELECT is_empty($$SELECT * FROM misremembered('k') UNION ALL SELECT * FROM misremembered('ref')$$,
 	'as-of queries equal both');
 

@@ -85,9 +85,15 @@ SELECT is(in_step(), '', 'and tracking is in step');
 ALTER TABLE r DETACH PARTITION r_d;
 
 -- DETACH CONCURRENTLY, which no transaction block may be around.
+SELECT current_setting('server_version_num')::int >= 140000 AS v14 \gset
+\if :v14
+\set concurrently CONCURRENTLY
+\else
+\set concurrently ''
+\endif
 SELECT allowed('CREATE TABLE r_2 PARTITION OF r FOR VALUES FROM (200) TO (300)', 'a partition');
 INSERT INTO r VALUES (201, 'e');
-ALTER TABLE r DETACH PARTITION r_2 CONCURRENTLY;
+ALTER TABLE r DETACH PARTITION r_2 :concurrently;
 SELECT is(ended(201), 'e', 'DETACH CONCURRENTLY: the rows end');
 SELECT is(in_step(), '', 'tracking is in step');
 SELECT is((SELECT count(*)::int FROM pg_trigger WHERE NOT tgisinternal
@@ -96,7 +102,7 @@ UPDATE r_2 SET v = 'free';
 SELECT is(ended(201), 'e', 'it is free');
 ALTER TABLE r ATTACH PARTITION r_2 FOR VALUES FROM (200) TO (300);
 SELECT is(in_step(), '', 'ATTACH again');
-\set out `:client -c "ALTER TABLE r DETACH PARTITION r_2 CONCURRENTLY" 2>&1`
+\set out `:client -c "ALTER TABLE r DETACH PARTITION r_2 :concurrently" 2>&1`
 SELECT is(:'out'::text || ended(201), 'e free', 'by a session that does nothing else');
 SELECT whole('r', 'the whole table afterwards');
 

@@ -150,7 +150,9 @@ sub terminated_writer
 	my $before = contents($s, sides('tracked'));
 	my $victim = PgWire->new($node, name => 'victim');
 	$victim->do("BEGIN; UPDATE tracked SET v = 'lost'; DELETE FROM tracked WHERE id > 1000");
-	$s->do("SELECT pg_terminate_backend($victim->{pid}, 60000)");
+	$s->do("SELECT pg_terminate_backend($victim->{pid})");
+	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $victim->{pid})")
+	  or die 'the terminated session goes on';
 	is(contents($s, sides('tracked')), $before, 'nothing is left of a session that was terminated');
 	return;
 }
