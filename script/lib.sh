@@ -147,10 +147,12 @@ build_and_install()
 # --- a private server ---------------------------------------------------------
 
 # Start a server in $WORK: unix socket only, no durability (it is thrown away).
+# SERVER_OPTIONS are more options for it, like "-c debug_discard_caches=1".
 server_start()
 {
 	local options="-c listen_addresses='' -c unix_socket_directories='$WORK/socket' \
-		-c port=5432 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+		-c port=5432 -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+		${SERVER_OPTIONS:-}"
 
 	as_server_user mkdir "$WORK/socket"
 	as_server_user "$PG_BIN/initdb" --pgdata="$WORK/data" --username=postgres \
@@ -177,4 +179,11 @@ server_stop()
 		as_server_user "$PG_BIN/pg_ctl" stop --pgdata="${pidfile%/*}" --silent \
 			--mode=immediate >/dev/null 2>&1 || true
 	done < <(find "$WORK" -name postmaster.pid)
+}
+
+# Print what no server's log should have: crashes, failed assertions, leaks of
+# what a transaction holds, memory that was written past its end.
+log_of_horrors()
+{
+	grep -aE 'PANIC:|TRAP:|was terminated by signal|runtime error:|AddressSanitizer|WARNING: .* leak:|problem in alloc set|detected write past chunk end' "$1"
 }
