@@ -80,14 +80,16 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 
 /*
  * At the end of a command, ours or not: has it switched on triggers of
- * catmaid_history_dump, or renamed a schema?
+ * catmaid_history_dump, or renamed the schema of the registry?
  */
 void
 dump_follow_command(Node *statement)
 {
 	if (IsA(statement, RenameStmt) &&
 		((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
-		OidIsValid(registry_relid_or_invalid()))
+		OidIsValid(registry_relid_or_invalid()) &&
+		strcmp(((RenameStmt *) statement)->newname,
+			   get_namespace_name(registry_namespace())) == 0)
 		mend_condition();
 	else if (IsA(statement, AlterTableStmt) &&
 			 switches_on_triggers((AlterTableStmt *) statement))

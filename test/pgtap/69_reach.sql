@@ -11,7 +11,7 @@ CREATE ROLE t69_evil;
 CREATE ROLE t69_victim;
 CREATE ROLE t69_reader;
 CREATE EXTENSION catmaid_history;
-SELECT plan(29);
+SELECT plan(31);
 SELECT current_user AS me \gset
 SELECT format('ALTER DATABASE %I OWNER TO t69_dbowner', current_database()) \gexec
 CREATE SCHEMA den;
@@ -134,6 +134,15 @@ SELECT is((SELECT string_agg(relforcerowsecurity::text, ',') FROM pg_class WHERE
 ALTER TABLE safe.r NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
 SELECT is(tap.seen(), '1 1 1 2', 'and seen again without');
 SELECT is((SELECT triggers_installed FROM catmaid_live_table_triggers WHERE live_table = 'safe.r'::regclass), false, 'tracking stays disabled');
+
+-- The extension's own row is touched for its own schema alone: who renames his
+-- waits for nobody.
+CREATE SCHEMA lair AUTHORIZATION t69_evil;
+SELECT format('GRANT CREATE ON DATABASE %I TO t69_evil', current_database()) \gexec
+SELECT format('%s %s', xmin, ctid) AS row FROM pg_extension WHERE extname = 'catmaid_history' \gset
+SELECT allowed('ALTER SCHEMA lair RENAME TO lair2', 'a stranger renames his schema', 't69_evil');
+SELECT is((SELECT format('%s %s', xmin, ctid) FROM pg_extension WHERE extname = 'catmaid_history'), :'row',
+	'the extension''s row in the catalog is untouched');
 
 -- What a stranger and a mere writer may do.
 CREATE TABLE calls (cmd text);
