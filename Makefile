@@ -12,7 +12,13 @@ MODULE_big = catmaid_history
 EXTENSION = catmaid_history
 
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-DATA = $(sort $(wildcard sql/catmaid_history--*.sql))
+
+# The script that adopts an older database is the install script between two
+# parts of its own, and replaces where that one creates.
+ADOPT = sql/catmaid_history--unpackaged--1.0.sql
+UNPACKAGED = sql/catmaid_history--unpackaged.sql
+DATA_built = $(ADOPT) $(UNPACKAGED)
+DATA = $(filter-out $(DATA_built),$(sort $(wildcard sql/catmaid_history--*.sql)))
 
 # sql/ holds the install scripts as well as the inputs of pg_regress.
 REGRESS := $(filter-out catmaid_history--%, \
@@ -47,6 +53,22 @@ override with_llvm := no
 endif
 
 include $(PGXS)
+
+$(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_after.sql
+	{ cat sql/lib/adopt_before.sql; \
+	sed -e '/^\\echo /d' -e '/^CREATE TYPE /d' \
+		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
+		-e 's/^CREATE FUNCTION /CREATE OR REPLACE FUNCTION /' \
+		-e 's/^CREATE VIEW /CREATE OR REPLACE VIEW /' \
+		-e 's/^CREATE TRIGGER \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON catmaid_history_table; &/' \
+		-e 's/^CREATE TRIGGER \([a-z_]*\) .* ON \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON \2; &/' \
+		-e 's/^CREATE EVENT TRIGGER \([a-z_]*\)/DROP EVENT TRIGGER IF EXISTS \1; &/' \
+		sql/catmaid_history--1.0.sql; \
+	cat sql/lib/adopt_after.sql; } >$@
+
+$(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql
+	{ cat sql/lib/unpackaged.sql; \
+	sed -n -e '/^CREATE FUNCTION check_history(/,/^$$/p' sql/catmaid_history--1.0.sql; } >$@
 
 # PGXS tracks no headers: any of them changed rebuilds everything.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)

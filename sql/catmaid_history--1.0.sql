@@ -183,6 +183,19 @@ CREATE FUNCTION drop_all_history_tables()
 COMMENT ON FUNCTION drop_all_history_tables() IS
     'Stop tracking all tables and drop their histories.';
 
+-- Migrations put versions of their own in the place of these two; the owner of
+-- the database may, whoever made the extension.
+DO $$
+BEGIN
+    EXECUTE pg_catalog.format('ALTER FUNCTION drop_history_table(pg_catalog.regclass) OWNER TO %1$s;
+            ALTER FUNCTION drop_history_table_keep_data(pg_catalog.regclass) OWNER TO %1$s',
+        CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
+        THEN 'pg_database_owner'
+        ELSE (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba)) FROM pg_catalog.pg_database
+              WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) END);
+END
+$$;
+
 -- ---------------------------------------------------------------------------
 -- Enabling, disabling, syncing
 -- ---------------------------------------------------------------------------
@@ -253,6 +266,27 @@ CREATE FUNCTION truncate_all_history_tables()
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_truncate_all_history_tables';
 COMMENT ON FUNCTION truncate_all_history_tables() IS
     'Empty all history tables.';
+
+-- ---------------------------------------------------------------------------
+-- Checking and repairing
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION check_history(target regclass DEFAULT NULL, scan_history boolean DEFAULT true,
+        OUT live_table regclass, OUT severity text, OUT finding text, OUT object text,
+        OUT detail text, OUT hint text)
+    RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_check_history';
+COMMENT ON FUNCTION check_history(regclass, boolean) IS
+    'What is wrong with the history of a table, or of all: a row for each finding. Changes nothing; scan_history false spares reading the history tables.';
+
+CREATE FUNCTION repair_history(live_table regclass DEFAULT NULL)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_repair_history';
+COMMENT ON FUNCTION repair_history(regclass) IS
+    'Mend the history of a table, or of all, as far as that takes no change of a history row, and warn of the rest.';
+
+CREATE FUNCTION widen_history_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_widen_history_table';
+COMMENT ON FUNCTION widen_history_table(regclass) IS
+    'Give history columns that are too narrow the types of the live ones; rewrites the history table.';
 
 -- ---------------------------------------------------------------------------
 -- Names

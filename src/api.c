@@ -15,9 +15,11 @@
 #include "catalog/pg_inherits.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
 static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
@@ -26,6 +28,8 @@ static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
 static void truncate_history(Oid history);
+static void forget_dropped(RegistryRow *row);
+static RegistryRow *require_registered(Oid live);
 
 PG_FUNCTION_INFO_V1(catmaid_history_create_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_drop_history_table);
@@ -43,6 +47,8 @@ PG_FUNCTION_INFO_V1(catmaid_history_drop_view);
 PG_FUNCTION_INFO_V1(catmaid_history_initialize_new_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_truncate_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_truncate_all_history_tables);
+PG_FUNCTION_INFO_V1(catmaid_history_repair_history);
+PG_FUNCTION_INFO_V1(catmaid_history_widen_history_table);
 
 /* create_history_table(live, time_column, txid_column, create_triggers, copy_inheritance, sync) */
 Datum
@@ -259,6 +265,92 @@ catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 	foreach(lc, lock_all(AccessShareLock, 0))
 		truncate_history(((RegistryRow *) lfirst(lc))->history);
 	PG_RETURN_VOID();
+}
+
+/* repair_history(live): NULL for all */
+Datum
+catmaid_history_repair_history(PG_FUNCTION_ARGS)
+{
+	List	   *rows = PG_ARGISNULL(0) ? registry_all() :
+		list_make1(require_registered(PG_GETARG_OID(0)));
+	List	   *there = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->live) == NULL)
+			forget_dropped(row);
+		else
+		{
+			lock_table(row->live, ShareRowExclusiveLock, 0);
+			row = registry_get(row->live);
+			if (row)
+				there = lappend(there, row);
+		}
+	}
+	foreach(lc, repair_in_order(there))
+	{
+		repair_owners(lfirst(lc), GetUserId());
+		repair_missing(lfirst(lc));
+	}
+	foreach(lc, there)
+	{
+		RegistryRow *row = lfirst(lc);
+		Relation	live = table_open(row->live, NoLock);
+		bool		tracked = row->triggers_installed || triggers_enabled(row->live, row);
+
+		table_close(live, NoLock);
+		repair_table(row, tracked, false);
+	}
+	foreach(lc, there)
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+
+		check_warn(live, psprintf("the history of table %s is not in order", naming_quoted(live)),
+				   check_table(registry_get(live), false));
+	}
+	PG_RETURN_VOID();
+}
+
+/* widen_history_table(live): what repair_history does without a rewrite */
+Datum
+catmaid_history_widen_history_table(PG_FUNCTION_ARGS)
+{
+	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+
+	lock_table(live, ShareRowExclusiveLock, 0);
+	repair_widen(require_history(live, ERRCODE_UNDEFINED_OBJECT), true);
+	PG_RETURN_VOID();
+}
+
+/* Of a table that is gone the registry knows no more; its history stays. */
+static void
+forget_dropped(RegistryRow *row)
+{
+	char	   *history = get_rel_name(row->history);
+
+	if (history && !relation_ownercheck_compat(row->history, GetUserId()))
+		return;
+	registry_delete(row->live);
+	ereport(NOTICE,
+			(errmsg("forgot the table with OID %u, which is gone", row->live),
+			 history ? errdetail("Its history table %s stays.", naming_quoted(row->history)) : 0));
+}
+
+static RegistryRow *
+require_registered(Oid live)
+{
+	RegistryRow *row = registry_get(live);
+
+	if (row == NULL)
+	{
+		/* what there is to say of a table that has none */
+		lock_table(live, AccessShareLock, 0);
+		return require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	}
+	return row;
 }
 
 /* The first argument, which must be there. */

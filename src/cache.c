@@ -46,6 +46,7 @@ static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 					  Relation history, Relation tracking);
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 						  Oid collation, Relation index, int column);
+static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
 static Relation open_derived(Oid relid, Relation rel);
 static AttrNumber require_column(Relation rel, const char *name, Oid type);
 
@@ -315,6 +316,7 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 		build_scankey(&entry->history_scankey[i], history_att->attnum,
 					  history_att->atttypid, history_att->attcollation,
 					  history_att->atttypid == type ? index : NULL, i);
+		compare_across_types(&entry->history_scankey[i], history_att->atttypid, type);
 
 		if (tracking)
 		{
@@ -362,6 +364,26 @@ build_scankey(ScanKey key, AttrNumber attno, Oid type, Oid collation,
 	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid, collation,
 						   get_opcode(columns_key_equality(index, column, type)),
 						   (Datum) 0);
+}
+
+/*
+ * Where history has another type than the live key, and their operator family
+ * has an operator for the two (integers), compare by that.
+ */
+static void
+compare_across_types(ScanKey key, Oid column_type, Oid key_type)
+{
+	TypeCacheEntry *entry;
+	Oid			operator;
+
+	if (column_type == key_type)
+		return;
+	entry = lookup_type_cache(column_type, TYPECACHE_BTREE_OPFAMILY);
+	operator = get_opfamily_member(entry->btree_opf, column_type, key_type,
+								   BTEqualStrategyNumber);
+	if (OidIsValid(operator))
+		ScanKeyEntryInitialize(key, 0, key->sk_attno, BTEqualStrategyNumber, key_type,
+							   key->sk_collation, get_opcode(operator), (Datum) 0);
 }
 
 static Relation

@@ -149,6 +149,30 @@ typedef struct SecurityState
 	bool		hides;
 } SecurityState;
 
+/* check.c: what is wrong with a history; check_table.c: of one table */
+typedef struct Finding
+{
+	Oid			live;			/* or InvalidOid */
+	const char *severity;
+	const char *finding;
+	const char *object;			/* or NULL */
+	const char *detail;
+	const char *hint;			/* or NULL */
+} Finding;
+
+extern List *check_table(const RegistryRow *row, bool scan_history);
+extern List *check_add(List *findings, Oid live, const char *severity,
+					   const char *finding, const char *object,
+					   const char *detail, const char *hint);
+extern void check_warn(Oid live, const char *what, List *findings);
+
+/* repair.c: mend what can be */
+extern void repair_owners(RegistryRow *row, Oid on_behalf_of);
+extern void repair_missing(RegistryRow *row);
+extern void repair_widen(RegistryRow *row, bool rewrite);
+extern void repair_table(RegistryRow *row, bool tracked, bool adopting);
+extern List *repair_in_order(List *rows);
+
 /* follower.c: the event triggers */
 extern void follower_init(void);
 extern bool follower_is_ours(Oid live, RegistryRow **row);
@@ -181,6 +205,8 @@ extern void follow_check_derived(RegistryRow *row);
 extern void follow_refuse_by_hand(Oid live, const char *verb);
 
 /* view_park.c: views put aside while what they show is changed */
+extern void views_park_upon(List *tables);
+extern void views_park_one(Oid live, Oid view, Node *statement);
 extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
 extern bool views_parked(Oid live);
 extern List *views_upon(Oid relid);
@@ -239,6 +265,9 @@ typedef struct OwnIndex
 
 extern void indexes_create_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_create(Relation live, Oid history, List *key);
+extern void indexes_there(Oid history, List *key, bool *has_key,
+						  bool *has_period, bool *has_xid);
+extern bool indexes_there_tracking(Oid tracking, List *key);
 extern void indexes_drop(Oid history, List *key);
 extern void indexes_drop_key(Oid history, List *key);
 extern List *indexes_own(Oid live, Oid table);
@@ -254,6 +283,7 @@ extern void derived_drop_with(Oid relid, bool cascade);
 extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
+extern int	derived_depth(Oid relid);
 extern Oid	derived_root(Oid relid);
 extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
@@ -265,10 +295,32 @@ extern bool derived_is_history(Oid relid);
 extern bool derived_was_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
 
+/* older.c: what the older implementation has left */
+typedef enum TriggerState
+{
+	TRIGGER_RIGHT,
+	TRIGGER_MISSING,
+	TRIGGER_SWITCHED_OFF,
+	TRIGGER_ALTERED,			/* ours, but not as it must be */
+	TRIGGER_FOREIGN				/* somebody's own bears the name */
+} TriggerState;
+
+extern bool older_is_in_charge(void);
+extern bool older_is_function(Oid function);
+extern const char *older_trigger_state(Relation live, const RegistryRow *row,
+									   int i, TriggerState *state);
+extern bool older_tracks(Relation live);
+extern bool older_remove_triggers(Oid live);
+extern List *older_drop_functions(Oid registrar);
+
 /* triggers.c: the triggers on live tables */
+extern const char *triggers_state(Oid live, const RegistryRow *row,
+								  int i, TriggerState *state);
 extern void triggers_install(Relation live, const RegistryRow *row);
 extern bool triggers_remove(Relation live);
 extern bool triggers_enabled(Oid live, const RegistryRow *row);
+extern bool triggers_is_ours(Oid function);
+extern List *triggers_tables(bool (*is_function) (Oid));
 extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
 extern void triggers_install_truncate(Relation leaf, const RegistryRow *row);
 extern void triggers_remove_truncate(Relation leaf);
@@ -280,13 +332,17 @@ extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
+extern bool view_fits(const RegistryRow *row, bool older);
 extern void view_refresh(const RegistryRow *row);
 extern void view_renew(const RegistryRow *row);
+extern void view_take_over(const RegistryRow *row);
 extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
+extern Oid	view_of_name(Oid live);
 extern Oid	view_find(Oid live);
 extern Oid	view_find_named(Oid live, const char *name, Oid namespace);
 extern char *view_options(Oid view);
+extern char *view_invoker_options(Oid view);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
@@ -319,6 +375,8 @@ extern void tracking_truncate(Oid tracking);
 extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
+extern void tracking_count_differences(const RegistryRow *row, int64 *orphaned,
+									   int64 *missing);
 extern void tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
 extern void tracking_add_from(const RegistryRow *row, Oid source);
 
@@ -354,6 +412,7 @@ extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
 extern List *registry_all(void);
 extern bool registry_is_sound(const RegistryRow *row, Oid owner);
+extern bool registry_has_shape(Oid relid);
 extern void registry_check_sound(const RegistryRow *row, int sqlstate);
 extern void registry_insert(const RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
@@ -384,9 +443,12 @@ extern void relation_writer_close(RelationWriter *writer);
 extern HistoryMap *columns_map(Relation source, Relation history,
 							   int sqlstate);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
+extern bool columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
 extern List *columns_key(Relation rel);
+extern bool columns_are_time_columns(Relation live, const char *time_column,
+									 const char *txid_column);
 extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
@@ -400,9 +462,13 @@ extern bool ddl_is_ours(void);
 extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2, 3);
 extern uint64 ddl_execute_query(Oid role, const char *sql);
 extern void ddl_execute_statement(Oid role, Node *statement, const char *sql);
+extern void ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n);
 
 /* convert.c: old values into a column of a new type */
+typedef void (*ConvertAction) (void *arg);
+
 extern bool convert_try(Oid role, const char *sql);
+extern bool convert_attempt(ConvertAction action, void *arg, char **message);
 extern void convert_rows(Oid role, Oid history, const char *column,
 						 const char *type, const char *from, Node *using);
 
@@ -425,6 +491,7 @@ extern void security_act_as(Oid role, int how, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
 extern void security_clear_privileges(Oid relid, bool owners_too);
 extern void security_copy_select(Oid live, Oid derived);
+extern List *security_let_readers(Oid view, Oid live, Oid derived);
 extern char *security_role_sql(Oid role);
 extern void security_copy_row_security(Oid live, Oid derived);
 extern bool security_may_use_default_tablespace(void);

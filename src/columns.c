@@ -40,6 +40,7 @@ typedef struct HistoryCast
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
 static bool typmod_holds(Oid type, int32 from, int32 to);
 static bool widens(Oid from, Oid to);
+static bool narrows_integer(Oid from, Oid to);
 
 /*
  * Map the history table's columns to those of source (the live table, or a
@@ -47,7 +48,7 @@ static bool widens(Oid from, Oid to);
  *
  * Errors out when the history table lacks a column, or has it with a type that
  * cannot hold the live one: a version is stored whole or not at all.  sqlstate
- * is the error's, 0 for the fitting one.
+ * is the error's, 0 (capture) for the fitting one.
  */
 HistoryMap *
 columns_map(Relation source, Relation history, int sqlstate)
@@ -93,7 +94,8 @@ columns_map(Relation source, Relation history, int sqlstate)
 							 quote_literal_cstr(naming_quoted(RelationGetRelid(source))))));
 
 		columns_base_type(att, &type, &typmod);
-		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod) &&
+			(sqlstate != 0 || !narrows_integer(type, target->atttypid)))
 			ereport(ERROR,
 					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
@@ -174,6 +176,27 @@ columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod)
 	return widens(from, to);
 }
 
+/*
+ * May the column get the type, which holds all its values, without a rewrite of
+ * its table?  Known of the types that ATColumnChangeRequiresRewrite and the
+ * types' support functions let pass.
+ */
+bool
+columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
+{
+	int32		from_mod;
+	Oid			from;
+
+	columns_base_type(column, &from, &from_mod);
+	if (!columns_type_holds(from, from_mod, type, typmod))
+		return false;
+	if (from != type)
+		return typmod == -1 && IsBinaryCoercible(from, type);
+	if (from == NUMERICOID && typmod != -1)
+		return ((from_mod - VARHDRSZ) & 0x7ff) == ((typmod - VARHDRSZ) & 0x7ff);
+	return from != BPCHAROID;
+}
+
 /* A column's type and modifier below all domains. */
 void
 columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod)
@@ -250,6 +273,16 @@ columns_primary_key_index(Relation rel)
 	return found;
 }
 
+/* Has the table two such columns, of the types that tracking needs? */
+bool
+columns_are_time_columns(Relation live, const char *time_column, const char *txid_column)
+{
+	Form_pg_attribute time = columns_find(live, time_column);
+	Form_pg_attribute txid = columns_find(live, txid_column);
+
+	return time && time->atttypid == TIMESTAMPTZOID && txid && txid->atttypid == INT8OID;
+}
+
 /*
  * The btree operator class by which a key column is compared: the primary key's
  * own, or the type's default one without an index or where it is no btree (a key
@@ -296,14 +329,7 @@ columns_key_equality(Relation index, int column, Oid type)
 void
 columns_check_key(const RegistryRow *row, Relation live)
 {
-	List	   *key = columns_key(live);
-	bool		same = list_length(key) == list_length(row->key);
-	ListCell   *a;
-	ListCell   *b;
-
-	forboth(a, key, b, row->key)
-		same = same && strcmp(lfirst(a), lfirst(b)) == 0;
-	if (!same)
+	if (!columns_same_names(columns_key(live), row->key))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the primary key of table \"%s\" has changed while its history was not tracked",
@@ -426,6 +452,18 @@ typmod_holds(Oid type, int32 from, int32 to)
 		default:
 			return false;
 	}
+}
+
+/*
+ * From one integer type to a smaller one.  A value that does not fit is an
+ * error, so capture may store those that do: a database that was adopted may
+ * have such histories.
+ */
+static bool
+narrows_integer(Oid from, Oid to)
+{
+	return (from == INT8OID && (to == INT4OID || to == INT2OID)) ||
+		(from == INT4OID && to == INT2OID);
 }
 
 static bool

@@ -78,9 +78,6 @@ typedef struct RowConversion
 	TupleTableSlot *row;
 } RowConversion;
 
-typedef void (*Attempt) (void *arg);
-
-static bool attempt(Attempt action, void *arg, char **message);
 static void run_ddl(void *arg);
 static void read_expression(void *arg);
 static bool strip_qualifiers(Node *node, void *context);
@@ -107,7 +104,7 @@ convert_rows(Oid role, Oid history, const char *column, const char *type,
 	Conversion	conversion = {role, history, column, type, from, using, NULL, false};
 	char	   *message;
 
-	if (!attempt(read_expression, &conversion, &message))
+	if (!convert_attempt(read_expression, &conversion, &message))
 	{
 		ereport(NOTICE,
 				(errmsg("values of column \"%s\" in history table \"%s\" were not converted",
@@ -116,9 +113,9 @@ convert_rows(Oid role, Oid history, const char *column, const char *type,
 						   message)));
 		return;
 	}
-	if (attempt(rewrite, &conversion, NULL))
+	if (convert_attempt(rewrite, &conversion, NULL))
 		return;
-	if (!attempt(convert_one_by_one, &conversion, NULL))
+	if (!convert_attempt(convert_one_by_one, &conversion, NULL))
 	{
 		conversion.each = true;
 		convert_one_by_one(&conversion);
@@ -134,7 +131,7 @@ convert_try(Oid role, const char *sql)
 {
 	Conversion	conversion = {.role = role,.type = sql};
 
-	return attempt(run_ddl, &conversion, NULL);
+	return convert_attempt(run_ddl, &conversion, NULL);
 }
 
 static void
@@ -149,8 +146,8 @@ run_ddl(void *arg)
  * Do it in a subtransaction.  Returns false, and the error's message, if it
  * failed for a reason that may be swallowed.
  */
-static bool
-attempt(Attempt action, void *arg, char **message)
+bool
+convert_attempt(ConvertAction action, void *arg, char **message)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -289,7 +286,7 @@ convert_relation(Conversion *conversion, Oid relid)
 			continue;
 		}
 		MemoryContextSwitchTo(per_row);
-		(void) attempt(convert_row_alone, &rows, NULL);
+		(void) convert_attempt(convert_row_alone, &rows, NULL);
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(per_row);
 	}

@@ -32,7 +32,8 @@
 
 static int	ddl_depth = 0;
 
-static uint64 execute(Oid role, const char *sql, bool is_query);
+static uint64 execute(Oid role, const char *sql, bool is_query,
+					  int64 *numbers, int n);
 static void set_for_command(const char *name, const char *value);
 
 /* Is the command that is being executed one of ours? */
@@ -64,7 +65,7 @@ ddl_execute(Oid role, const char *format,...)
 		enlargeStringInfo(&sql, needed);
 	}
 
-	execute(role, sql.data, false);
+	execute(role, sql.data, false, NULL, 0);
 	pfree(sql.data);
 }
 
@@ -78,7 +79,17 @@ ddl_execute(Oid role, const char *format,...)
 uint64
 ddl_execute_query(Oid role, const char *sql)
 {
-	return execute(role, sql, true);
+	return execute(role, sql, true, NULL, 0);
+}
+
+/*
+ * Run a query as the role that returns one row of n bigints, none of them NULL,
+ * and store these.  Sees everything committed until now, too.
+ */
+void
+ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n)
+{
+	(void) execute(role, sql, true, numbers, n);
 }
 
 /*
@@ -112,7 +123,7 @@ ddl_execute_statement(Oid role, Node *statement, const char *sql)
 }
 
 static uint64
-execute(Oid role, const char *sql, bool is_query)
+execute(Oid role, const char *sql, bool is_query, int64 *numbers, int n)
 {
 	SecurityState before;
 	uint64		processed = 0;
@@ -147,6 +158,14 @@ execute(Oid role, const char *sql, bool is_query)
 			elog(ERROR, "SPI returned %s for %s",
 				 SPI_result_code_string(result), sql);
 		processed = SPI_processed;
+		for (int i = 0; i < n; i++)
+		{
+			bool		isnull;
+
+			numbers[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+													 SPI_tuptable->tupdesc,
+													 i + 1, &isnull));
+		}
 		SPI_finish();
 		security_act_as_before(&before);
 	}

@@ -192,6 +192,21 @@ derived_parents(Oid relid)
 	return parents;
 }
 
+/* How many ancestors has the table, by its first parents? */
+int
+derived_depth(Oid relid)
+{
+	int			depth = 0;
+	List	   *parents;
+
+	while ((parents = derived_parents(relid)) != NIL)
+	{
+		relid = linitial_oid(parents);
+		depth++;
+	}
+	return depth;
+}
+
 /*
  * The root of a partition, or the table itself.  get_partition_ancestors ends
  * where DETACH CONCURRENTLY was interrupted; the rows are the root's until

@@ -70,7 +70,6 @@ static void follow_row_security(const RegistryRow *row,
 static void hide_rows_of_disabled(Oid live);
 static void agree_on_triggers(Oid live);
 static bool switches_triggers(Oid live);
-static int	depth_of(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 
 PG_FUNCTION_INFO_V1(catmaid_history_ddl_start);
@@ -390,22 +389,8 @@ switches_triggers(Oid live)
 }
 
 static int
-depth_of(Oid live)
-{
-	int			depth = 0;
-	List	   *parents;
-
-	while ((parents = derived_parents(live)) != NIL)
-	{
-		live = linitial_oid(parents);
-		depth++;
-	}
-	return depth;
-}
-
-static int
 compare_depth(const ListCell *a, const ListCell *b)
 {
-	return depth_of(((Followed *) lfirst(a))->row->live) -
-		depth_of(((Followed *) lfirst(b))->row->live);
+	return derived_depth(((Followed *) lfirst(a))->row->live) -
+		derived_depth(((Followed *) lfirst(b))->row->live);
 }

@@ -232,8 +232,8 @@ prepare_expressions(HistoryWriter *writer)
 /*
  * The expression, upon the old row, that gives the history column its value, or
  * NULL.  A virtual generated column's is PostgreSQL's alone: no user-defined
- * function may be in it.  A column of the site's gets its default, as in an
- * INSERT that does not name it.
+ * function may be in it.  A column of the site's gets its default, or the
+ * next number of its identity, as in an INSERT that does not name it.
  */
 static Node *
 column_expression(HistoryWriter *writer, Form_pg_attribute att)
@@ -243,7 +243,8 @@ column_expression(HistoryWriter *writer, Form_pg_attribute att)
 
 	if (map->computed[i])
 		return map->computed[i];
-	if (att->attisdropped || !att->atthasdef || att->attgenerated ||
+	if (att->attisdropped || att->attgenerated ||
+		!(att->atthasdef || att->attidentity) ||
 		map->source[i] != 0 ||
 		att->attnum == map->period || att->attnum == map->xid)
 		return NULL;

@@ -23,6 +23,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_opclass.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -39,18 +40,17 @@ static void create_key_index(Relation live, Oid table, const char *prefix,
 static Oid	find_simple_index(Relation rel, const char *column, Oid am);
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
 static List *add_own(List *own, Oid index, const char *label);
+static Oid	find_period_index(Relation rel);
+static List *tracking_key_names(List *key);
 
 /* Make the unique index, the table's replica identity, unless it is there. */
 void
 indexes_create_tracking(Relation live, Oid tracking, List *key)
 {
 	Relation	rel = table_open(tracking, ShareLock);
-	List	   *names = NIL;
+	List	   *names = tracking_key_names(key);
 	Oid			index;
-	int			i;
 
-	for (i = 0; i < list_length(key); i++)
-		names = lappend(names, tracking_key_column(list_length(key), i));
 	index = indexes_find_key(rel, names, true, NULL);
 	table_close(rel, NoLock);
 	if (OidIsValid(index))
@@ -69,14 +69,14 @@ indexes_create_tracking(Relation live, Oid tracking, List *key)
 void
 indexes_create(Relation live, Oid history, List *key)
 {
-	Relation	rel = table_open(history, ShareLock);
 	Oid			relid = RelationGetRelid(live);
-	bool		has_key = OidIsValid(indexes_find_key(rel, key, false, NULL));
-	bool		has_period = OidIsValid(find_simple_index(rel, PERIOD_COLUMN, InvalidOid));
-	bool		has_xid = OidIsValid(find_simple_index(rel, XID_COLUMN, BTREE_AM_OID));
+	bool		has_key;
+	bool		has_period;
+	bool		has_xid;
 	char	   *table = naming_quoted(history);
 
-	table_close(rel, NoLock);
+	LockRelationOid(history, ShareLock);
+	indexes_there(history, key, &has_key, &has_period, &has_xid);
 
 	if (!has_key)
 		create_key_index(live, history, "", KEY_INDEX, key);
@@ -93,6 +93,29 @@ indexes_create(Relation live, Oid history, List *key)
 					table, XID_COLUMN);
 }
 
+/* Which of the three has the history table? */
+void
+indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has_xid)
+{
+	Relation	rel = table_open(history, AccessShareLock);
+
+	*has_key = OidIsValid(indexes_find_key(rel, key, false, NULL));
+	*has_period = OidIsValid(find_simple_index(rel, PERIOD_COLUMN, InvalidOid));
+	*has_xid = OidIsValid(find_simple_index(rel, XID_COLUMN, BTREE_AM_OID));
+	table_close(rel, NoLock);
+}
+
+/* Has the tracking table its unique index? */
+bool
+indexes_there_tracking(Oid tracking, List *key)
+{
+	Relation	rel = table_open(tracking, AccessShareLock);
+	bool		found = OidIsValid(indexes_find_key(rel, tracking_key_names(key), true, NULL));
+
+	table_close(rel, NoLock);
+	return found;
+}
+
 /* Drop the three indexes. */
 void
 indexes_drop(Oid history, List *key)
@@ -101,7 +124,7 @@ indexes_drop(Oid history, List *key)
 	Oid			indexes[2];
 	int			i;
 
-	indexes[0] = find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID);
+	indexes[0] = find_period_index(rel);
 	indexes[1] = find_simple_index(rel, XID_COLUMN, BTREE_AM_OID);
 	table_close(rel, NoLock);
 
@@ -133,18 +156,13 @@ indexes_own(Oid live, Oid table)
 
 	if (table == row->tracking)
 	{
-		List	   *names = NIL;
-		int			i;
-
-		for (i = 0; i < list_length(row->key); i++)
-			names = lappend(names, tracking_key_column(list_length(row->key), i));
-		own = add_own(own, indexes_find_key(rel, names, true, NULL),
+		own = add_own(own, indexes_find_key(rel, tracking_key_names(row->key), true, NULL),
 					  TRACKING_INDEX);
 	}
 	else
 	{
 		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);
-		own = add_own(own, find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID), PERIOD_INDEX);
+		own = add_own(own, find_period_index(rel), PERIOD_INDEX);
 		own = add_own(own, find_simple_index(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
 	}
 	table_close(rel, NoLock);
@@ -172,6 +190,8 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
 		for (i = 0; right && scankey && i < list_length(columns); i++)
 			right = get_opcode(get_opfamily_member(index->rd_opfamily[i],
 												   index->rd_opcintype[i],
+												   OidIsValid(scankey[i].sk_subtype) ?
+												   scankey[i].sk_subtype :
 												   index->rd_opcintype[i],
 												   BTEqualStrategyNumber)) ==
 				scankey[i].sk_func.fn_oid &&
@@ -246,6 +266,34 @@ find_simple_index(Relation rel, const char *column, Oid am)
 	}
 	list_free(indexes);
 	return found;
+}
+
+/*
+ * The index on sys_period that we have made, or the older implementation: a
+ * GiST index of the same name, whose end at least is never clipped.
+ */
+static Oid
+find_period_index(Relation rel)
+{
+	Oid			index = find_simple_index(rel, PERIOD_COLUMN, BRIN_AM_OID);
+	const char *end;
+
+	if (OidIsValid(index))
+		return index;
+	index = find_simple_index(rel, PERIOD_COLUMN, GIST_AM_OID);
+	end = OidIsValid(index) ? strstr(get_rel_name(index), "_" PERIOD_INDEX) : NULL;
+	return end && strcmp(end, "_" PERIOD_INDEX) == 0 ? index : InvalidOid;
+}
+
+static List *
+tracking_key_names(List *key)
+{
+	List	   *names = NIL;
+	int			i;
+
+	for (i = 0; i < list_length(key); i++)
+		names = lappend(names, tracking_key_column(list_length(key), i));
+	return names;
 }
 
 static bool

@@ -76,6 +76,30 @@ registry_relid_or_invalid(void)
 	return registry_oid;
 }
 
+/*
+ * Has the table the columns of a registry?  That of the older implementation
+ * lacks the last one.
+ */
+bool
+registry_has_shape(Oid relid)
+{
+	static const Oid types[] = {
+		REGCLASSOID, REGCLASSOID, BOOLOID, TEXTOID, REGCLASSOID, TEXTOID, TEXTOID,
+		TIMESTAMPTZOID, TEXTARRAYOID
+	};
+	Relation	rel = table_open(relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		has = desc->natts >= Anum_created;
+	int			i;
+
+	for (i = 0; has && i < Min(desc->natts, Natts_registry); i++)
+		has = TupleDescAttr(desc, i)->atttypid == types[i] &&
+			(TupleDescAttr(desc, i)->attnotnull ||
+			 i == Anum_tracking - 1 || i == Anum_key - 1);
+	table_close(rel, NoLock);
+	return has;
+}
+
 /* The schema of the extension's objects. */
 Oid
 registry_namespace(void)
@@ -184,9 +208,11 @@ void
 registry_insert(const RegistryRow *row)
 {
 	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
-	Datum		values[Natts_registry];
-	bool		nulls[Natts_registry];
+	int			natts = RelationGetNumberOfAttributes(registry);
+	Datum	   *values = palloc0(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
 
+	memset(nulls, true, sizeof(bool) * natts);
 	values_from_row(row, values, nulls);
 	values[Anum_created - 1] =
 		TimestampTzGetDatum(row->created ? row->created :
@@ -218,9 +244,10 @@ registry_update(const RegistryRow *row)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Datum		values[Natts_registry];
-	bool		nulls[Natts_registry];
-	bool		replace[Natts_registry];
+	Datum	   *values;
+	bool	   *nulls;
+	bool	   *replace;
+	int			natts;
 
 	if (current && same_row(current, row))
 		return;
@@ -231,8 +258,12 @@ registry_update(const RegistryRow *row)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "table %u is not registered", row->live);
 
+	natts = RelationGetNumberOfAttributes(registry);
+	values = palloc0(sizeof(Datum) * natts);
+	nulls = palloc(sizeof(bool) * natts);
+	replace = palloc0(sizeof(bool) * natts);
 	values_from_row(row, values, nulls);
-	memset(replace, true, sizeof(replace));
+	memset(replace, true, sizeof(bool) * Natts_registry);
 	replace[Anum_created - 1] = false;
 	tuple = heap_modify_tuple(tuple, RelationGetDescr(registry),
 							  values, nulls, replace);
@@ -339,12 +370,14 @@ static RegistryRow *
 row_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
 	RegistryRow *row = palloc0(sizeof(RegistryRow));
-	Datum		values[Natts_registry];
-	bool		nulls[Natts_registry];
+	int			natts = Max(desc->natts, Natts_registry);
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
 	Datum	   *names;
 	int			n;
 	int			i;
 
+	nulls[Anum_key - 1] = true;
 	heap_deform_tuple(tuple, desc, values, nulls);
 	row->live = DatumGetObjectId(values[Anum_live - 1]);
 	row->history = DatumGetObjectId(values[Anum_history - 1]);

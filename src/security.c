@@ -165,6 +165,43 @@ security_copy_select(Oid live, Oid derived)
 }
 
 /*
+ * Who may read the older implementation's view, which was read with its owner's
+ * rights, shall be able to read ours, which is read with his own: who may read
+ * the live table as well gets SELECT on the derived one.  Returns the roles
+ * that may not.
+ */
+List *
+security_let_readers(Oid view, Oid live, Oid derived)
+{
+	Acl		   *acl = relation_acl(view);
+	Acl		   *live_acl = relation_acl(live);
+	List	   *others = NIL;
+	int			i;
+	int			j;
+
+	for (i = 0; acl && i < ACL_NUM(acl); i++)
+	{
+		AclItem    *item = &ACL_DAT(acl)[i];
+		Oid			reader = item->ai_grantee;
+		bool		reads_live = reader != ACL_ID_PUBLIC &&
+			pg_class_aclcheck(live, reader, ACL_SELECT) == ACLCHECK_OK;
+
+		for (j = 0; live_acl && j < ACL_NUM(live_acl); j++)
+			reads_live |= ACL_DAT(live_acl)[j].ai_grantee == ACL_ID_PUBLIC &&
+				(ACLITEM_GET_PRIVS(ACL_DAT(live_acl)[j]) & ACL_SELECT);
+		if (!(ACLITEM_GET_PRIVS(*item) & ACL_SELECT) ||
+			(reader != ACL_ID_PUBLIC && pg_class_aclcheck(derived, reader, ACL_SELECT) == ACLCHECK_OK))
+			continue;
+		if (reads_live)
+			ddl_execute(security_owner_of(derived), "GRANT SELECT ON %s TO %s",
+						naming_quoted(derived), security_role_sql(reader));
+		else
+			others = lappend_oid(others, reader);
+	}
+	return others;
+}
+
+/*
  * Take all privileges on a relation from everybody, of the owner's own only
  * where asked for.
  */

@@ -77,6 +77,29 @@ tracking_sync(const RegistryRow *row)
 	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)));
 }
 
+/*
+ * Count the tracking rows without a live row, and the live rows without a
+ * tracking row.
+ */
+void
+tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missing)
+{
+	KeySql		key;
+	int64		numbers[2];
+
+	key_sql(row, &key);
+	ddl_query_numbers(key.owner,
+					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)), "
+							   "(SELECT pg_catalog.count(*) FROM %s%s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
+							   naming_quoted(row->tracking), key.only,
+							   naming_quoted(row->live), key.match, key.only,
+							   naming_quoted(row->live),
+							   naming_quoted(row->tracking), key.match),
+					  numbers, lengthof(numbers));
+	*orphaned = numbers[0];
+	*missing = numbers[1];
+}
+
 /* Rows of a table that became a partition of the live one have appeared. */
 void
 tracking_add_from(const RegistryRow *row, Oid source)

@@ -79,7 +79,6 @@ static bool remove_from(Relation rel);
 static bool remove_others(Relation rel, const RegistryRow *row);
 static Trigger *find_trigger(Oid relid, const char *name);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
-static bool is_our_function(Oid function);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
 				 const RegistryRow *row);
 static void drop_trigger(Oid relid, const char *name);
@@ -127,7 +126,7 @@ triggers_remove_truncate(Relation leaf)
 
 	for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
 		if (find_trigger(RelationGetRelid(leaf), specs[i].name) &&
-			is_our_function(find_trigger(RelationGetRelid(leaf), specs[i].name)->tgfoid))
+			triggers_is_ours(find_trigger(RelationGetRelid(leaf), specs[i].name)->tgfoid))
 			drop_trigger(RelationGetRelid(leaf), specs[i].name);
 }
 
@@ -138,7 +137,7 @@ triggers_enabled(Oid live, const RegistryRow *row)
 	Trigger    *trigger = find_trigger(live,
 									   triggers_name_for(OidIsValid(row->tracking), false));
 
-	return trigger && is_our_function(trigger->tgfoid) &&
+	return trigger && triggers_is_ours(trigger->tgfoid) &&
 		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
 }
@@ -158,6 +157,55 @@ triggers_remove(Relation live)
 		table_close(leaf, NoLock);
 	}
 	return removed;
+}
+
+/*
+ * The state of the i-th of our triggers on the table, with its name; past the
+ * last one the name is NULL.  Those of partitions count in triggers_complete.
+ */
+const char *
+triggers_state(Oid live, const RegistryRow *row, int i, TriggerState *state)
+{
+	Trigger    *trigger;
+
+	if (i >= lengthof(specs))
+		return NULL;
+	trigger = find_trigger(live, specs[i].name);
+	if (!wanted(&specs[i], row))
+		*state = TRIGGER_RIGHT;
+	else if (trigger == NULL)
+		*state = TRIGGER_MISSING;
+	else if (!triggers_is_ours(trigger->tgfoid))
+		*state = TRIGGER_FOREIGN;
+	else if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
+			 trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+		*state = TRIGGER_SWITCHED_OFF;
+	else if (fits(trigger, &specs[i], row) && clones_fit(live, &specs[i], row))
+		*state = TRIGGER_RIGHT;
+	else
+		*state = TRIGGER_ALTERED;
+	return specs[i].name;
+}
+
+/* The tables with a trigger whose function is one of those. */
+List *
+triggers_tables(bool (*is_function) (Oid))
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *tables = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (!form->tgisinternal && is_function(form->tgfoid))
+			tables = list_append_unique_oid(tables, form->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return tables;
 }
 
 /*
@@ -189,7 +237,7 @@ triggers_covers_truncate(Relation rel)
 {
 	Trigger    *trigger = find_trigger(RelationGetRelid(rel), TRUNCATE_TRIGGER);
 
-	return trigger && is_our_function(trigger->tgfoid) &&
+	return trigger && triggers_is_ours(trigger->tgfoid) &&
 		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
 }
@@ -231,7 +279,7 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 		return;
 	if (trigger)
 	{
-		if (!is_our_function(trigger->tgfoid))
+		if (!triggers_is_ours(trigger->tgfoid))
 			ereport(ERROR,
 					(errcode(ERRCODE_HISTORY_REFUSED),
 					 errmsg("table \"%s\" has a trigger \"%s\" that is not the history's",
@@ -294,7 +342,7 @@ remove_others(Relation rel, const RegistryRow *row)
 				strcmp(specs[j].name, trigger->tgname) == 0;
 
 		/* a clone goes with the root's trigger */
-		if (!keep && !trigger->tgisclone && is_our_function(trigger->tgfoid))
+		if (!keep && !trigger->tgisclone && triggers_is_ours(trigger->tgfoid))
 			names = lappend(names, pstrdup(trigger->tgname));
 	}
 	foreach(lc, names)
@@ -363,8 +411,8 @@ trigger_from_tuple(HeapTuple tuple, TupleDesc desc)
 }
 
 /* By OID and name; looking names up would ask for USAGE on our schema. */
-static bool
-is_our_function(Oid function)
+bool
+triggers_is_ours(Oid function)
 {
 	char	   *name = get_func_name(function);
 	int			i;
@@ -385,7 +433,7 @@ fits(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
 		 trigger->tgenabled != TRIGGER_FIRES_ALWAYS) ||
 		trigger->tgtype != spec->type ||
 		trigger->tgqual != NULL || trigger->tgnattr != 0 ||
-		!is_our_function(trigger->tgfoid))
+		!triggers_is_ours(trigger->tgfoid))
 		return false;
 	if (OidIsValid(row->tracking))
 		return trigger->tgnargs == 0;

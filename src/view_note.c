@@ -96,7 +96,8 @@ view_note(Oid view, Oid live)
 	note->namespace = get_rel_namespace(view);
 	note->name = get_rel_name(view);
 	note->owner = security_owner_of(view);
-	note->options = view_options(view);
+	note->options = OidIsValid(live) && view_find(live) != view ?
+		view_invoker_options(view) : view_options(view);
 	note->comment = GetComment(view, RelationRelationId, 0);
 	if (!OidIsValid(live))
 		note->definition = note_definition(view);

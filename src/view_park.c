@@ -52,6 +52,7 @@ static void collect_dependents(Oid view, List **views);
 static Oid	relation_of_rule(Oid rule);
 static bool can_be_made_again(Oid view);
 static void refuse_rules(Oid view);
+static void park_all(List *views, List *own, List *lives, Node *statement);
 static void park(Oid view, Oid live, Node *statement);
 static bool says_cascade(Node *statement);
 
@@ -71,19 +72,69 @@ void
 views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
 {
 	Oid			view = view_find_named(live, view_name, namespace);
-	List	   *views;
-	ListCell   *lc;
 
-	if (!OidIsValid(view))
-		return;
+	if (OidIsValid(view))
+		views_park_one(live, view, statement);
+}
+
+/* The same for a view that may be the older implementation's. */
+void
+views_park_one(Oid live, Oid view, Node *statement)
+{
+	List	   *views = list_make1_oid(view);
 
 	refuse_rules(view);
-
-	/* innermost first; each of them noted before any is dropped */
-	views = list_make1_oid(view);
 	collect_dependents(view, &views);
+	park_all(views, list_make1_oid(view), list_make1_oid(live), statement);
+}
+
+/*
+ * Park all views upon the tables, histories in the main, until views_unpark(NULL).
+ */
+void
+views_park_upon(List *tables)
+{
+	List	   *views = NIL;
+	List	   *own = NIL;
+	List	   *lives = NIL;
+	ListCell   *lc;
+
+	foreach(lc, tables)
+		collect_dependents(lfirst_oid(lc), &views);
+	foreach(lc, registry_all())
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+		Oid			view = get_rel_name(live) ? view_of_name(live) : InvalidOid;
+
+		if (OidIsValid(view) && list_member_oid(views, view))
+		{
+			own = lappend_oid(own, view);
+			lives = lappend_oid(lives, live);
+		}
+	}
+	park_all(views, own, lives, NULL);
+}
+
+/*
+ * Note the views, innermost first and each before any is dropped, those of ours
+ * with their live tables; then drop them.
+ */
+static void
+park_all(List *views, List *own, List *lives, Node *statement)
+{
+	ListCell   *lc;
+
 	foreach(lc, views)
-		park(lfirst_oid(lc), lfirst_oid(lc) == view ? live : InvalidOid, statement);
+	{
+		Oid			its_live = InvalidOid;
+		ListCell   *view;
+		ListCell   *live;
+
+		forboth(view, own, live, lives)
+			if (lfirst_oid(view) == lfirst_oid(lc))
+				its_live = lfirst_oid(live);
+		park(lfirst_oid(lc), its_live, statement);
+	}
 
 	while (views != NIL)
 	{

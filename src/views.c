@@ -27,6 +27,9 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteSupport.h"
 #include "utils/builtins.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -39,6 +42,9 @@ static char *view_sql(const RegistryRow *row, Relation live);
 static char *period_sql(const RegistryRow *row, Relation live, char **join);
 static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
 static bool shows_table(Oid view, const RegistryRow *row);
+static bool has_names_of(Oid view, Oid live);
+static char *view_definition_sql(const RegistryRow *row);
+static void follow_renamed_columns(Oid view, Oid live);
 static bool shows_column(Form_pg_attribute shown, Form_pg_attribute live,
 						 Form_pg_attribute history);
 
@@ -73,6 +79,94 @@ view_refresh(const RegistryRow *row)
 
 	if (OidIsValid(view) && !shows_table(view, row))
 		view_create(row);
+}
+
+/*
+ * Shows the view of the right name what it should, if there is one?  older: the
+ * columns of the live table alone.
+ */
+bool
+view_fits(const RegistryRow *row, bool older)
+{
+	Oid			view = older ? view_of_name(row->live) : view_find(row->live);
+
+	if (!OidIsValid(view))
+		return !OidIsValid(view_of_name(row->live));
+	return older ? has_names_of(view, row->live) : shows_table(view, row);
+}
+
+/*
+ * Make the older implementation's view, which has the live columns alone, one of
+ * ours, and ours anew where it does not fit.  In place where PostgreSQL lets it,
+ * so that all that depends on it stays as it is; otherwise it and the views upon
+ * it are made anew.
+ */
+void
+view_take_over(const RegistryRow *row)
+{
+	Oid			view = view_of_name(row->live);
+
+	if (!OidIsValid(view))
+		return;
+	if (view_find(row->live) == view)
+	{
+		view_refresh(row);
+		return;
+	}
+	follow_renamed_columns(view, row->live);
+	if (convert_try(BOOTSTRAP_SUPERUSERID,
+					psprintf("CREATE OR REPLACE VIEW %s%s AS %s", naming_quoted(view),
+							 view_invoker_options(view), view_definition_sql(row))))
+		return;
+	views_park_one(row->live, view, NULL);
+	views_unpark(NULL);
+}
+
+/*
+ * A column of the older implementation's view keeps its name when that of the
+ * table is renamed.  Such columns get the new names.
+ */
+static void
+follow_renamed_columns(Oid view, Oid live)
+{
+	Relation	rel = relation_open(view, AccessExclusiveLock);
+	Query	   *query = copyObject(get_view_query(rel));
+	Node	   *arm = query->setOperations;
+	List	   *targets = query->targetList;
+	ListCell   *lc;
+
+	relation_close(rel, NoLock);
+	/* the first arm of UNION ALL names the columns */
+	while (arm && IsA(arm, SetOperationStmt))
+		arm = ((SetOperationStmt *) arm)->larg;
+	if (arm)
+		targets = rt_fetch(((RangeTblRef *) arm)->rtindex, query->rtable)->subquery->targetList;
+	foreach(lc, targets)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+		char	   *now = target->resorigtbl == live ?
+			get_attname(live, target->resorigcol, true) : NULL;
+		char	   *name = get_attname(view, target->resno, true);
+
+		if (now && name && strcmp(now, name) != 0 &&
+			get_attnum(view, now) == InvalidAttrNumber)
+			ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s RENAME COLUMN %s TO %s",
+						naming_quoted(view), quote_identifier(name), quote_identifier(now));
+	}
+}
+
+/* The view's options, with that of ours. */
+char *
+view_invoker_options(Oid view)
+{
+	char	   *options = view_options(view);
+
+	if (options[0] == '\0')
+		return VIEW_OPTIONS_COMPAT;
+	if (VIEW_OPTIONS_COMPAT[0] == '\0' || strstr(options, "security_invoker") != NULL)
+		return options;
+	options[strlen(options) - 1] = '\0';
+	return psprintf("%s, security_invoker = true)", options);
 }
 
 /*
@@ -137,6 +231,15 @@ view_drop(Oid live)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s", naming_quoted(view));
 }
 
+/* The view that has the right name, whatever it shows, or InvalidOid. */
+Oid
+view_of_name(Oid live)
+{
+	Oid			view = get_relname_relid(naming_view(live), get_rel_namespace(live));
+
+	return OidIsValid(view) && get_rel_relkind(view) == RELKIND_VIEW ? view : InvalidOid;
+}
+
 /* The view of the live table, or InvalidOid. */
 Oid
 view_find(Oid live)
@@ -165,6 +268,16 @@ view_find_named(Oid live, const char *name, Oid namespace)
 		!list_member_oid(views_upon(live), view))
 		return InvalidOid;
 	return view;
+}
+
+static char *
+view_definition_sql(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	char	   *sql = view_sql(row, live);
+
+	table_close(live, NoLock);
+	return sql;
 }
 
 static char *
@@ -303,6 +416,27 @@ shows_table(Oid view, const RegistryRow *row)
 	table_close(history, AccessShareLock);
 	table_close(live, AccessShareLock);
 	return same;
+}
+
+/* Has the view the names of the live table's columns, and no more? */
+static bool
+has_names_of(Oid view, Oid live)
+{
+	Relation	rel = table_open(live, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			column = 0;
+	bool		same = true;
+	int			i;
+
+	for (i = 0; same && i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+		{
+			char	   *name = get_attname(view, ++column, true);
+
+			same = name && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0;
+		}
+	table_close(rel, NoLock);
+	return same && get_attname(view, column + 1, true) == NULL;
 }
 
 /* See view_sql, and for the modifier select_common_typmod: of both sides, or none. */

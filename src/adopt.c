@@ -1,0 +1,381 @@
+/*
+ * adopt.c
+ *		Take over the tables of a database whose history the older PL/pgSQL
+ *		implementation has kept until now.
+ *
+ * Called by the script from version 'unpackaged' to 1.0, when the functions have
+ * been replaced.  Its triggers go and ours come, where versions were stored, or
+ * were to be; what is damaged is mended as far as repair.c goes; the rest is
+ * told, in one warning a table.  History rows are neither read nor written, so
+ * the time grows with the number of tables, and with the rows of tracking
+ * tables, not with the history.
+ *
+ * Who wrote the registry is believed no more than he has rights: a row counts
+ * if the registry's owner has those of the live table's owner.
+ *
+ * Locks: ACCESS EXCLUSIVE on all live tables at first, by OID.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+typedef struct AdoptedTable
+{
+	RegistryRow *row;
+	bool		tracked;		/* have versions been stored until now? */
+} AdoptedTable;
+
+/* What is to be told of all tables at the end, a line each. */
+typedef struct Report
+{
+	StringInfoData gaps;
+	StringInfoData readers;
+} Report;
+
+static void adopt_all(Oid registrar);
+static List *believed_rows(Oid registrar);
+static bool can_be_live(Oid relid);
+static void forget(RegistryRow *row, const char *why);
+static void register_tracked(Oid live);
+static char *time_columns_like_others(Relation live, char **txid_column);
+static void adopt_triggers(AdoptedTable *table, Report *report);
+static void adopt_table(AdoptedTable *table, Report *report);
+static void adopt_readers(RegistryRow *row, Oid view, Report *report);
+static void tell_table(RegistryRow *row);
+static void tell_functions(List *functions);
+static void tell_report(const Report *report);
+static void add_line(StringInfo text, const char *format,...) pg_attribute_printf(2, 3);
+static void add_context(void *argument);
+
+PG_FUNCTION_INFO_V1(catmaid_history_adopt);
+
+/*
+ * catmaid_history_adopt(registrar, grants, dump_grants): the former owner of the
+ * registry; GRANTs and REVOKEs on members, in SQL; whether dumps shall have them
+ */
+Datum
+catmaid_history_adopt(PG_FUNCTION_ARGS)
+{
+	char	   *grants = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (!creating_extension ||
+		CurrentExtensionObject != get_extension_oid("catmaid_history", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("function \"%s\" serves the extension's scripts only",
+						"catmaid_history_adopt")));
+
+	/* indexes, triggers and views of the tables are no members */
+	creating_extension = false;
+	PG_TRY();
+	{
+		adopt_all(PG_GETARG_OID(0));
+
+		/* what is granted outside a script is the site's, and is dumped */
+		creating_extension = !PG_GETARG_BOOL(2);
+		if (grants[0] != '\0')
+			ddl_execute(GetUserId(), "%s", grants);
+	}
+	PG_FINALLY();
+	{
+		creating_extension = true;
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
+}
+
+static void
+adopt_all(Oid registrar)
+{
+	List	   *tables = NIL;
+	Report		report;
+	ListCell   *lc;
+
+	initStringInfo(&report.gaps);
+	initStringInfo(&report.readers);
+	foreach(lc, triggers_tables(older_is_function))
+		register_tracked(lfirst_oid(lc));
+
+	foreach(lc, repair_in_order(believed_rows(registrar)))
+	{
+		AdoptedTable *table = palloc0(sizeof(AdoptedTable));
+
+		table->row = lfirst(lc);
+		tables = lappend(tables, table);
+		adopt_triggers(table, &report);
+		repair_owners(table->row, registrar);
+		repair_missing(table->row);
+	}
+	foreach(lc, tables)
+		adopt_table(lfirst(lc), &report);
+	tell_functions(older_drop_functions(registrar));
+	foreach(lc, registry_all())
+		tell_table(lfirst(lc));
+	tell_report(&report);
+}
+
+/* The registry's rows that are worth adopting, their live tables locked. */
+static List *
+believed_rows(Oid registrar)
+{
+	List	   *believed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->live) == NULL)
+		{
+			/* while its history is there, the row tells whose it is */
+			if (get_rel_name(row->history) == NULL)
+				registry_delete(row->live);
+			continue;
+		}
+		if (!can_be_live(row->live))
+		{
+			forget(row, "cannot have a history");
+			continue;
+		}
+		LockRelationOid(row->live, AccessExclusiveLock);
+		if (get_rel_name(row->live) == NULL)
+			registry_delete(row->live);
+		else if (!has_privs_of_role(registrar, security_owner_of(row->live)))
+			forget(row, psprintf("was registered by role %s, which does not own it",
+								 security_role_sql(registrar)));
+		else
+			believed = lappend(believed, row);
+	}
+	return believed;
+}
+
+static bool
+can_be_live(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	return relid >= FirstNormalObjectId &&
+		(relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
+		!get_rel_relispartition(relid);
+}
+
+static void
+forget(RegistryRow *row, const char *why)
+{
+	registry_delete(row->live);
+	ereport(WARNING,
+			(errmsg("table %s %s: it is not registered any more", naming_quoted(row->live), why),
+			 errdetail("Neither it nor its history table have been changed."),
+			 errhint("SELECT %s(...) registers a table.",
+					 naming_quoted_in(registry_namespace(), "create_history_table"))));
+}
+
+/*
+ * A table with the older triggers that the registry does not know: if history
+ * and tracking table are where they must be, it is registered, as its versions
+ * have been stored until now.
+ */
+static void
+register_tracked(Oid live)
+{
+	RegistryRow row = {.live = live,.triggers_installed = true};
+	Relation	rel;
+
+	LockRelationOid(live, AccessExclusiveLock);
+	if (get_rel_name(live) == NULL || registry_get(live) != NULL)
+		return;
+	rel = table_open(live, NoLock);
+	row.key = columns_key(rel);
+	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+	row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+	if (OidIsValid(row.tracking))
+	{
+		row.time_column = EDITION_COLUMN;
+		row.txid_column = TRACKING_XID_COLUMN;
+	}
+	else
+		row.time_column = time_columns_like_others(rel, &row.txid_column);
+
+	if (older_tracks(rel) && row.key != NIL && row.time_column != NULL &&
+		OidIsValid(row.history) && derived_is_history(row.history) &&
+		registry_get_by_derived(row.history) == NULL &&
+		(!OidIsValid(row.tracking) || derived_is_tracking(row.tracking)))
+		registry_insert(&row);
+	else
+		ereport(WARNING,
+				(errmsg("table %s has triggers of the older implementation, but is not registered",
+						naming_quoted(live)),
+				 errdetail("They are left as they are."),
+				 errhint("Drop the triggers, then SELECT %s(%s::regclass, ...);",
+						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 quote_literal_cstr(naming_quoted(live)))));
+	table_close(rel, NoLock);
+}
+
+/* The time and txid column by which others are tracked, if only one pair fits. */
+static char *
+time_columns_like_others(Relation live, char **txid_column)
+{
+	char	   *found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (OidIsValid(row->tracking) ||
+			!columns_are_time_columns(live, row->time_column, row->txid_column) ||
+			(found && strcmp(found, row->time_column) == 0 &&
+			 strcmp(*txid_column, row->txid_column) == 0))
+			continue;
+		if (found)
+			return NULL;
+		found = row->time_column;
+		*txid_column = row->txid_column;
+	}
+	return found;
+}
+
+/* Take the older triggers away, and note what they have not recorded. */
+static void
+adopt_triggers(AdoptedTable *table, Report *report)
+{
+	RegistryRow *row = table->row;
+	Relation	live = table_open(row->live, NoLock);
+	bool		ours = triggers_enabled(row->live, row);
+	const char *name;
+	TriggerState state;
+	int			i;
+
+	table->tracked = ours || older_tracks(live);
+	if (row->triggers_installed && !table->tracked)
+		add_line(&report->gaps, "%s: registered as tracked, but without triggers; it is registered as not tracked now.",
+				 naming_quoted(row->live));
+	for (i = 0; table->tracked && !ours &&
+		 (name = older_trigger_state(live, row, i, &state)) != NULL; i++)
+		if (state == TRIGGER_MISSING || state == TRIGGER_SWITCHED_OFF)
+			add_line(&report->gaps, "%s: trigger \"%s\" was %s until now.", naming_quoted(row->live),
+					 name, state == TRIGGER_MISSING ? "gone" : "switched off");
+	table_close(live, NoLock);
+	if (get_rel_name(row->history) == NULL)
+		add_line(&report->gaps, "%s: its history table was gone, and begins anew.",
+				 naming_quoted(row->live));
+	(void) older_remove_triggers(row->live);
+}
+
+static void
+adopt_table(AdoptedTable *table, Report *report)
+{
+	ErrorContextCallback context = {error_context_stack, add_context, table};
+	Oid			view;
+	bool		was_older;
+
+	error_context_stack = &context;
+	view = view_of_name(table->row->live);
+	was_older = OidIsValid(view) && view_find(table->row->live) != view;
+	repair_table(table->row, table->tracked, true);
+	if (was_older && OidIsValid(view_find(table->row->live)))
+		adopt_readers(table->row, view_find(table->row->live), report);
+	error_context_stack = context.previous;
+}
+
+/* From PostgreSQL 15 on our view is read with the rights of its reader. */
+static void
+adopt_readers(RegistryRow *row, Oid view, Report *report)
+{
+	List	   *others;
+	ListCell   *lc;
+
+	if (VIEW_OPTIONS_COMPAT[0] == '\0')
+		return;
+	others = security_let_readers(view, row->live, row->history);
+	if (OidIsValid(row->tracking))
+		others = list_concat_unique_oid(others, security_let_readers(view, row->live, row->tracking));
+	foreach(lc, others)
+		add_line(&report->readers, "GRANT SELECT ON %s, %s%s%s TO %s;",
+				 naming_quoted(row->live), naming_quoted(row->history),
+				 OidIsValid(row->tracking) ? ", " : "",
+				 OidIsValid(row->tracking) ? naming_quoted(row->tracking) : "",
+				 security_role_sql(lfirst_oid(lc)));
+}
+
+static void
+tell_table(RegistryRow *row)
+{
+	char	   *table = get_rel_name(row->live) ? naming_quoted(row->live) :
+		psprintf("with OID %u", row->live);
+
+	check_warn(row->live, psprintf("the history of table %s is not in order", table),
+			   check_table(row, false));
+}
+
+/* Functions of the older implementation that something of the site's uses. */
+static void
+tell_functions(List *functions)
+{
+	ListCell   *lc;
+
+	foreach(lc, functions)
+		ereport(WARNING,
+				(errmsg("trigger function %s() stays",
+						naming_quoted_function(lfirst_oid(lc))),
+				 errdetail("It has a name of the older implementation, but something else than the registered tables uses it, or it is another role's."),
+				 errhint("Drop it when nothing needs it any more.")));
+}
+
+/* What check_history() will not tell, as it is over, or none of its business. */
+static void
+tell_report(const Report *report)
+{
+	if (report->gaps.len > 0)
+		ereport(WARNING,
+				(errmsg("changes have not been recorded in full until now"),
+				 errdetail("%s", report->gaps.data),
+				 errhint("SELECT %s(...) tracks a table that is not.",
+						 naming_quoted_in(registry_namespace(), "enable_history_tracking_for_table"))));
+	if (report->readers.len > 0)
+		ereport(WARNING,
+				(errmsg("history views are read with the rights of their readers now, which some roles lack"),
+				 errdetail("To let them read as before:\n%s", report->readers.data),
+				 errhint("Grant what is meant to be granted.")));
+}
+
+static void
+add_line(StringInfo text, const char *format,...)
+{
+	if (text->len > 0)
+		appendStringInfoChar(text, '\n');
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(text, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(text, needed);
+	}
+}
+
+static void
+add_context(void *argument)
+{
+	AdoptedTable *table = argument;
+
+	errcontext("adopting the history of table \"%s\"", get_rel_name(table->row->live));
+}

@@ -1,0 +1,224 @@
+/*
+ * check.c
+ *		check_history(): what is wrong with histories, as rows; and as warnings.
+ *
+ * One row for each finding on a table that the caller owns, and on the registry
+ * and the extension as a whole.  check_table.c looks at a table.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+static List *check_all(bool scan_history);
+static List *check_one(Oid live, bool scan_history);
+static List *check_unregistered(List *findings);
+static List *check_functions(List *findings);
+static void put_findings(FunctionCallInfo fcinfo, List *findings);
+
+PG_FUNCTION_INFO_V1(catmaid_history_check_history);
+
+/* check_history(target, scan_history): NULL for all tables */
+Datum
+catmaid_history_check_history(PG_FUNCTION_ARGS)
+{
+	bool		scan_history = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+
+	if (!registry_has_shape(registry_relid()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s has not the columns of a registry of histories",
+						naming_quoted(registry_relid())),
+				 errhint("The documentation lists them; make the table anew and copy its rows.")));
+	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(scan_history) :
+				 check_one(PG_GETARG_OID(0), scan_history));
+	return (Datum) 0;
+}
+
+/* Append a finding to the list. */
+List *
+check_add(List *findings, Oid live, const char *severity, const char *finding,
+		  const char *object, const char *detail, const char *hint)
+{
+	Finding    *new = palloc(sizeof(Finding));
+
+	new->live = live;
+	new->severity = severity;
+	new->finding = finding;
+	new->object = object ? pstrdup(object) : NULL;
+	new->detail = detail;
+	new->hint = hint;
+	return lappend(findings, new);
+}
+
+/* One WARNING with all findings but those for information; none for none. */
+void
+check_warn(Oid live, const char *what, List *findings)
+{
+	StringInfoData detail;
+	ListCell   *lc;
+
+	initStringInfo(&detail);
+	foreach(lc, findings)
+	{
+		Finding    *finding = lfirst(lc);
+
+		if (strcmp(finding->severity, "info") == 0)
+			continue;
+		appendStringInfo(&detail, "%s%s", detail.len ? "\n" : "", finding->detail);
+		if (finding->hint)
+			appendStringInfo(&detail, " (%s)", finding->hint);
+	}
+	if (detail.len > 0)
+		ereport(WARNING,
+				(errmsg("%s", what),
+				 errdetail("%s", detail.data),
+				 errhint("SELECT * FROM %s(%s) lists what there is at any time.",
+						 naming_quoted_in(registry_namespace(), "check_history"),
+						 get_rel_name(live) == NULL ? "" :
+						 quote_literal_cstr(naming_quoted(live)))));
+}
+
+static List *
+check_all(bool scan_history)
+{
+	List	   *findings = check_functions(NIL);
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->live) == NULL ||
+			relation_ownercheck_compat(row->live, GetUserId()))
+			findings = list_concat(findings, check_table(row, scan_history));
+	}
+	return check_unregistered(findings);
+}
+
+static List *
+check_one(Oid live, bool scan_history)
+{
+	RegistryRow *row = registry_get(live);
+
+	if (get_rel_name(live) != NULL)
+		security_check_owner(live, 0);
+	if (row == NULL)
+		ereport(ERROR,
+				(errcode(get_rel_name(live) ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_UNDEFINED_TABLE),
+				 get_rel_name(live) ? errmsg("table \"%s\" has no history", get_rel_name(live)) :
+				 errmsg("relation with OID %u does not exist", live),
+				 errhint("SELECT live_table FROM %s;", naming_quoted(registry_relid()))));
+	return check_table(row, scan_history);
+}
+
+/* Tables with history triggers that the registry does not know. */
+static List *
+check_unregistered(List *findings)
+{
+	bool		older = older_is_in_charge();
+	ListCell   *lc;
+
+	foreach(lc, triggers_tables(older ? older_is_function : triggers_is_ours))
+	{
+		Oid			live = derived_root(lfirst_oid(lc));
+
+		if (registry_get(live) != NULL ||
+			!relation_ownercheck_compat(live, GetUserId()))
+			continue;
+		findings = check_add(findings, live, "error", "not_registered", NULL,
+							 "The table has history triggers, but is not registered.",
+							 older ? "Drop the triggers, or have create_history_table begin its history anew." :
+							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
+									  naming_quoted_in(registry_namespace(), "drop_history_table"),
+									  quote_literal_cstr(naming_quoted(live))));
+	}
+	return findings;
+}
+
+/* Functions of ours that somebody has replaced. */
+static List *
+check_functions(List *findings)
+{
+	static const char *const names[] = {"drop_history_table", "drop_history_table_keep_data"};
+	Oid			regclass = REGCLASSOID;
+	int			i;
+
+	if (older_is_in_charge())
+		return findings;
+	for (i = 0; i < lengthof(names); i++)
+	{
+		HeapTuple	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(names[i]),
+											PointerGetDatum(buildoidvector(&regclass, 1)),
+											ObjectIdGetDatum(registry_namespace()));
+
+		if (HeapTupleIsValid(tuple) &&
+			((Form_pg_proc) GETSTRUCT(tuple))->prolang != ClanguageId)
+			findings = check_add(findings, InvalidOid, "info", "function_replaced", names[i],
+								 psprintf("Function %s is not the extension's any more.",
+										  naming_quoted_in(registry_namespace(), names[i])),
+								 "ALTER EXTENSION catmaid_history UPDATE TO 'unpackaged'; ALTER EXTENSION catmaid_history UPDATE;");
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
+	}
+	return findings;
+}
+
+/* Return the findings as the rows of a set-returning function. */
+static void
+put_findings(FunctionCallInfo fcinfo, List *findings)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext before;
+	ListCell   *lc;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		!(result->allowedModes & SFRM_Materialize))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+
+	before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result->setDesc = CreateTupleDescCopy(result->setDesc);
+	result->returnMode = SFRM_Materialize;
+	result->setResult = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+											  false, work_mem);
+	MemoryContextSwitchTo(before);
+
+	foreach(lc, findings)
+	{
+		Finding    *finding = lfirst(lc);
+		const char *texts[5];
+		Datum		values[6];
+		bool		nulls[6];
+		int			i;
+
+		texts[0] = finding->severity;
+		texts[1] = finding->finding;
+		texts[2] = finding->object;
+		texts[3] = finding->detail;
+		texts[4] = finding->hint;
+		values[0] = ObjectIdGetDatum(finding->live);
+		nulls[0] = !OidIsValid(finding->live);
+		for (i = 0; i < lengthof(texts); i++)
+		{
+			nulls[i + 1] = texts[i] == NULL;
+			values[i + 1] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+		}
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}

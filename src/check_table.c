@@ -1,0 +1,501 @@
+/*
+ * check_table.c
+ *		What is wrong with the history of one table.
+ *
+ * Nothing is changed here.  The catalogs are looked at first, then how the
+ * tracking table agrees with the live table, and last, if asked for, all rows
+ * of the history table, which takes as long as reading and sorting it.
+ *
+ * It serves a database that the older implementation is still in charge of as
+ * well: there its triggers and its views are the right ones.
+ *
+ * Severities: error, where writes fail or versions are lost; warning, where
+ * history tells less than it should, or maintenance will stumble; info.
+ *
+ * Locks: ACCESS SHARE on what is read.  Rows are read as the live table's owner.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+#include "catmaid_history.h"
+
+typedef struct Check
+{
+	const RegistryRow *row;
+	bool		older;			/* the older implementation is in charge */
+	bool		tracked;
+	bool		sound;
+	List	   *findings;
+} Check;
+
+static bool check_tables(Check *check);
+static void check_columns(Check *check, Relation live);
+static void check_column_type(Check *check, Relation live, Form_pg_attribute att,
+							  Form_pg_attribute target);
+static void check_own_columns(Check *check);
+static void check_time_columns(Check *check, Relation live);
+static bool check_key(Check *check, Relation live);
+static void check_tracking(Check *check, Relation live);
+static bool check_tracking_key(Check *check, Relation live);
+static void check_tracking_rows(Check *check);
+static void check_indexes(Check *check);
+static void check_view(Check *check);
+static void check_triggers(Check *check, Relation live);
+static void check_trigger(Check *check, const char *name, TriggerState state);
+static void check_periods(Check *check);
+static bool can_be_sorted(Oid history, const char *column);
+static void add(Check *check, const char *severity, const char *finding,
+				const char *object, const char *hint, const char *format,...) pg_attribute_printf(6, 7);
+static const char *mend(Check *check);
+static const char *rewrite(Check *check);
+
+/* The findings on a registered table, as a list of Finding. */
+List *
+check_table(const RegistryRow *row, bool scan_history)
+{
+	Check		check = {.row = row,.older = older_is_in_charge()};
+	Relation	live;
+
+	if (!check_tables(&check))
+		return check.findings;
+
+	live = table_open(row->live, AccessShareLock);
+	check.tracked = row->triggers_installed ||
+		(check.older ? older_tracks(live) : triggers_enabled(row->live, row));
+	check_own_columns(&check);
+	check_columns(&check, live);
+	check_time_columns(&check, live);
+	if (check_key(&check, live))
+	{
+		if (OidIsValid(row->tracking))
+			check_tracking(&check, live);
+		check_indexes(&check);
+		if (scan_history && check.sound)
+			check_periods(&check);
+	}
+	check_view(&check);
+	check_triggers(&check, live);
+	table_close(live, NoLock);
+	return check.findings;
+}
+
+/* Are the tables there, and whose are they? */
+static bool
+check_tables(Check *check)
+{
+	const RegistryRow *row = check->row;
+	const char *history = get_rel_name(row->history);
+
+	if (get_rel_name(row->live) == NULL)
+	{
+		add(check, "warning", "live_table_gone", NULL, mend(check),
+			"The table with OID %u is gone, but still registered; %s.", row->live,
+			history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
+			"so is its history");
+		return false;
+	}
+	if (history == NULL)
+	{
+		add(check, "error", "history_table_gone", NULL, mend(check),
+			"The table's history table is gone.");
+		return false;
+	}
+	check->sound = registry_is_sound(row, security_owner_of(row->live));
+	if (!check->sound)
+		add(check, "error", "other_owner", get_rel_name(row->history),
+			psprintf("ALTER TABLE %s OWNER TO %s; the same for the tracking table.",
+					 naming_quoted(row->history),
+					 security_role_sql(security_owner_of(row->live))),
+			"History and tracking table do not both belong to the table's owner.");
+	if (!derived_is_history(row->history))
+	{
+		add(check, "error", "not_a_history_table", history, NULL,
+			"%s has no columns %s tstzrange and %s bigint.",
+			naming_quoted(row->history), PERIOD_COLUMN, XID_COLUMN);
+		return false;
+	}
+	return true;
+}
+
+/* Has the history table a column for each live one, with room for its values? */
+static void
+check_columns(Check *check, Relation live)
+{
+	Relation	history = table_open(check->row->history, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute target;
+
+		if (att->attisdropped)
+			continue;
+		target = columns_find(history, NameStr(att->attname));
+		if (target == NULL)
+			add(check, "error", "column_missing", NameStr(att->attname), mend(check),
+				"History table %s has no column \"%s\".",
+				naming_quoted(check->row->history), NameStr(att->attname));
+		else
+			check_column_type(check, live, att, target);
+	}
+	table_close(history, NoLock);
+}
+
+static void
+check_column_type(Check *check, Relation live, Form_pg_attribute att,
+				  Form_pg_attribute target)
+{
+	char	   *history = naming_quoted(check->row->history);
+	Oid			type;
+	int32		typmod;
+
+	columns_base_type(att, &type, &typmod);
+	if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+		add(check, "error", "column_too_narrow", NameStr(att->attname),
+			columns_widen_in_place(target, type, typmod) ? mend(check) :
+			rewrite(check),
+			"Column \"%s\" has type %s, in history table %s type %s.",
+			NameStr(att->attname), format_type_with_typemod(type, typmod),
+			history, format_type_with_typemod(target->atttypid, target->atttypmod));
+	if (target->attnotnull && !att->attnotnull)
+		add(check, "error", "column_not_null", NameStr(att->attname), mend(check),
+			"Column \"%s\" may be NULL, but not in history table %s.",
+			NameStr(att->attname), history);
+}
+
+/* The defaults of the history's own two columns, on which migrations rely. */
+static void
+check_own_columns(Check *check)
+{
+	if (!derived_was_history(check->row->history))
+		add(check, "warning", "default_missing", NULL, mend(check),
+			"Columns %s and %s of history table %s have no defaults.",
+			PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
+}
+
+/* The columns that tell who edited a row when. */
+static void
+check_time_columns(Check *check, Relation live)
+{
+	const RegistryRow *row = check->row;
+	const char *names[2];
+	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
+	int			i;
+
+	if (OidIsValid(row->tracking))
+		return;
+	names[0] = row->time_column;
+	names[1] = row->txid_column;
+	for (i = 0; i < lengthof(names); i++)
+	{
+		Form_pg_attribute att = columns_find(live, names[i]);
+
+		if (att == NULL || att->atttypid != types[i])
+			add(check, "error", "time_column_unfit", names[i],
+				psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
+						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+						 quote_literal_cstr(naming_quoted(row->live))),
+				"The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
+	}
+}
+
+static bool
+check_key(Check *check, Relation live)
+{
+	List	   *key = columns_key(live);
+	bool		same = columns_same_names(key, check->row->key);
+
+	if (key == NIL)
+	{
+		add(check, "error", "no_primary_key", NULL,
+			psprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", naming_quoted(check->row->live)),
+			"The table has no primary key.");
+		return false;
+	}
+	if (!same)
+		add(check, "error", "key_changed", linitial(key), mend(check),
+			"The table's primary key is not the registered one.");
+	return same;
+}
+
+static void
+check_tracking(Check *check, Relation live)
+{
+	Oid			tracking = check->row->tracking;
+
+	if (get_rel_name(tracking) == NULL)
+	{
+		add(check, "error", "tracking_table_gone", NULL, mend(check),
+			"The table's tracking table is gone.");
+		return;
+	}
+	if (!derived_is_tracking(tracking))
+	{
+		add(check, "error", "not_a_tracking_table", get_rel_name(tracking), NULL,
+			"%s has not the columns of a tracking table.", naming_quoted(tracking));
+		return;
+	}
+	if (!check_tracking_key(check, live))
+		return;
+	if (!check->older && !indexes_there_tracking(tracking, check->row->key))
+		add(check, "error", "index_missing", get_rel_name(tracking), mend(check),
+			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
+
+	/* while nothing is tracked they part by themselves */
+	if (check->sound && check->tracked)
+		check_tracking_rows(check);
+}
+
+static bool
+check_tracking_key(Check *check, Relation live)
+{
+	int			n = list_length(check->row->key);
+	Relation	tracking = table_open(check->row->tracking, AccessShareLock);
+	bool		fits = true;
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, check->row->key)
+	{
+		const char *name = tracking_key_column(n, i++);
+		Form_pg_attribute target = columns_find(tracking, name);
+		Oid			type;
+		int32		typmod;
+
+		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
+		if (target && target->atttypid == type &&
+			columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+			continue;
+		add(check, "error", "tracking_key_unfit", name, mend(check),
+			"Key column \"%s\" has type %s, in tracking table %s it has %s.",
+			(char *) lfirst(lc), format_type_with_typemod(type, typmod),
+			naming_quoted(check->row->tracking), target == NULL ? "no column" :
+			psprintf("type %s", format_type_with_typemod(target->atttypid, target->atttypmod)));
+		/* an integer can be compared with a bigint */
+		if (target == NULL ||
+			(target->atttypid != type && !columns_type_holds(target->atttypid, -1, type, -1)))
+			fits = false;
+	}
+	table_close(tracking, NoLock);
+	return fits;
+}
+
+static void
+check_tracking_rows(Check *check)
+{
+	int64		orphaned;
+	int64		missing;
+
+	tracking_count_differences(check->row, &orphaned, &missing);
+	if (orphaned > 0)
+		add(check, "warning", "tracking_rows_orphaned",
+			get_rel_name(check->row->tracking), mend(check),
+			INT64_FORMAT " tracking rows have no live row.", orphaned);
+	if (missing > 0)
+		add(check, "warning", "tracking_rows_missing",
+			get_rel_name(check->row->tracking), mend(check),
+			INT64_FORMAT " live rows have no tracking row; it is not known since when they are as they are.",
+			missing);
+}
+
+static void
+check_indexes(Check *check)
+{
+	bool		there[3];
+	const char *columns[3];
+	int			i;
+
+	columns[0] = linitial(check->row->key);
+	columns[1] = PERIOD_COLUMN;
+	columns[2] = XID_COLUMN;
+	indexes_there(check->row->history, check->row->key, &there[0], &there[1], &there[2]);
+	for (i = 0; i < lengthof(there); i++)
+		if (!there[i] && columns[i])
+			add(check, "warning", "index_missing", columns[i],
+				check->older ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
+										naming_quoted(check->row->history)) : mend(check),
+				"History table %s has no index on \"%s\".",
+				naming_quoted(check->row->history), columns[i]);
+}
+
+static void
+check_view(Check *check)
+{
+	Oid			view = get_relname_relid(naming_view(check->row->live),
+										 get_rel_namespace(check->row->live));
+
+	if (!OidIsValid(view))
+		return;
+	if (get_rel_relkind(view) != RELKIND_VIEW)
+		add(check, "warning", "view_name_taken", get_rel_name(view),
+			"Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
+	else if (!view_fits(check->row, check->older))
+		add(check, "warning", "view_outdated", get_rel_name(view), mend(check),
+			"View %s has not the columns of the table%s.", naming_quoted(view),
+			check->older ? "" : " and its history");
+}
+
+static void
+check_triggers(Check *check, Relation live)
+{
+	const RegistryRow *row = check->row;
+	const char *name;
+	TriggerState state;
+	bool		right = true;
+	bool		installed;
+	int			i;
+
+	/* a foreign one stands in the way even of a table that is not tracked */
+	for (i = 0; (name = check->older ? older_trigger_state(live, row, i, &state) :
+				 triggers_state(row->live, row, i, &state)) != NULL; i++)
+		if (check->tracked || state == TRIGGER_FOREIGN)
+		{
+			check_trigger(check, name, state);
+			right = right && state == TRIGGER_RIGHT;
+		}
+	installed = check->older ? older_tracks(live) : triggers_complete(row->live, row);
+	if (right && row->triggers_installed && !installed)
+		add(check, "error", "trigger_missing", NULL, mend(check),
+			"A partition of the table lacks a history trigger.");
+	if (!row->triggers_installed && installed)
+		add(check, "warning", "flag_differs", "triggers_installed", mend(check),
+			"The table is registered as not tracked, but its triggers are there.");
+}
+
+static void
+check_trigger(Check *check, const char *name, TriggerState state)
+{
+	Oid			live = check->row->live;
+
+	if (state == TRIGGER_MISSING)
+		add(check, "error", "trigger_missing", name, mend(check),
+			"Trigger \"%s\" is gone; what it should have recorded is not.", name);
+	else if (state == TRIGGER_SWITCHED_OFF)
+		add(check, "error", "trigger_disabled", name, mend(check),
+			"Trigger \"%s\" is switched off; what it should have recorded is not.", name);
+	else if (state == TRIGGER_ALTERED)
+		add(check, "error", "trigger_altered", name, mend(check),
+			"Trigger \"%s\" is not as it must be.", name);
+	else if (state == TRIGGER_FOREIGN)
+		add(check, "error", "trigger_foreign", name,
+			psprintf("ALTER TRIGGER %s ON %s RENAME TO another name, or drop it; then enable tracking.",
+					 quote_identifier(name), naming_quoted(live)),
+			"Trigger \"%s\" is not the history's, but has its name: the table cannot be tracked.",
+			name);
+}
+
+/* All rows of the history table itself: do their periods make sense? */
+static void
+check_periods(Check *check)
+{
+	enum
+	{
+		ENDLESS, EMPTY, OVERLAPPING, ALL, N
+	};
+	const char *history = naming_quoted(check->row->history);
+	StringInfoData key;
+	ListCell   *lc;
+	int64		counts[N];
+
+	initStringInfo(&key);
+	foreach(lc, check->row->key)
+	{
+		if (!can_be_sorted(check->row->history, lfirst(lc)))
+			return;
+		appendStringInfo(&key, "h.%s, ", quote_identifier(lfirst(lc)));
+	}
+
+	/* of rows in the order of their starts, neighbours overlap if any do */
+	ddl_query_numbers(security_owner_of(check->row->live),
+					  psprintf("SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.upper_inf(p)), "
+							   "pg_catalog.count(*) FILTER (WHERE pg_catalog.isempty(p)), "
+							   "pg_catalog.count(*) FILTER (WHERE p OPERATOR(pg_catalog.&&) following), "
+							   "pg_catalog.count(*) FROM "
+							   "(SELECT h.%s AS p, pg_catalog.lead(h.%s) OVER "
+							   "(PARTITION BY %s pg_catalog.isempty(h.%s) "
+							   "ORDER BY pg_catalog.lower(h.%s) NULLS FIRST) AS following "
+							   "FROM ONLY %s h) periods",
+							   PERIOD_COLUMN, PERIOD_COLUMN, key.data, PERIOD_COLUMN,
+							   PERIOD_COLUMN, history),
+					  counts, N);
+	if (counts[ENDLESS] > 0)
+		add(check, "warning", "periods_without_end", PERIOD_COLUMN,
+			"Only who knows when these versions ended can tell.",
+			INT64_FORMAT " versions in %s have a period without an end, as if they were live.",
+			counts[ENDLESS], history);
+	if (counts[OVERLAPPING] > 0)
+		add(check, "warning", "periods_overlap", PERIOD_COLUMN,
+			"Only who knows which of the versions was valid when can tell.",
+			INT64_FORMAT " versions in %s overlap with the next version of their row.",
+			counts[OVERLAPPING], history);
+	if (counts[ALL] > 0 && counts[EMPTY] == counts[ALL])
+		add(check, "info", "periods_all_empty", PERIOD_COLUMN, NULL,
+			"All " INT64_FORMAT " versions in %s have an empty period: no query as of a time finds them.",
+			counts[ALL], history);
+}
+
+static bool
+can_be_sorted(Oid history, const char *column)
+{
+	AttrNumber	attnum = get_attnum(history, column);
+
+	return attnum != InvalidAttrNumber &&
+		OidIsValid(lookup_type_cache(get_atttype(history, attnum),
+									 TYPECACHE_LT_OPR)->lt_opr);
+}
+
+static void
+add(Check *check, const char *severity, const char *finding, const char *object,
+	const char *hint, const char *format,...)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&detail, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&detail, needed);
+	}
+	check->findings = check_add(check->findings, check->row->live, severity, finding,
+								object, detail.data, hint);
+}
+
+/* What mends it without anybody's help. */
+static const char *
+mend(Check *check)
+{
+	if (check->older)
+		return "ALTER EXTENSION catmaid_history UPDATE;";
+	if (get_rel_name(check->row->live) == NULL)
+		return psprintf("SELECT %s();", naming_quoted_in(registry_namespace(), "repair_history"));
+	return psprintf("SELECT %s(%s::regclass);",
+					naming_quoted_in(registry_namespace(), "repair_history"),
+					quote_literal_cstr(naming_quoted(check->row->live)));
+}
+
+/* What mends it, but takes as long as there is history. */
+static const char *
+rewrite(Check *check)
+{
+	if (check->older)
+		return "Adopt the database, then see this hint again.";
+	return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
+					naming_quoted_in(registry_namespace(), "widen_history_table"),
+					quote_literal_cstr(naming_quoted(check->row->live)));
+}

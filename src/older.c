@@ -1,0 +1,228 @@
+/*
+ * older.c
+ *		What the older PL/pgSQL implementation has put on tables, to be known
+ *		when one meets it.
+ *
+ * Its triggers bear the names that ours bear still, and call functions in the
+ * extension's schema: four that all tables share, and two generated for each
+ * table with a time column.  A trigger of such a name that calls another
+ * function is somebody's own, and none of our business.
+ *
+ * Catalogs are read without locks but those of the caller on live tables.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+
+#define DELETE_TRIGGER	"on_delete_update_history_txid_regular"
+
+static const struct
+{
+	const char *name;
+	bool		stores;			/* versions are lost without it */
+	bool		with_time_column;
+	bool		with_tracking;
+}			triggers[] = {
+	{REGULAR_TRIGGER, true, true, false},
+	{DELETE_TRIGGER, true, true, false},
+	{REGULAR_TXID_TRIGGER, false, true, false},
+	{TRACKING_TRIGGER, true, false, true},
+	{TRACKING_INSERT_TRIGGER, false, false, true},
+	{TRUNCATE_TRIGGER, true, true, true},
+	{TRUNCATED_TRIGGER, false, false, true},
+};
+
+static const char *const shared_functions[] = {
+	"update_history_of_row_tracking", "update_time_for_row",
+	"truncate_tracking_table", "handle_live_table_truncate"
+};
+
+static bool is_generated(const char *name);
+static bool is_used(Oid function);
+
+/* Is the database in the state before adoption: without functions of ours? */
+bool
+older_is_in_charge(void)
+{
+	return !SearchSysCacheExists3(PROCNAMEARGSNSP,
+								  CStringGetDatum("catmaid_history_capture"),
+								  PointerGetDatum(buildoidvector(NULL, 0)),
+								  ObjectIdGetDatum(registry_namespace()));
+}
+
+/* Is it a trigger function of the older implementation? */
+bool
+older_is_function(Oid function)
+{
+	char	   *name = get_func_name(function);
+	int			i;
+
+	if (name == NULL || get_func_namespace(function) != registry_namespace() ||
+		get_func_rettype(function) != TRIGGEROID)
+		return false;
+	for (i = 0; i < lengthof(shared_functions); i++)
+		if (strcmp(name, shared_functions[i]) == 0)
+			return true;
+	return is_generated(name);
+}
+
+/*
+ * The state of the older implementation's i-th trigger on the table, with its
+ * name; past the last one the name is NULL.
+ */
+const char *
+older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *state)
+{
+	bool		wanted;
+	int			t;
+
+	if (i >= lengthof(triggers))
+		return NULL;
+	wanted = OidIsValid(row->tracking) ? triggers[i].with_tracking :
+		triggers[i].with_time_column;
+	*state = wanted ? TRIGGER_MISSING : TRIGGER_RIGHT;
+	for (t = 0; live->trigdesc && t < live->trigdesc->numtriggers; t++)
+	{
+		Trigger    *trigger = &live->trigdesc->triggers[t];
+
+		if (strcmp(trigger->tgname, triggers[i].name) != 0)
+			continue;
+		if (!older_is_function(trigger->tgfoid))
+			*state = TRIGGER_FOREIGN;
+		else if (trigger->tgenabled == TRIGGER_DISABLED ||
+				 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+			*state = TRIGGER_SWITCHED_OFF;
+		else
+			*state = TRIGGER_RIGHT;
+	}
+	return triggers[i].name;
+}
+
+/* Are versions stored, of one kind of change at least? */
+bool
+older_tracks(Relation live)
+{
+	int			i;
+	int			t;
+
+	for (t = 0; live->trigdesc && t < live->trigdesc->numtriggers; t++)
+		for (i = 0; i < lengthof(triggers); i++)
+		{
+			Trigger    *trigger = &live->trigdesc->triggers[t];
+
+			if (triggers[i].stores && strcmp(trigger->tgname, triggers[i].name) == 0 &&
+				trigger->tgenabled != TRIGGER_DISABLED &&
+				trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA &&
+				older_is_function(trigger->tgfoid))
+				return true;
+		}
+	return false;
+}
+
+/*
+ * Remove the older implementation's triggers from the table, under whatever
+ * name they go.  Takes ACCESS EXCLUSIVE on it.  Returns whether there were any.
+ */
+bool
+older_remove_triggers(Oid live)
+{
+	Relation	rel = table_open(live, AccessExclusiveLock);
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			t;
+
+	for (t = 0; rel->trigdesc && t < rel->trigdesc->numtriggers; t++)
+		if (!rel->trigdesc->triggers[t].tgisinternal &&
+			older_is_function(rel->trigdesc->triggers[t].tgfoid))
+			names = lappend(names, pstrdup(rel->trigdesc->triggers[t].tgname));
+	table_close(rel, NoLock);
+	foreach(lc, names)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",
+					quote_identifier(lfirst(lc)), naming_quoted(live));
+	return names != NIL;
+}
+
+/*
+ * Drop its trigger functions, except for those that something still uses, or
+ * that are neither a superuser's nor the registrar's; these are returned.
+ */
+List *
+older_drop_functions(Oid registrar)
+{
+	Relation	catalog = table_open(ProcedureRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *functions = NIL;
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+
+		if (form->pronargs > 0 || !older_is_function(form->oid))
+			continue;
+		if (is_used(form->oid) ||
+			(form->proowner != registrar && !superuser_arg(form->proowner)))
+			left = lappend_oid(left, form->oid);
+		else
+			functions = lappend_oid(functions, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+
+	foreach(lc, functions)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP FUNCTION %s()",
+					naming_quoted_function(lfirst_oid(lc)));
+	return left;
+}
+
+/* update_history_X_reg, update_history_txid_X_reg */
+static bool
+is_generated(const char *name)
+{
+	static const char prefix[] = "update_history_";
+	static const char suffix[] = "_reg";
+	size_t		length = strlen(name);
+
+	return length > strlen(prefix) + strlen(suffix) &&
+		strncmp(name, prefix, strlen(prefix)) == 0 &&
+		strcmp(name + length - strlen(suffix), suffix) == 0;
+}
+
+static bool
+is_used(Oid function)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	bool		used;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(function));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	used = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return used;
+}

@@ -1,0 +1,436 @@
+/*
+ * repair.c
+ *		Mend a table's history, as far as that takes no change of a history row.
+ *
+ * Serves adoption and repair_history().  What cannot be mended is left as it is,
+ * for check_table.c to tell.  Nothing here reads the history table: columns are
+ * widened only where PostgreSQL need not rewrite it, unless it is empty; and on
+ * adoption no index is built on it, as that takes as long as it is large.
+ *
+ * Statements that the site's own objects may stand in the way of run in
+ * subtransactions.
+ *
+ * Locks: the caller holds SHARE ROW EXCLUSIVE on the live table; ACCESS
+ * EXCLUSIVE on history and tracking table is taken where they are changed.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+
+/* the statements that widen the columns of a history table */
+typedef struct Widening
+{
+	Oid			history;
+	List	   *statements;		/* SQL */
+} Widening;
+
+static void give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of);
+static void make_history_anew(RegistryRow *row);
+static RegistryRow *parent_of(const RegistryRow *row);
+static bool is_empty(Oid relid);
+static void widen(void *arg);
+static void repair_own_columns(const RegistryRow *row);
+static void repair_tracking(RegistryRow *row, bool tracked);
+static bool widen_tracking_key(const RegistryRow *row);
+static void demand_values(const RegistryRow *row);
+static void repair_triggers(RegistryRow *row, bool tracked);
+static bool can_be_tracked(const RegistryRow *row);
+
+/*
+ * History and tracking table belong to the owner of the live table; where they
+ * do not, they are given to him if on_behalf_of has the rights of their owner,
+ * and there is no doubt what they are: a registry may name any table.
+ */
+void
+repair_owners(RegistryRow *row, Oid on_behalf_of)
+{
+	Oid			namespace = get_rel_namespace(row->live);
+
+	if (get_relname_relid(naming_history_table(row->live), namespace) == row->history &&
+		derived_was_history(row->history))
+		give_to_owner(row, row->history, on_behalf_of);
+	if (OidIsValid(row->tracking) &&
+		get_relname_relid(naming_tracking_table(row->live), namespace) == row->tracking &&
+		derived_is_tracking(row->tracking))
+		give_to_owner(row, row->tracking, on_behalf_of);
+}
+
+static void
+give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of)
+{
+	Oid			owner = security_owner_of(row->live);
+
+	if (security_owner_of(derived) != owner &&
+		has_privs_of_role(on_behalf_of, security_owner_of(derived)))
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s OWNER TO %s",
+					naming_quoted(derived), security_role_sql(owner));
+}
+
+/*
+ * A history table that is gone begins anew, and columns that it lacks are added.
+ * Parents first, and before all else: views of children are looked at with them.
+ */
+void
+repair_missing(RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	int			i;
+
+	if (get_rel_name(row->history) == NULL)
+		make_history_anew(row);
+	if (derived_is_history(row->history) &&
+		registry_is_sound(row, security_owner_of(row->live)))
+		for (i = 0; i < desc->natts; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, i);
+
+			if (!att->attisdropped &&
+				get_attnum(row->history, NameStr(att->attname)) == InvalidAttrNumber)
+				derived_add_column(row->history, att);
+		}
+	table_close(live, NoLock);
+}
+
+/*
+ * Mend the rest.  tracked: versions shall be stored afterwards.  adopting: no
+ * index is built on a history table that is not empty.  row is brought up to
+ * date, and so is the registry.
+ */
+void
+repair_table(RegistryRow *row, bool tracked, bool adopting)
+{
+	Relation	live;
+	List	   *key;
+
+	/* what is no history, or not this table's, is not for us to change */
+	if (!derived_is_history(row->history) ||
+		!registry_is_sound(row, security_owner_of(row->live)))
+	{
+		repair_triggers(row, tracked && derived_is_history(row->history));
+		registry_update(row);
+		return;
+	}
+	repair_widen(row, false);
+	repair_own_columns(row);
+
+	live = table_open(row->live, NoLock);
+	key = columns_key(live);
+	security_copy_row_security(row->live, row->history);
+	if (key != NIL)
+	{
+		if (!columns_same_names(key, row->key))
+			reconcile_key(row, false);
+		if (!adopting || is_empty(row->history))
+			indexes_create(live, row->history, row->key);
+		if (OidIsValid(row->tracking))
+			repair_tracking(row, tracked);
+	}
+	table_close(live, NoLock);
+	view_take_over(row);
+	repair_triggers(row, tracked);
+	registry_update(row);
+}
+
+static int
+compare_depth(const ListCell *a, const ListCell *b)
+{
+	return derived_depth(((RegistryRow *) lfirst(a))->live) -
+		derived_depth(((RegistryRow *) lfirst(b))->live);
+}
+
+/* Rows of the registry, parents before their children. */
+List *
+repair_in_order(List *rows)
+{
+	list_sort(rows, compare_depth);
+	return rows;
+}
+
+static void
+make_history_anew(RegistryRow *row)
+{
+	Relation	live;
+	RegistryRow *parent;
+
+	if (OidIsValid(get_relname_relid(naming_history_table(row->live),
+									 get_rel_namespace(row->live))))
+		return;
+	live = table_open(row->live, NoLock);
+	row->history = derived_create_history(live);
+	table_close(live, NoLock);
+	registry_update(row);
+	parent = parent_of(row);
+	if (parent && get_rel_name(parent->history) != NULL)
+		derived_inherit(row->history, parent->history);
+	if (!OidIsValid(get_relname_relid(naming_view(row->live), get_rel_namespace(row->live))))
+		view_create(row);
+}
+
+/* The live table's parent, if it is registered. */
+static RegistryRow *
+parent_of(const RegistryRow *row)
+{
+	List	   *parents = derived_parents(row->live);
+
+	return list_length(parents) == 1 ? registry_get(linitial_oid(parents)) : NULL;
+}
+
+/* Has the table no page?  (Rows that are gone may have left some.) */
+static bool
+is_empty(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		bool		empty = RelationGetNumberOfBlocks(rel) == 0;
+
+		table_close(rel, NoLock);
+		if (!empty)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Change the type of history columns that cannot hold the live one, where
+ * PostgreSQL need not rewrite the table, or with rewrite in any case.
+ */
+void
+repair_widen(RegistryRow *row, bool rewrite)
+{
+	bool		any = rewrite || is_empty(row->history);
+	Relation	live = table_open(row->live, NoLock);
+	Relation	history = table_open(row->history, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	Widening	widening = {row->history, NIL};
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute target = att->attisdropped ? NULL :
+			columns_find(history, NameStr(att->attname));
+		Oid			type;
+		int32		typmod;
+
+		if (target == NULL)
+			continue;
+		columns_base_type(att, &type, &typmod);
+		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod) &&
+			(any || columns_widen_in_place(target, type, typmod)))
+			widening.statements = lappend(widening.statements,
+										  psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
+												   naming_quoted(row->history),
+												   quote_identifier(NameStr(att->attname)),
+												   columns_type_sql(att),
+												   quote_identifier(NameStr(att->attname)),
+												   format_type_extended(type, typmod,
+																		FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+	}
+	table_close(history, NoLock);
+	table_close(live, NoLock);
+	if (widening.statements == NIL)
+		return;
+	if (rewrite)
+		widen(&widening);
+	else
+		(void) convert_attempt(widen, &widening, NULL);
+}
+
+/* With the views out of the way that show the columns. */
+static void
+widen(void *arg)
+{
+	Widening   *widening = arg;
+	ListCell   *lc;
+
+	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL));
+	foreach(lc, widening->statements)
+		ddl_execute(security_owner_of(widening->history), "%s", (char *) lfirst(lc));
+	views_unpark(NULL);
+}
+
+/*
+ * The two columns of history have their defaults, the others may be NULL, and
+ * the table can be published.
+ */
+static void
+repair_own_columns(const RegistryRow *row)
+{
+	char	   *name = naming_quoted(row->history);
+	Relation	live = table_open(row->live, NoLock);
+	Relation	history = table_open(row->history, AccessExclusiveLock);
+	char		identity = history->rd_rel->relreplident;
+	TupleDesc	desc = RelationGetDescr(live);
+	List	   *columns = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute target = att->attisdropped ? NULL :
+			columns_find(history, NameStr(att->attname));
+
+		if (target && target->attnotnull && target->attinhcount == 0)
+			columns = lappend(columns, pstrdup(NameStr(target->attname)));
+	}
+	table_close(history, NoLock);
+	table_close(live, NoLock);
+
+	foreach(lc, columns)
+		(void) convert_try(BOOTSTRAP_SUPERUSERID,
+						   psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL",
+									name, quote_identifier(lfirst(lc))));
+	if (!derived_was_history(row->history))
+		ddl_execute(BOOTSTRAP_SUPERUSERID,
+					"ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
+					"ALTER COLUMN %s SET DEFAULT pg_catalog.txid_current()",
+					name, PERIOD_COLUMN, XID_COLUMN);
+	if (identity == REPLICA_IDENTITY_DEFAULT)
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s REPLICA IDENTITY FULL", name);
+}
+
+static void
+repair_tracking(RegistryRow *row, bool tracked)
+{
+	RegistryRow *parent = parent_of(row);
+	Relation	live;
+
+	if (get_rel_name(row->tracking) == NULL || !widen_tracking_key(row))
+		reconcile_key(row, false);
+	if (!derived_is_tracking(row->tracking))
+		return;
+
+	demand_values(row);
+	live = table_open(row->live, NoLock);
+	indexes_create_tracking(live, row->tracking, row->key);
+	table_close(live, NoLock);
+	security_copy_row_security(row->live, row->tracking);
+	if (parent && OidIsValid(parent->tracking) && get_rel_name(parent->tracking) != NULL &&
+		list_member_oid(derived_parents(row->history), parent->history))
+		derived_inherit(row->tracking, parent->tracking);
+	if (tracked)
+		tracking_sync(row);
+}
+
+/* Returns false where the tracking table has to be made anew. */
+static bool
+widen_tracking_key(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	int			n = list_length(row->key);
+	bool		fits = true;
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, row->key)
+	{
+		Form_pg_attribute att = columns_find(live, lfirst(lc));
+		char	   *name = tracking_key_column(n, i++);
+		AttrNumber	attnum = get_attnum(row->tracking, name);
+		Oid			type;
+		int32		typmod;
+		Oid			tracking_type;
+		int32		tracking_mod;
+		Oid			collation;
+
+		if (attnum == InvalidAttrNumber)
+		{
+			fits = false;
+			break;
+		}
+		columns_base_type(att, &type, &typmod);
+		get_atttypetypmodcoll(row->tracking, attnum, &tracking_type, &tracking_mod, &collation);
+		if (type == tracking_type &&
+			columns_type_holds(type, typmod, tracking_type, tracking_mod))
+			continue;
+		fits = columns_type_holds(tracking_type, tracking_mod, type, typmod) &&
+			convert_try(security_owner_of(row->tracking),
+						psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s",
+								 naming_quoted(row->tracking), quote_identifier(name),
+								 columns_type_sql(att)));
+		if (!fits)
+			break;
+	}
+	table_close(live, NoLock);
+	return fits;
+}
+
+/* No column of a tracking table is NULL: such a row tells nothing. */
+static void
+demand_values(const RegistryRow *row)
+{
+	Relation	tracking = table_open(row->tracking, AccessExclusiveLock);
+	char	   *name = naming_quoted(row->tracking);
+	List	   *columns = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < RelationGetNumberOfAttributes(tracking); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(tracking), i);
+
+		if (!att->attisdropped && !att->attnotnull)
+			columns = lappend(columns, pstrdup(NameStr(att->attname)));
+	}
+	table_close(tracking, NoLock);
+	foreach(lc, columns)
+	{
+		const char *column = quote_identifier(lfirst(lc));
+
+		(void) ddl_execute_query(security_owner_of(row->tracking),
+								 psprintf("DELETE FROM ONLY %s WHERE %s IS NULL", name, column));
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ALTER COLUMN %s SET NOT NULL",
+					name, column);
+	}
+}
+
+static void
+repair_triggers(RegistryRow *row, bool tracked)
+{
+	Relation	live = table_open(row->live, NoLock);
+
+	tracked = tracked && can_be_tracked(row);
+	if (tracked)
+		triggers_install(live, row);
+	else
+		(void) triggers_remove(live);
+	table_close(live, NoLock);
+	row->triggers_installed = tracked;
+}
+
+/* Is there nothing that keeps our triggers from being made, or from working? */
+static bool
+can_be_tracked(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, NoLock);
+	TriggerState state;
+	bool		can = columns_key(live) != NIL;
+	int			i;
+
+	for (i = 0; triggers_state(row->live, row, i, &state) != NULL; i++)
+		can = can && state != TRIGGER_FOREIGN;
+	if (OidIsValid(row->tracking))
+		can = can && get_rel_name(row->tracking) != NULL;
+	else
+		can = can && columns_are_time_columns(live, row->time_column, row->txid_column);
+	table_close(live, NoLock);
+	return can;
+}
