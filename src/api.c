@@ -309,7 +309,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;
 
 		check_warn(live, psprintf("the history of table %s is not in order", naming_quoted(live)),
-				   check_table(registry_get(live), false));
+				   check_table(registry_get(live), CHECK_CATALOGS));
 	}
 	PG_RETURN_VOID();
 }

@@ -286,6 +286,7 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 		Form_pg_attribute history_att = columns_find(history, name);
 		Form_pg_attribute tracking_att;
 		Oid			type;
+		Oid			history_type;
 		int32		typmod;
 
 		if (live_att == NULL || history_att == NULL)
@@ -313,17 +314,18 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 				get_op_opfamily_strategy(columns_key_equality(index, i, type),
 										 index->rd_opfamily[i]);
 		/* a wider history column is compared as what it is */
+		history_type = getBaseType(history_att->atttypid);
 		build_scankey(&entry->history_scankey[i], history_att->attnum,
-					  history_att->atttypid, history_att->attcollation,
-					  history_att->atttypid == type ? index : NULL, i);
-		compare_across_types(&entry->history_scankey[i], history_att->atttypid, type);
+					  history_type, history_att->attcollation,
+					  history_type == type ? index : NULL, i);
+		compare_across_types(&entry->history_scankey[i], history_type, type);
 
 		if (tracking)
 		{
 			char	   *tracking_name = tracking_key_column(n, i);
 
 			tracking_att = columns_find(tracking, tracking_name);
-			if (tracking_att == NULL || tracking_att->atttypid != type)
+			if (tracking_att == NULL || getBaseType(tracking_att->atttypid) != type)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("tracking table \"%s\" does not fit the key of table \"%s\"",

@@ -160,7 +160,15 @@ typedef struct Finding
 	const char *hint;			/* or NULL */
 } Finding;
 
-extern List *check_table(const RegistryRow *row, bool scan_history);
+/* how much is read: the catalogs, tracking and live tables too, history too */
+typedef enum CheckDepth
+{
+	CHECK_CATALOGS,
+	CHECK_TRACKING,
+	CHECK_HISTORY
+} CheckDepth;
+
+extern List *check_table(const RegistryRow *row, CheckDepth depth);
 extern List *check_add(List *findings, Oid live, const char *severity,
 					   const char *finding, const char *object,
 					   const char *detail, const char *hint);

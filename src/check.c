@@ -22,8 +22,8 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static List *check_all(bool scan_history);
-static List *check_one(Oid live, bool scan_history);
+static List *check_all(CheckDepth depth);
+static List *check_one(Oid live, CheckDepth depth);
 static List *check_unregistered(List *findings);
 static List *check_functions(List *findings);
 static void put_findings(FunctionCallInfo fcinfo, List *findings);
@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(catmaid_history_check_history);
 Datum
 catmaid_history_check_history(PG_FUNCTION_ARGS)
 {
-	bool		scan_history = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+	CheckDepth	depth = PG_ARGISNULL(1) || PG_GETARG_BOOL(1) ? CHECK_HISTORY : CHECK_TRACKING;
 
 	if (!registry_has_shape(registry_relid()))
 		ereport(ERROR,
@@ -42,8 +42,8 @@ catmaid_history_check_history(PG_FUNCTION_ARGS)
 				 errmsg("table %s has not the columns of a registry of histories",
 						naming_quoted(registry_relid())),
 				 errhint("The documentation lists them; make the table anew and copy its rows.")));
-	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(scan_history) :
-				 check_one(PG_GETARG_OID(0), scan_history));
+	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(depth) :
+				 check_one(PG_GETARG_OID(0), depth));
 	return (Datum) 0;
 }
 
@@ -92,7 +92,7 @@ check_warn(Oid live, const char *what, List *findings)
 }
 
 static List *
-check_all(bool scan_history)
+check_all(CheckDepth depth)
 {
 	List	   *findings = check_functions(NIL);
 	ListCell   *lc;
@@ -103,13 +103,13 @@ check_all(bool scan_history)
 
 		if (get_rel_name(row->live) == NULL ||
 			relation_ownercheck_compat(row->live, GetUserId()))
-			findings = list_concat(findings, check_table(row, scan_history));
+			findings = list_concat(findings, check_table(row, depth));
 	}
 	return check_unregistered(findings);
 }
 
 static List *
-check_one(Oid live, bool scan_history)
+check_one(Oid live, CheckDepth depth)
 {
 	RegistryRow *row = registry_get(live);
 
@@ -121,7 +121,7 @@ check_one(Oid live, bool scan_history)
 				 get_rel_name(live) ? errmsg("table \"%s\" has no history", get_rel_name(live)) :
 				 errmsg("relation with OID %u does not exist", live),
 				 errhint("SELECT live_table FROM %s;", naming_quoted(registry_relid()))));
-	return check_table(row, scan_history);
+	return check_table(row, depth);
 }
 
 /* Tables with history triggers that the registry does not know. */

@@ -32,6 +32,7 @@ typedef struct Check
 	bool		older;			/* the older implementation is in charge */
 	bool		tracked;
 	bool		sound;
+	CheckDepth	depth;
 	List	   *findings;
 } Check;
 
@@ -58,9 +59,9 @@ static const char *rewrite(Check *check);
 
 /* The findings on a registered table, as a list of Finding. */
 List *
-check_table(const RegistryRow *row, bool scan_history)
+check_table(const RegistryRow *row, CheckDepth depth)
 {
-	Check		check = {.row = row,.older = older_is_in_charge()};
+	Check		check = {.row = row,.older = older_is_in_charge(),.depth = depth};
 	Relation	live;
 
 	if (!check_tables(&check))
@@ -77,7 +78,7 @@ check_table(const RegistryRow *row, bool scan_history)
 		if (OidIsValid(row->tracking))
 			check_tracking(&check, live);
 		check_indexes(&check);
-		if (scan_history && check.sound)
+		if (depth == CHECK_HISTORY && check.sound)
 			check_periods(&check);
 	}
 	check_view(&check);
@@ -251,7 +252,7 @@ check_tracking(Check *check, Relation live)
 			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
-	if (check->sound && check->tracked)
+	if (check->sound && check->tracked && check->depth != CHECK_CATALOGS)
 		check_tracking_rows(check);
 }
 
@@ -272,7 +273,7 @@ check_tracking_key(Check *check, Relation live)
 		int32		typmod;
 
 		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
-		if (target && target->atttypid == type &&
+		if (target && getBaseType(target->atttypid) == type &&
 			columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
 			continue;
 		add(check, "error", "tracking_key_unfit", name, mend(check),

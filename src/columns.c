@@ -69,6 +69,7 @@ columns_map(Relation source, Relation history, int sqlstate)
 		Form_pg_attribute att = TupleDescAttr(from, i);
 		Form_pg_attribute target = NULL;
 		Oid			type;
+		Oid			target_type;
 		int32		typmod;
 
 		if (att->attisdropped)
@@ -94,8 +95,9 @@ columns_map(Relation source, Relation history, int sqlstate)
 							 quote_literal_cstr(naming_quoted(RelationGetRelid(source))))));
 
 		columns_base_type(att, &type, &typmod);
+		target_type = getBaseType(target->atttypid);
 		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod) &&
-			(sqlstate != 0 || !narrows_integer(type, target->atttypid)))
+			(sqlstate != 0 || !narrows_integer(type, target_type)))
 			ereport(ERROR,
 					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
@@ -110,8 +112,8 @@ columns_map(Relation source, Relation history, int sqlstate)
 		map->source[j] = att->attnum;
 		if (attribute_is_virtual_compat(att))
 			map->computed[j] = build_generation_expression_compat(source, att->attnum);
-		if (type != target->atttypid && !IsBinaryCoercible(type, target->atttypid))
-			map->cast[j] = cast_between(type, target->atttypid, target->atttypmod);
+		if (type != target_type && !IsBinaryCoercible(type, target_type))
+			map->cast[j] = cast_between(type, target_type, target->atttypmod);
 	}
 
 	for (j = 0; j < to->natts; j++)
@@ -157,12 +159,14 @@ columns_cast(HistoryCast *cast, Datum value)
  *
  * The list (doc/follower.md has it for users): the same type with a modifier
  * that is no narrower; binary-coercible types; the exact widenings among
- * numbers and from date to timestamp; an enum as text.
+ * numbers and from date to timestamp; an enum as text.  Domains count as what is
+ * below them: the older implementation gave them to history tables, too.
  */
 bool
 columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod)
 {
 	from = getBaseTypeAndTypmod(from, &from_mod);
+	to = getBaseTypeAndTypmod(to, &to_mod);
 
 	if (from == to)
 		return typmod_holds(from, from_mod, to_mod);

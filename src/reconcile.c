@@ -222,6 +222,7 @@ tracking_fits(Relation live, const RegistryRow *row)
 			return false;
 		columns_base_type(att, &want, &want_typmod);
 		get_atttypetypmodcoll(row->tracking, attno, &type, &typmod, &collation);
+		type = getBaseTypeAndTypmod(type, &typmod);
 		if (type != want || typmod != want_typmod || collation != att->attcollation)
 			return false;
 	}

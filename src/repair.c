@@ -358,7 +358,7 @@ widen_tracking_key(const RegistryRow *row)
 		}
 		columns_base_type(att, &type, &typmod);
 		get_atttypetypmodcoll(row->tracking, attnum, &tracking_type, &tracking_mod, &collation);
-		if (type == tracking_type &&
+		if (type == getBaseType(tracking_type) &&
 			columns_type_holds(type, typmod, tracking_type, tracking_mod))
 			continue;
 		fits = columns_type_holds(tracking_type, tracking_mod, type, typmod) &&
