@@ -190,9 +190,9 @@ TRUNCATE public.broken_slice;
 INSERT INTO public.broken_slice (index) VALUES (7), (8);
 
 -- What a site adds: indexes, a trigger, a key of its own, grants, comments.
-CREATE INDEX site_by_skeleton ON public.treenode__history (skeleton_id) WHERE skeleton_id > 0;
-CREATE INDEX site_by_text ON public.textlabel__history (lower(text));
-CREATE INDEX site_by_txid ON public.project__tracking (txid);
+CREATE INDEX treenode__history_site_skeleton ON public.treenode__history (skeleton_id) WHERE skeleton_id > 0;
+CREATE INDEX textlabel__history_site_text ON public.textlabel__history (lower(text));
+CREATE INDEX project__tracking_site_txid ON public.project__tracking (txid);
 CREATE TABLE site.heard (what text);
 CREATE FUNCTION site.hear() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO site.heard VALUES (NEW.title); RETURN NULL; END $$;

@@ -1,0 +1,7 @@
+-- Idioms of migrations and applications written against the older implementation.
+\ir lib/whole.psql
+SELECT * FROM no_plan();
+CREATE EXTENSION catmaid_history;
+\ir lib/old_database.sql
+\ir lib/idioms.psql
+SELECT * FROM finish();
