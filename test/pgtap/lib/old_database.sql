@@ -54,7 +54,7 @@ CREATE TABLE public.stack (id serial PRIMARY KEY, title text, dimension integer3
 CREATE TABLE public.stack_mirror (id serial PRIMARY KEY, stack_id int REFERENCES public.stack
 	ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, image_base text);
 CREATE TABLE public.project_stack (id bigserial PRIMARY KEY,
-	project_id int REFERENCES public.project ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+	project_id int REFERENCES public.project ON DELETE CASCADE ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
 	stack_id int REFERENCES public.stack ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE public.stack_group (id bigserial PRIMARY KEY, title text);
 CREATE TABLE public.stack_group_relation (id serial PRIMARY KEY, name text);

@@ -1,0 +1,7 @@
+-- Idiom (f): a hierarchy replaced by one with wider ids, its history kept.
+\ir lib/whole.psql
+SELECT * FROM no_plan();
+CREATE EXTENSION catmaid_history;
+\ir lib/idiom_hierarchy_before.psql
+\ir lib/idiom_hierarchy.psql
+SELECT * FROM finish();
