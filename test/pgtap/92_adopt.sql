@@ -35,7 +35,7 @@ SELECT kept('constraint', 'constraints');
 SELECT kept('sequence', 'sequences');
 
 -- The site's own.
-SELECT kept('relation', 'tables and views: the same objects, owners');
+SELECT kept('relation', 'tables and views: the same objects, owners', but => '{catmaid_live_table_triggers}');
 SELECT kept('grant', 'grants');
 SELECT kept('option', 'options of tables and views');
 SELECT kept('comment', 'comments');
@@ -47,7 +47,7 @@ SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = 'site.all_of_project'::regclass AND attnum > 0), 'id,title,comment',
 	'SELECT * of old stays as it was');
 SELECT lives_ok('REFRESH MATERIALIZED VIEW site.node_counts', 'a materialized view is refreshed');
-SELECT is((SELECT count(*) FROM site.ended WHERE NOT isempty(sys_period)), 12::bigint,
+SELECT is((SELECT count(*) FROM site.ended WHERE NOT isempty(sys_period)), 14::bigint,
 	'a view on history and log works');
 SELECT is((SELECT count(*) FROM site.registered WHERE its_history IS NOT NULL),
 	(SELECT count(*) FROM catmaid_history_table), 'a view on registry and functions works');
@@ -77,7 +77,10 @@ SELECT is((SELECT string_agg(f::text, E'\n') FROM check_history() f WHERE f::tex
 	NULL, 'nothing to find');
 SELECT lives_ok('SELECT repair_history()', 'nothing to repair');
 SELECT kept('rows', 'which repair leaves alone');
-SELECT kept('index', 'indexes too');
+SELECT kept('index', 'indexes too', but => '{site.node_counts_skeleton}');
+
+INSERT INTO concept (note) VALUES ('x');
+INSERT INTO relation_instance (relation_id) VALUES (1);
 
 -- Recording goes on, in each table; the first write was prepared before.
 SELECT whole(live_table, 'complete versions of ' || live_table::text) FROM catmaid_history_table h

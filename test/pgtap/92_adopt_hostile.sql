@@ -1,0 +1,166 @@
+-- The owner of a database adopts it without being superuser; the script of a trusted
+-- extension runs as one.  Nothing that the owner has put in the script's way runs
+-- with these rights, whether adoption comes through or is refused.
+\ir lib/old.psql
+DROP ROLE IF EXISTS t92h_owner;
+CREATE ROLE t92h_owner;
+SELECT * FROM no_plan();
+SELECT current_user AS me \gset
+SELECT format('ALTER DATABASE %I OWNER TO t92h_owner', current_database())
+\gexec
+-- (the schema of an older server's database)
+ALTER SCHEMA public OWNER TO t92h_owner;
+GRANT ALL ON SCHEMA tap TO t92h_owner;
+
+SET ROLE t92h_owner;
+-- What tells: a sequence is not rolled back.
+CREATE SEQUENCE public.caught;
+CREATE FUNCTION public.trap() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user) THEN
+		PERFORM pg_catalog.nextval('public.caught');
+	END IF;
+	RETURN true;
+END $$;
+CREATE FUNCTION public.trap_trigger() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM public.trap(); RETURN coalesce(NEW, OLD); END $$;
+\ir lib/old_implementation.sql
+CREATE TABLE public.timed (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint DEFAULT 1);
+CREATE TABLE public.tracked (id int PRIMARY KEY, v text);
+CREATE TABLE public.upper (id int PRIMARY KEY, v varchar(30));
+CREATE TABLE public.lower (w text, PRIMARY KEY (id)) INHERITS (public.upper);
+SELECT create_history_table('timed', 'edition_time', 'txid'), create_history_table('tracked'),
+	create_history_table('lower') \g /dev/null
+INSERT INTO timed VALUES (1, 'a');
+INSERT INTO tracked VALUES (1, 'a');
+INSERT INTO lower VALUES (1, 'a', 'b');
+UPDATE timed SET v = 'b';
+UPDATE tracked SET v = 'b';
+UPDATE lower SET v = 'b';
+DELETE FROM tracked__tracking;
+INSERT INTO tracked__tracking VALUES (99);
+DROP VIEW upper__with_history, lower__with_history;
+ALTER TABLE upper ALTER v TYPE varchar(150);
+RESET ROLE;
+
+CREATE FUNCTION tap.adopt() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	CREATE EXTENSION catmaid_history VERSION 'unpackaged';
+	PERFORM count(*) FROM check_history();
+	ALTER EXTENSION catmaid_history UPDATE;
+	PERFORM repair_history();
+	PERFORM count(*) FROM check_history();
+	PERFORM disable_history_tracking();
+	PERFORM enable_history_tracking();
+END $$;
+-- One assertion: with this set by the owner, adoption by the owner or by a superuser
+-- springs no trap with a superuser's rights.
+CREATE FUNCTION tap.safe(trap text, test_name text, as_role name DEFAULT 't92h_owner') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := (SELECT last_value + is_called::int FROM public.caught);
+	a record;
+BEGIN
+	BEGIN
+		SET LOCAL ROLE t92h_owner;
+		EXECUTE trap;
+		RESET ROLE;
+		SELECT * INTO a FROM tap.attempt('SELECT tap.adopt()', as_role, 'public');
+		RAISE SQLSTATE 'UNDO1';
+	EXCEPTION WHEN SQLSTATE 'UNDO1' THEN NULL;
+	END;
+	IF a.state LIKE 'XX%' THEN
+		RETURN tap.is(a.message, '', test_name);
+	END IF;
+	RETURN tap.is((SELECT last_value + is_called::int FROM public.caught) - before, 0::bigint,
+		format('%s (by %s; %s)', test_name, as_role, CASE a.state WHEN '00000' THEN 'adopted' ELSE a.state END));
+END $$;
+
+SELECT safe(trap, name, r) FROM (VALUES
+	('CREATE TRIGGER x BEFORE INSERT OR UPDATE OR DELETE ON catmaid_history_table FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
+		'a row trigger on the registry'),
+	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_history_table EXECUTE FUNCTION trap_trigger()',
+		'a statement trigger on the registry'),
+	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_transaction_info FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
+		'a trigger on the log'),
+	('CREATE TRIGGER x BEFORE INSERT OR UPDATE OR DELETE ON tracked__tracking FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
+		'a trigger on a tracking table'),
+	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON tracked__tracking EXECUTE FUNCTION trap_trigger()',
+		'a statement trigger on a tracking table'),
+	('CREATE RULE x AS ON UPDATE TO catmaid_history_table DO ALSO SELECT trap()', 'a rule on the registry'),
+	('CREATE RULE x AS ON DELETE TO tracked__tracking DO ALSO SELECT trap()', 'a rule on a tracking table'),
+	('ALTER TABLE catmaid_history_table ADD CHECK (trap())', 'a check of the registry'),
+	('ALTER TABLE catmaid_history_table ALTER creation_time SET DEFAULT CASE WHEN trap() THEN now() END', 'a default of the registry'),
+	('ALTER TABLE catmaid_history_table ADD live_table_pkey_columns text[] DEFAULT CASE WHEN trap() THEN ''{a}''::text[] END',
+		'the registry''s further column is there'),
+	('ALTER TABLE catmaid_history_table ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; '
+		'CREATE POLICY x ON catmaid_history_table USING (trap())', 'a policy on the registry'),
+	('CREATE FUNCTION it(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN x; END''; '
+		'CREATE INDEX ON catmaid_history_table (it(time_column)); CREATE INDEX ON catmaid_transaction_info (it(label))',
+		'an index expression on registry and log'),
+	('CREATE FUNCTION it(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN x; END''; '
+		'CREATE INDEX ON tracked__tracking (it(live_pk)); CREATE INDEX ON tracked__history (it(id)) WHERE it(id) > 0',
+		'an index expression on derived tables'),
+	('CREATE TABLE more (trapped boolean DEFAULT trap() CHECK (trap())) INHERITS (catmaid_history_table); '
+		'INSERT INTO more VALUES (''timed'', ''timed__history'', true, ''id'', NULL, ''edition_time'', ''txid''); '
+		'CREATE TRIGGER x BEFORE UPDATE OR DELETE ON more FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
+		'a child of the registry'),
+	('CREATE OR REPLACE VIEW catmaid_live_table_triggers AS SELECT live_table::oid AS live_table, trap() AS triggers_installed '
+		'FROM catmaid_history_table', 'a helper view'),
+	('CREATE OR REPLACE FUNCTION get_history_table_name(live_table regclass) RETURNS text LANGUAGE plpgsql STABLE AS '
+		'''BEGIN PERFORM trap(); RETURN ''''tracked__history''''; END''', 'a name function'),
+	('CREATE OR REPLACE FUNCTION get_history_update_trigger_name_tracking() RETURNS text LANGUAGE plpgsql STABLE AS '
+		'''BEGIN PERFORM trap(); RETURN ''''x''''; END''', 'a trigger''s name function'),
+	('CREATE OR REPLACE FUNCTION disable_history_tracking_for_table(live_table regclass, history_table regclass DEFAULT NULL) '
+		'RETURNS void LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); END''', 'a management function'),
+	('CREATE OR REPLACE FUNCTION update_time_for_row() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN NULL; END''',
+		'a trigger function')
+	) t(trap, name), unnest(ARRAY['t92h_owner', :'me']) r;
+SELECT safe(replace(replace($x$
+	CREATE FUNCTION eq(a #A, b #B) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM public.trap(); RETURN a::text OPERATOR(pg_catalog.=) b::text; END';
+	CREATE OPERATOR = (LEFTARG = #A, RIGHTARG = #B, FUNCTION = eq)$x$, '#A', a), '#B', b), format('an operator = of %s and %s', a, b), r)
+FROM (VALUES ('regclass', 'regclass'), ('regclass', 'oid'), ('oid', 'regclass'), ('oid', 'regtype'), ('oid', 'regproc'),
+	('oid', 'regnamespace'), ('"char"', 'text'), ('name', 'varchar'), ('name[]', 'text[]'), ('regtype', 'regtype')) t(a, b),
+	unnest(ARRAY['t92h_owner', :'me']) r;
+SELECT safe(format('CREATE FUNCTION %s LANGUAGE plpgsql AS ''BEGIN PERFORM public.trap(); RETURN NULL; END''', f),
+	'a function ' || f, r)
+FROM unnest('{"format(text, regclass) RETURNS text","format(text, regprocedure) RETURNS text","format(text, regtype) RETURNS text",
+	"format(text, name) RETURNS text","quote_ident(name) RETURNS text","concat(regclass, text) RETURNS text",
+	"string_agg(name, text) RETURNS text","current_setting(name) RETURNS text","pg_get_userbyid(regrole) RETURNS name"}'::text[]) f,
+	unnest(ARRAY['t92h_owner', :'me']) r;
+-- Traps work: with the rights of its owner each of them may.
+SELECT is((SELECT last_value + is_called::int FROM public.caught), 1::bigint, 'no trap was sprung');
+SELECT trap() AS sprung \g /dev/null
+SELECT is((SELECT last_value + is_called::int FROM public.caught), 2::bigint, 'a trap tells');
+
+-- Adoption by the owner, for good.
+SET client_min_messages = error;
+SELECT allowed('SELECT tap.adopt()', 'the owner adopts', 't92h_owner', 'public');
+RESET client_min_messages;
+SELECT is((SELECT extowner::regrole::text || ' ' || extversion FROM pg_extension WHERE extname = 'catmaid_history'),
+	't92h_owner 1.0', 'the extension is its owner''s');
+SELECT whole(t, 'tracked: ' || t::text) FROM unnest('{timed,tracked,lower}'::regclass[]) t;
+SELECT is((SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+	WHERE lanname = 'c' AND proowner = 't92h_owner'::regrole), NULL, 'no C function is the owner''s own');
+-- Later traps, and a superuser's use.
+SELECT state || message AS said FROM attempt('CREATE TRIGGER x BEFORE INSERT OR UPDATE OR DELETE ON catmaid_history_table
+	FOR EACH ROW EXECUTE FUNCTION trap_trigger()', 't92h_owner') \gset
+SELECT state || message AS said FROM attempt('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_transaction_info
+	FOR EACH ROW EXECUTE FUNCTION trap_trigger()', 't92h_owner') \gset
+SELECT state || message AS said FROM attempt('ALTER TABLE catmaid_history_table ADD CHECK (trap())', 't92h_owner') \gset
+CREATE TABLE t (id int PRIMARY KEY);
+SELECT lives_ok('SELECT create_history_table(''t''); SELECT disable_history_tracking(); SELECT enable_history_tracking();
+	SELECT repair_history()', 'a superuser manages histories');
+SELECT is((SELECT last_value + is_called::int FROM public.caught), 2::bigint, 'and springs no trap');
+SELECT allowed('SELECT disable_history_tracking_for_table(''timed''); SELECT enable_history_tracking_for_table(''timed'');
+	SELECT drop_history_table(''tracked''); SELECT create_history_table(''tracked'')', 'the owner manages its own', 't92h_owner', 'public');
+SELECT allowed($$INSERT INTO catmaid_transaction_info (user_id, change_type, label) VALUES (1, 'Backend', 'x')
+	ON CONFLICT DO NOTHING$$, 'labels', 't92h_owner');
+SELECT is((SELECT count(*) FROM catmaid_transaction_info), 1::bigint, 'its transaction');
+
+DROP TABLE t;
+SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me')
+\gexec
+ALTER SCHEMA public OWNER TO :"me";
+DROP OWNED BY t92h_owner CASCADE;
+DROP ROLE t92h_owner;
+SELECT * FROM finish();
