@@ -31,8 +31,7 @@ SELECT is((SELECT lower(sys_period) FROM project__history WHERE id = 2 ORDER BY 
 	DESC LIMIT 1), (SELECT max(upper(sys_period)) FROM (SELECT sys_period FROM project__history
 	WHERE id = 2 ORDER BY upper(sys_period) DESC OFFSET 1) x),
 	'a version begins where the tracking table of before says');
-SELECT is((SELECT string_agg(id::text, ',') FROM project__history GROUP BY true HAVING bool_or(lower_inf(sys_period))),
-	NULL, 'no start is lost');
+SELECT is((SELECT count(*) FROM project__history WHERE lower_inf(sys_period)), 0::bigint, 'no start is lost');
 SELECT is((SELECT count(*) FROM treenode__with_history WHERE id = 21 AND sys_period @> timestamptz '2019-01-01'),
 	1::bigint, 'the table as of a time before');
 SELECT is((SELECT count(*) FROM treenode__with_history WHERE id = 21 AND upper_inf(sys_period)), 0::bigint,
@@ -67,8 +66,8 @@ SELECT is((SELECT count(*) FROM site."Odd Table__history" WHERE "Key" = 'k9'), 1
 SELECT is((SELECT count(*) FROM site."Odd Table__tracking"), 0::bigint, 'and its tracking table');
 INSERT INTO site."Odd Table" VALUES ('k9', 9, 'z');
 SELECT whole('site."Odd Table"', 'after TRUNCATE');
-DELETE FROM project WHERE id = 3;
-SELECT is((SELECT count(*) FROM project_stack__history WHERE project_id = 3 AND NOT isempty(sys_period)),
+DELETE FROM project WHERE id = 1;
+SELECT is((SELECT count(*) FROM project_stack__history WHERE project_id = 1 AND NOT isempty(sys_period)),
 	2::bigint, 'a cascade');
 
 -- Disabled tables.
@@ -97,7 +96,10 @@ SELECT is((SELECT string_agg(format('%s: %s', h.history_table, n), ', ') FROM ca
 	WHERE n <> 3 AND live_table::text NOT IN ('treenode', 'textlabel', 'point')), NULL,
 	'and none is made twice');
 
--- The follower.
+-- The follower.  (What a site has on a view stands in its way as ever.)
+DROP MATERIALIZED VIEW site.node_counts;
+DROP FUNCTION site.projects;
+DROP VIEW site.title_counts, site.titles, site.all_of_project, site.ended;
 ALTER TABLE location ADD COLUMN location_y real DEFAULT 1, ALTER location_x TYPE float8;
 SELECT whole(t, 'columns of a parent followed in ' || t::text)
 FROM unnest('{location,treenode,connector}'::regclass[]) t;
@@ -110,7 +112,7 @@ SELECT whole('label', 'a table with a long name renamed');
 ALTER TABLE treenode_connector SET SCHEMA site;
 SELECT whole('site.treenode_connector', 'moved to another schema');
 ALTER TABLE stack ALTER dimension TYPE text USING (dimension).x::text;
-SELECT whole('stack', 'a type with loss', true);
+SELECT follows('stack', 'a type with loss', '{dimension_1 integer3d}');
 ALTER TABLE client_data DROP CONSTRAINT client_data_pkey, ADD PRIMARY KEY (id, value);
 SELECT whole('client_data', 'a key of two columns');
 
