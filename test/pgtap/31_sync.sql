@@ -12,7 +12,7 @@ CREATE EXTENSION pgtap SCHEMA tap;
 SET search_path = public, tap;
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(19);
+SELECT plan(20);
 
 CREATE TABLE t (id bigint PRIMARY KEY, v text);
 SELECT create_history_table('t');
@@ -97,6 +97,18 @@ SELECT set_eq('SELECT live_pk FROM p__tracking', 'VALUES (2), (12)', 'partitions
 UPDATE p SET id = id + 1;
 SELECT results_eq('SELECT id, lower_inf(sys_period) FROM p__history ORDER BY 1',
 	'VALUES (2, false), (12, false)', 'partitions: and it goes on');
+-- A site's triggers on the tracking table fire, of rows and of statements.
+CREATE TABLE fired (what text);
+CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO fired VALUES (concat_ws(' ', TG_OP, TG_LEVEL)); RETURN NULL; END $$;
+CREATE TRIGGER r AFTER INSERT OR DELETE ON p__tracking FOR EACH ROW EXECUTE FUNCTION fire();
+CREATE TRIGGER s AFTER INSERT OR DELETE ON p__tracking EXECUTE FUNCTION fire();
+SELECT disable_history_tracking_for_table('p');
+DELETE FROM p WHERE id = (SELECT min(id) FROM p);
+SELECT enable_history_tracking_for_table('p');
+SELECT is((SELECT string_agg(what, ', ' ORDER BY what) FROM fired),
+	'DELETE ROW, DELETE STATEMENT, INSERT STATEMENT', 'triggers on the tracking table fire');
+
 -- Row-level security does not hide rows from the owner's sync.
 CREATE TABLE rls (id int PRIMARY KEY);
 ALTER TABLE rls ENABLE ROW LEVEL SECURITY;

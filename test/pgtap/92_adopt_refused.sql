@@ -65,9 +65,10 @@ SELECT not_adopted('ALTER TABLE catmaid_transaction_info ALTER user_id TYPE text
 SELECT not_adopted('ALTER TYPE history_change_type RENAME VALUE ''External'' TO ''Other''', 'history_change_type',
 	'another enum');
 SELECT not_adopted('DROP FUNCTION disable_history_tracking(); CREATE FUNCTION disable_history_tracking() RETURNS int '
-	'LANGUAGE sql AS ''SELECT 1''', 'disable_history_tracking', 'a function with another result');
-SELECT not_adopted('DROP FUNCTION drop_history_table(regclass) CASCADE; CREATE FUNCTION drop_history_table(target regclass) '
-	'RETURNS void LANGUAGE sql AS ''''', 'drop_history_table', 'a function with another argument name');
+	'LANGUAGE sql AS ''SELECT 1''; CREATE VIEW upon AS SELECT disable_history_tracking()', 'disable_history_tracking',
+	'a function with another result, which a site needs');
+SELECT not_adopted('CREATE FUNCTION get_history_table_name(live_table text) RETURNS text LANGUAGE sql AS ''SELECT 1''; '
+	'CREATE VIEW upon AS SELECT get_history_table_name(''a''::text)', 'get_history_table_name', 'an overload which a site needs');
 SELECT not_adopted('DROP VIEW catmaid_table_info; CREATE TABLE catmaid_table_info (rel_oid oid)',
 	'catmaid_table_info', 'a helper view that is a table');
 
@@ -81,9 +82,9 @@ SELECT not_adopted('ALTER TABLE catmaid_history_table OWNER TO t92_stranger', 'c
 	'a stranger''s: the registry alone');
 -- A function of ours that the old one had not, put there by a stranger in time.
 SELECT not_adopted(format('SET LOCAL ROLE t92_stranger; CREATE FUNCTION public.%s LANGUAGE plpgsql AS '
-	'''BEGIN RETURN NULL; END''; RESET ROLE', f), split_part(f, '(', 1), 'planted: ' || f)
+	'''BEGIN RAISE EXCEPTION ''''x''''; END''; RESET ROLE', f), split_part(f, '(', 1), 'planted: ' || f)
 FROM unnest('{catmaid_history_registry_changed() RETURNS trigger,catmaid_history_truncate() RETURNS trigger,
-	catmaid_history_ddl_end() RETURNS event_trigger,repair_history(live_table regclass DEFAULT NULL) RETURNS void}'::text[]) f;
+	catmaid_history_ddl_end() RETURNS event_trigger,catmaid_history_capture() RETURNS trigger}'::text[]) f;
 
 -- A history or tracking table that is not the registered table's: adoption gives no
 -- rights on a stranger's table, and takes none away.
