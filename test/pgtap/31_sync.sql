@@ -100,7 +100,7 @@ SELECT results_eq('SELECT id, lower_inf(sys_period) FROM p__history ORDER BY 1',
 -- A site's triggers on the tracking table fire, of rows and of statements.
 CREATE TABLE fired (what text);
 CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN INSERT INTO fired VALUES (concat_ws(' ', TG_OP, TG_LEVEL)); RETURN NULL; END $$;
+$$ BEGIN INSERT INTO public.fired VALUES (concat_ws(' ', TG_OP, TG_LEVEL)); RETURN NULL; END $$;
 CREATE TRIGGER r AFTER INSERT OR DELETE ON p__tracking FOR EACH ROW EXECUTE FUNCTION fire();
 CREATE TRIGGER s AFTER INSERT OR DELETE ON p__tracking EXECUTE FUNCTION fire();
 SELECT disable_history_tracking_for_table('p');
