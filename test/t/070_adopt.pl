@@ -175,7 +175,7 @@ sub dumped
 
 	my $all = dump_of('dumped');
 	my @connect = ('-h', $node->host, '-p', $node->port, '-U', $user);
-	for my $way ([ 'plain', '-Fp' ], [ 'custom', '-Fc' ], [ 'custom, two jobs', '-Fc', '-j2' ], [ 'custom, one transaction', '-Fc', '-1' ])
+	for my $way ([ 'plain', '-Fp' ], [ 'custom, two jobs', '-Fc', '-j2' ])
 	{
 		my ($name, $format, @options) = @$way;
 		my $file = "$dir/$user.$format";
