@@ -6,9 +6,11 @@ SELECT * FROM no_plan();
 CREATE SCHEMA site;
 \ir lib/old_implementation.sql
 CREATE DOMAIN wide_domain AS varchar(20);
+CREATE DOMAIN narrow_domain AS varchar(10) CHECK (VALUE <> 'bad');
 CREATE TABLE tap.cases (n serial, t text GENERATED ALWAYS AS ('w' || n::text) STORED, narrow text, wide text, value text, in_place boolean);
 INSERT INTO tap.cases (narrow, wide, value, in_place) VALUES
 	('varchar(10)', 'varchar(20)', 'abc', true), ('varchar(10)', 'varchar', 'abc', true), ('varchar(10)', 'text', 'abc', true),
+	('narrow_domain', 'varchar(20)', 'abc', NULL), ('narrow_domain', 'narrow_domain', 'abc', NULL),
 	('varchar(10)[]', 'varchar(20)[]', '{a,b}', NULL), ('varchar(10)', 'wide_domain', 'abc', NULL),
 	('char(3)', 'char(5)', 'abc', false), ('bit(3)', 'varbit(5)', '101', NULL), ('varbit(4)', 'varbit(8)', '101', true),
 	('numeric(6,2)', 'numeric(10,2)', '1.25', true), ('numeric(6,2)', 'numeric', '1.25', true),
@@ -89,7 +91,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE || SQLERRM;
 END $$;
 SELECT is((SELECT string_agg(format('%s (%s to %s): %s', t, narrow, wide, tap.follow_hints(t::regclass)), E'\n')
-	FROM tap.cases c WHERE tap.follow_hints(t::regclass) IS NOT NULL AND wide <> 'wide_domain'), NULL, 'hints work');
+	FROM tap.cases c WHERE tap.follow_hints(t::regclass) IS NOT NULL), NULL, 'hints work');
 SELECT is((SELECT string_agg(format('%s (%s to %s): %s', t, narrow, wide, tap.written(c)), E'\n') FROM tap.cases c
 	WHERE tap.written(c) IS NOT NULL), NULL, 'and all is recorded');
 SELECT * FROM finish();
