@@ -151,6 +151,11 @@ CREATE FUNCTION catmaid_history_set_txid() RETURNS trigger
 COMMENT ON FUNCTION catmaid_history_set_txid() IS
     'Row trigger on tracked tables with a time column: writes the transaction id into the row.';
 
+CREATE FUNCTION catmaid_history_no_end() RETURNS timestamptz
+    LANGUAGE c IMMUTABLE PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_no_end() IS
+    'NULL, the end of a live row''s period. History views call it while they are planned, so that the index on sys_period is used.';
+
 CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_truncate() IS

@@ -104,6 +104,19 @@ cache_lookup(Relation rel, Trigger *trigger)
 }
 
 /*
+ * The same, but without locks on what it writes to, and NULL if it is to be
+ * looked up: for what depends on rel's columns alone.
+ */
+CaptureRelation *
+cache_peek(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	CaptureRelation *entry = hash_search(cache, &relid, HASH_FIND, NULL);
+
+	return entry && entry->valid ? entry : NULL;
+}
+
+/*
  * The same for a relation that has just ceased to be a partition of the live
  * table; lives in the current transaction.
  */
@@ -170,7 +183,7 @@ invalidate(Datum arg, Oid relid)
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (!OidIsValid(relid) || relid == entry->history ||
 			relid == entry->tracking || relid == entry->live ||
-			relid == entry->registry)
+			relid == entry->registry || list_member_oid(entry->ancestors, relid))
 			entry->valid = false;
 }
 
@@ -231,6 +244,17 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		new.txid_column = require_column(rel, row->txid_column, INT8OID);
 	}
 	build_key(&new, rel, row, history, tracking);
+
+	new.history_shape = relation_shape(history, 2, 2,
+									   columns_map_is_simple(new.map));
+	new.plain = relation_shape_is_plain(new.history_shape);
+	if (tracking)
+	{
+		new.tracking_shape = relation_shape(tracking, new.nkeys + 2, 0, true);
+		new.plain &= relation_shape_is_plain(new.tracking_shape);
+	}
+	new.ancestors = derived_ancestors(new.relid);
+	new.alone = triggers_alone(rel, new.ancestors);
 
 	MemoryContextSwitchTo(before);
 	if (tracking)

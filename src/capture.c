@@ -23,6 +23,7 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/tupmacs.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -46,11 +47,16 @@ static struct
 	TimestampTz edition;
 }			moved = {InvalidOid};
 
-static void capture_change(TriggerData *trigdata);
-static void store_version(TriggerData *trigdata, TupleTableSlot *old);
-static void follow_tracking(TriggerData *trigdata);
-static void remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key,
-						   bool made_here);
+static bool is_ours(CaptureTable *table, TriggerData *trigdata);
+static void capture_change(CaptureTable *table, TriggerData *trigdata);
+static bool capture_simply(CaptureTable *table, TriggerData *trigdata);
+static void store_version(CaptureTable *table, TriggerData *trigdata,
+						  TupleTableSlot *old);
+static void follow_tracking(CaptureTable *table, TriggerData *trigdata);
+static HeapTuple stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
+static bool owns_tuple(TupleTableSlot *slot, HeapTuple tuple);
+static void remember_moved(CaptureRelation *capture, TrackingTable *tracking,
+						   HeapTuple old, const Datum *key, bool made_here);
 static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
 static bool is_superseded(HeapTuple tuple);
 
@@ -65,6 +71,7 @@ Datum
 catmaid_history_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	CaptureTable *table;
 	SecurityState before;
 
 	triggers_check_call(fcinfo, "catmaid_history_capture",
@@ -72,45 +79,64 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
 				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 
-	/* what the owner has put on the history runs with the owner's rights */
-	security_act_as(cache_lookup(trigdata->tg_relation, trigdata->tg_trigger)->owner,
-					ACT_FOR_WRITER, &before);
-	capture_change(trigdata);
-	security_act_as_before(&before);
+	table = batch_table(trigdata->tg_relation, trigdata->tg_trigger);
+	if (is_ours(table, trigdata))
+	{
+		/* what the owner has put on the history runs with the owner's rights */
+		security_act_as(table->capture->owner, ACT_FOR_WRITER, &before);
+		capture_change(table, trigdata);
+		batch_release(table);
+		security_act_as_before(&before);
+	}
+	else
+		batch_release(table);
 	return PointerGetDatum(NULL);
 }
 
-static void
-capture_change(TriggerData *trigdata)
+/*
+ * No second trigger, whoever made it, may store a version again; one that was
+ * renamed by hand counts as not there.
+ */
+static bool
+is_ours(CaptureTable *table, TriggerData *trigdata)
 {
-	bool		on_insert;
-	bool		tracking;
+	bool		on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	Oid			trigger = trigdata->tg_trigger->tgoid;
 
-	on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
-	tracking = OidIsValid(cache_lookup(trigdata->tg_relation,
-									   trigdata->tg_trigger)->tracking);
-
-	/*
-	 * No second trigger, whoever made it, may store a version again; one that
-	 * was renamed by hand counts as not there.
-	 */
+	if (table->trigger[on_insert] == trigger)
+		return true;
 	if (strcmp(trigdata->tg_trigger->tgname,
-			   triggers_name_for(tracking, on_insert)) != 0)
-		return;
+			   triggers_name_for(OidIsValid(table->capture->tracking), on_insert)) != 0)
+		return false;
+	table->trigger[on_insert] = trigger;
+	return true;
+}
+
+static void
+capture_change(CaptureTable *table, TriggerData *trigdata)
+{
+	bool		on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
 
 	if (truncate_is_going_on(trigdata->tg_relation))
 	{
 		/* the old version has been stored, the new one is about to go */
 		if (!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-			store_version(trigdata, on_insert ? trigdata->tg_trigslot :
+			store_version(table, trigdata, on_insert ? trigdata->tg_trigslot :
 						  trigdata->tg_newslot);
 		return;
 	}
 
-	if (!on_insert)
-		store_version(trigdata, trigdata->tg_trigslot);
-	if (tracking)
-		follow_tracking(trigdata);
+	if (!OidIsValid(table->capture->tracking))
+	{
+		if (!on_insert)
+			store_version(table, trigdata, trigdata->tg_trigslot);
+	}
+	else if (on_insert || !capture_simply(table, trigdata))
+	{
+		if (!on_insert)
+			store_version(table, trigdata, trigdata->tg_trigslot);
+		follow_tracking(table, trigdata);
+	}
 }
 
 /*
@@ -122,9 +148,6 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	CaptureRelation *capture;
-	int			column;
-	Datum		xid;
-	bool		isnull = false;
 
 	triggers_check_call(fcinfo, "catmaid_history_set_txid",
 				   CALLED_AS_TRIGGER(fcinfo) &&
@@ -132,15 +155,48 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) &&
 				   TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event));
 
-	capture = cache_lookup(trigdata->tg_relation, trigdata->tg_trigger);
-	column = capture->txid_column;
-	if (column == 0)
+	capture = cache_peek(trigdata->tg_relation);
+	if (capture == NULL)
+		capture = cache_lookup(trigdata->tg_relation, trigdata->tg_trigger);
+	if (capture->txid_column == 0)
 		return PointerGetDatum(trigdata->tg_newtuple);
+	return PointerGetDatum(stamp(trigdata, capture->txid_column,
+								 (int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+}
 
-	xid = Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
-	return PointerGetDatum(heap_modify_tuple_by_cols(trigdata->tg_newtuple,
-													 RelationGetDescr(trigdata->tg_relation),
-													 1, &column, &xid, &isnull));
+/*
+ * The new row with the transaction id in the column.  Where the slot has a copy
+ * of its own of the row, the value is changed in there, and the executor need
+ * not take the row apart and put it together again.
+ */
+static HeapTuple
+stamp(TriggerData *trigdata, AttrNumber column, int64 xid)
+{
+	HeapTuple	tuple = trigdata->tg_newtuple;
+	TupleTableSlot *slot = trigdata->tg_newslot;
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	int			number = column;
+	Datum		value = Int64GetDatum(xid);
+	bool		isnull = false;
+	char	   *at;
+
+	if (!owns_tuple(slot, tuple) ||
+		(at = columns_address(tuple, desc, column)) == NULL)
+		return heap_modify_tuple_by_cols(tuple, desc, 1, &number, &value, &isnull);
+
+	memcpy(at, &xid, sizeof(xid));
+	if (slot->tts_nvalid >= column)
+		slot->tts_values[column - 1] = fetch_att(at, FLOAT8PASSBYVAL, sizeof(xid));
+	return tuple;
+}
+
+/* Is the tuple a private copy in the slot, and all that the slot has? */
+static bool
+owns_tuple(TupleTableSlot *slot, HeapTuple tuple)
+{
+	return (TTS_IS_HEAPTUPLE(slot) || TTS_IS_BUFFERTUPLE(slot)) &&
+		TTS_SHOULDFREE(slot) &&
+		((HeapTupleTableSlot *) slot)->tuple == tuple;
 }
 
 /* The values of the key columns of the row in the slot. */
@@ -163,12 +219,12 @@ capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 }
 
 /*
- * When did the old version begin?  Returns false if nobody knows.  key is
- * needed with a tracking table only.
+ * When did the old version begin?  Returns false if nobody knows.  tracking and
+ * key are needed with a tracking table only.
  */
 bool
-capture_start(CaptureRelation *capture, Relation rel, TupleTableSlot *old,
-			  const Datum *key, TimestampTz *start)
+capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
+			  TupleTableSlot *old, const Datum *key, TimestampTz *start)
 {
 	Datum		value;
 	bool		isnull;
@@ -179,7 +235,7 @@ capture_start(CaptureRelation *capture, Relation rel, TupleTableSlot *old,
 		return true;
 	}
 	if (OidIsValid(capture->tracking))
-		return tracking_start(capture, key, relation_is_rewritten_compat(rel), start);
+		return tracking_start(tracking, key, relation_is_rewritten_compat(rel), start);
 
 	value = slot_getattr(old, capture->time_column, &isnull);
 	if (!isnull)
@@ -212,37 +268,78 @@ capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 }
 
 static void
-store_version(TriggerData *trigdata, TupleTableSlot *old)
+store_version(CaptureTable *table, TriggerData *trigdata, TupleTableSlot *old)
 {
-	CaptureRelation *capture = cache_lookup(trigdata->tg_relation,
-											trigdata->tg_trigger);
+	CaptureRelation *capture = table->capture;
+	Relation	rel = trigdata->tg_relation;
+	TrackingTable *tracking = NULL;
 	Datum		key[INDEX_MAX_KEYS];
 	TimestampTz start = 0;
 	bool		known;
-	HistoryWriter *writer;
 
 	if (OidIsValid(capture->tracking))
+	{
+		tracking = batch_tracking(table);
 		capture_key(capture, old, key);
-	known = capture_start(capture, trigdata->tg_relation, old, key, &start);
+	}
+	known = capture_start(capture, tracking, rel, old, key, &start);
+	history_writer_put(batch_history(table), old, known, start);
 
-	writer = history_writer_open(capture, false);
-	history_writer_put(writer, old, known, start);
-	history_writer_close(writer);
+	/* what the site has put on the history may have changed what we know */
+	if (!table->batch)
+		batch_reopen(table, rel, trigdata->tg_trigger);
+}
+
+/*
+ * The plain case with a tracking table: a row that this transaction finds as an
+ * earlier one left it is updated under the same key, or deleted.  Returns
+ * false, with nothing done, if it is another case.
+ */
+static bool
+capture_simply(CaptureTable *table, TriggerData *trigdata)
+{
+	CaptureRelation *capture = table->capture;
+	Relation	rel = trigdata->tg_relation;
+	bool		deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
+	Datum		key[INDEX_MAX_KEYS];
+	TimestampTz start;
+
+	/* half of a move between partitions is another case, too */
+	if (relation_is_rewritten_compat(rel) ||
+		(deleted && HeapTupleHeaderIndicatesMovedPartitions(trigdata->tg_trigtuple->t_data)) ||
+		capture_made_here(capture, rel, trigdata->tg_trigslot))
+		return false;
+	capture_key(capture, trigdata->tg_trigslot, key);
+	if (!deleted)
+	{
+		Datum		new_key[INDEX_MAX_KEYS];
+
+		if (is_superseded(trigdata->tg_newtuple))
+			return false;
+		capture_key(capture, trigdata->tg_newslot, new_key);
+		if (!capture_keys_equal(capture, key, new_key))
+			return false;
+	}
+	if (!tracking_take(batch_tracking(table), key, deleted, &start))
+		return false;
+	history_writer_put(batch_history(table), trigdata->tg_trigslot, true, start);
+	return true;
 }
 
 /* What the change means for the tracking rows of the old and the new key. */
 static void
-follow_tracking(TriggerData *trigdata)
+follow_tracking(CaptureTable *table, TriggerData *trigdata)
 {
 	Relation	rel = trigdata->tg_relation;
-	CaptureRelation *capture = cache_lookup(rel, trigdata->tg_trigger);
+	CaptureRelation *capture = table->capture;
+	TrackingTable *tracking = batch_tracking(table);
 	Datum		old_key[INDEX_MAX_KEYS];
 	Datum		new_key[INDEX_MAX_KEYS];
 
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		capture_key(capture, trigdata->tg_trigslot, new_key);
-		tracking_written(capture, rel, new_key, true,
+		tracking_written(tracking, rel, new_key, true,
 						 edition_moved(capture, trigdata->tg_trigtuple),
 						 is_superseded(trigdata->tg_trigtuple));
 	}
@@ -251,8 +348,8 @@ follow_tracking(TriggerData *trigdata)
 		bool		made_here = capture_made_here(capture, rel, trigdata->tg_trigslot);
 
 		capture_key(capture, trigdata->tg_trigslot, old_key);
-		remember_moved(capture, trigdata->tg_trigtuple, old_key, made_here);
-		tracking_deleted(capture, rel, old_key, made_here);
+		remember_moved(capture, tracking, trigdata->tg_trigtuple, old_key, made_here);
+		tracking_deleted(tracking, rel, old_key, made_here);
 	}
 	else
 	{
@@ -269,11 +366,10 @@ follow_tracking(TriggerData *trigdata)
 				capture_made_here(capture, rel, trigdata->tg_trigslot);
 
 			/* the row goes on under another key, without a gap */
-			floor = tracking_edition(capture, old_key, made_here);
-			tracking_deleted(capture, rel, old_key, made_here);
+			floor = tracking_edition(tracking, old_key, made_here);
+			tracking_deleted(tracking, rel, old_key, made_here);
 		}
-		capture = cache_lookup(rel, trigdata->tg_trigger);
-		tracking_written(capture, rel, new_key, !same, floor, superseded);
+		tracking_written(tracking, rel, new_key, !same, floor, superseded);
 	}
 }
 
@@ -282,8 +378,8 @@ follow_tracking(TriggerData *trigdata)
  * under another key, without a gap.
  */
 static void
-remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key,
-			   bool made_here)
+remember_moved(CaptureRelation *capture, TrackingTable *tracking, HeapTuple old,
+			   const Datum *key, bool made_here)
 {
 	moved.live = InvalidOid;
 	if (!HeapTupleHeaderIndicatesMovedPartitions(old->t_data) ||
@@ -292,7 +388,7 @@ remember_moved(CaptureRelation *capture, HeapTuple old, const Datum *key,
 	moved.live = capture->live;
 	moved.xid = HeapTupleHeaderGetUpdateXid(old->t_data);
 	moved.command = HeapTupleHeaderGetCmax(old->t_data);
-	moved.edition = tracking_edition(capture, key, made_here);
+	moved.edition = tracking_edition(tracking, key, made_here);
 }
 
 /* The edition time that the inserted row brings along, or DT_NOBEGIN. */

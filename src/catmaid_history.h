@@ -60,6 +60,9 @@ typedef struct HistoryMap
 	AttrNumber	xid;
 } HistoryMap;
 
+/* What relwriter.c knows of a table that it writes. */
+typedef struct RelationShape RelationShape;
+
 /* What the triggers know of the relation they fire on; see cache.c. */
 typedef struct CaptureRelation
 {
@@ -86,16 +89,46 @@ typedef struct CaptureRelation
 	ScanKey		tracking_scankey;
 	AttrNumber	edition_column; /* of the tracking table */
 	AttrNumber	edition_txid_column;
+	RelationShape *history_shape;
+	RelationShape *tracking_shape;	/* or NULL */
+	bool		plain;			/* both are plain (relwriter.c) */
+	bool		alone;			/* nobody's triggers fire after ours */
+	List	   *ancestors;		/* parents, whose triggers are meant too */
 } CaptureRelation;
 
 /* A relation opened for writing rows, with its indexes; see relwriter.c. */
 typedef struct RelationWriter
 {
+	RelationShape *shape;
 	Relation	rel;
-	EState	   *estate;
+	TupleTableSlot **slots;		/* rows that wait, then the one to write */
+	int			nslots;
+	int			nwaiting;
+	Size		bytes;			/* of those that wait */
+	CommandId	cid;			/* as of which they are stored */
+	struct BulkInsertStateData *bistate;	/* or NULL */
+	MemoryContext context;		/* the slots' */
+	MemoryContext scratch;		/* or NULL */
+	Relation   *indexes;		/* of a plain one; NULL: not opened yet */
+	struct IndexInfo **infos;
+	EState	   *estate;			/* of any other */
 	ResultRelInfo *result_rel;
-	TupleTableSlot *slot;		/* the row to write */
 } RelationWriter;
+
+typedef struct Lookup Lookup;
+typedef struct HistoryWriter HistoryWriter;
+typedef struct TrackingTable TrackingTable;
+
+/* A table whose row triggers fire, with what they write; see batch.c. */
+typedef struct CaptureTable
+{
+	Oid			relid;
+	Oid			trigger[2];		/* known as ours: on INSERT, or otherwise */
+	CaptureRelation *capture;
+	HistoryWriter *history;		/* NULL: not opened yet */
+	TrackingTable *tracking;
+	struct Batch *batch;		/* NULL: open for this row only */
+} CaptureTable;
 
 /* How a registered table looked; see snapshot.c. */
 typedef struct ColumnSnapshot
@@ -133,8 +166,6 @@ typedef struct TableSnapshot
 	List	   *leaves;			/* partitions that hold rows */
 	Oid			key_index;		/* primary key */
 } TableSnapshot;
-
-typedef struct HistoryWriter HistoryWriter;
 
 /* On what occasion; see security_act_as. */
 #define ACT_FOR_WRITER	0x01
@@ -296,6 +327,7 @@ extern Oid	derived_root(Oid relid);
 extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
+extern List *derived_ancestors(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
@@ -335,6 +367,7 @@ extern void triggers_remove_truncate(Relation leaf);
 extern bool triggers_complete(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
+extern bool triggers_alone(Relation rel, List *ancestors);
 extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 								bool right);
 
@@ -354,29 +387,45 @@ extern char *view_invoker_options(Oid view);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
+extern CaptureRelation *cache_peek(Relation rel);
 extern CaptureRelation *cache_build_for(Relation rel, Oid live);
 extern void cache_init(void);
 
+/* batch.c: what stays open while row triggers fire */
+extern void batch_init(void);
+extern CaptureTable *batch_table(Relation rel, Trigger *trigger);
+extern HistoryWriter *batch_history(CaptureTable *table);
+extern TrackingTable *batch_tracking(CaptureTable *table);
+extern void batch_reopen(CaptureTable *table, Relation rel, Trigger *trigger);
+extern void batch_release(CaptureTable *table);
+extern void batch_end(void);
+
 /* history.c: writes versions */
-extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool bulk);
+extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool may_wait,
+										  bool bulk);
 extern void history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 							   bool start_known, TimestampTz start);
 extern void history_writer_close(HistoryWriter *writer);
-extern TimestampTz history_last_end(CaptureRelation *capture, const Datum *key);
+extern TimestampTz history_last_end(Relation history, Lookup *scan,
+									const Datum *key, AttrNumber period_column);
 
 /* tracking.c: who edited a row when */
-extern bool tracking_start(CaptureRelation *capture, const Datum *key,
+extern TrackingTable *tracking_open(CaptureRelation *capture, bool may_wait);
+extern void tracking_close(TrackingTable *tracking);
+extern bool tracking_start(TrackingTable *tracking, const Datum *key,
 						   bool rewritten, TimestampTz *start);
-extern void tracking_written(CaptureRelation *capture, Relation rel,
+extern bool tracking_take(TrackingTable *tracking, const Datum *key,
+						  bool deleted, TimestampTz *start);
+extern void tracking_written(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool new_key,
 							 TimestampTz floor, bool superseded);
-extern void tracking_settle(CaptureRelation *capture, Relation rel,
+extern void tracking_settle(TrackingTable *tracking, Relation rel,
 							const Datum *key, TimestampTz floor);
-extern TimestampTz tracking_edition(CaptureRelation *capture, const Datum *key,
+extern TimestampTz tracking_edition(TrackingTable *tracking, const Datum *key,
 									bool made_here);
-extern void tracking_deleted(CaptureRelation *capture, Relation rel,
+extern void tracking_deleted(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool made_here);
-extern void tracking_forget(CaptureRelation *capture, const Datum *key);
+extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
 /* tracking_sync.c: tracking tables as a whole */
 extern void tracking_truncate(Oid tracking);
@@ -398,13 +447,16 @@ extern void deferrable_init(void);
 /* capture.c: the row triggers; shared with truncate.c */
 extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
 						Datum *key);
-extern bool capture_start(CaptureRelation *capture, Relation rel,
-						  TupleTableSlot *old, const Datum *key,
+extern bool capture_start(CaptureRelation *capture, TrackingTable *tracking,
+						  Relation rel, TupleTableSlot *old, const Datum *key,
 						  TimestampTz *start);
 extern bool capture_keys_equal(CaptureRelation *capture, const Datum *a,
 							   const Datum *b);
 extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 							  TupleTableSlot *slot);
+
+/* planner.c: what the index on sys_period is worth */
+extern void planner_init(void);
 
 /* truncate.c: the TRUNCATE trigger */
 extern bool truncate_is_going_on(Relation rel);
@@ -440,9 +492,23 @@ extern KeyScan *key_scan_begin(CaptureRelation *capture, Relation rel,
 extern HeapTuple key_scan_next(KeyScan *scan);
 extern void key_scan_end(KeyScan *scan);
 
+/* lookup.c: look keys up in a table, one after another */
+extern Lookup *lookup_open(Relation rel, Oid index, const ScanKeyData *keys,
+							 int nkeys);
+extern void lookup_start(Lookup *scan, const Datum *key, Snapshot snapshot);
+extern HeapTuple lookup_next(Lookup *scan);
+extern void lookup_stop(Lookup *scan);
+extern void lookup_close(Lookup *scan);
+
 /* relwriter.c: rows into a table and its indexes, from C */
-extern void relation_writer_open(RelationWriter *writer, Oid relid);
-extern void relation_writer_insert(RelationWriter *writer);
+extern RelationShape *relation_shape(Relation rel, int not_null, int defaults,
+									 bool simple);
+extern bool relation_shape_is_plain(const RelationShape *shape);
+extern void relation_writer_open(RelationWriter *writer, Oid relid,
+								 RelationShape *shape);
+extern TupleTableSlot *relation_writer_slot(RelationWriter *writer);
+extern void relation_writer_insert(RelationWriter *writer, bool may_wait);
+extern void relation_writer_flush(RelationWriter *writer);
 extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
@@ -459,6 +525,8 @@ extern bool columns_are_time_columns(Relation live, const char *time_column,
 									 const char *txid_column);
 extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
+extern bool columns_map_is_simple(const HistoryMap *map);
+extern char *columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);
 extern Oid	columns_key_opclass(Relation index, int column, Oid type);

@@ -489,3 +489,41 @@ widens(Oid from, Oid to)
 			return true;
 	return false;
 }
+
+/* Where the tuple has the column's value, which must be of a fixed length; NULL
+ * if it is null or not there. */
+char *
+columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
+{
+	char	   *data = (char *) tuple->t_data + tuple->t_data->t_hoff;
+	bool		has_nulls = HeapTupleHasNulls(tuple);
+	uint32		offset = 0;
+	int			i;
+
+	if (attnum > HeapTupleHeaderGetNatts(tuple->t_data) ||
+		(has_nulls && att_isnull(attnum - 1, tuple->t_data->t_bits)))
+		return NULL;
+	for (i = 0;; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (has_nulls && att_isnull(i, tuple->t_data->t_bits))
+			continue;
+		offset = att_align_pointer(offset, att->attalign, att->attlen, data + offset);
+		if (i == attnum - 1)
+			return data + offset;
+		offset = att_addlength_pointer(offset, att->attlen, data + offset);
+	}
+}
+
+/* Are all values of a history row columns of the old row, or constants? */
+bool
+columns_map_is_simple(const HistoryMap *map)
+{
+	int			i;
+
+	for (i = 0; i < map->natts; i++)
+		if (map->computed[i])
+			return false;
+	return true;
+}

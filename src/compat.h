@@ -8,14 +8,18 @@
 #ifndef CATMAID_HISTORY_COMPAT_H
 #define CATMAID_HISTORY_COMPAT_H
 
+#include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_inherits.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/acl.h"
+#include "utils/snapmgr.h"
 
 #if PG_VERSION_NUM < 130000
 #error "catmaid_history needs PostgreSQL 13 or newer"
@@ -102,15 +106,54 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 	 (estate)->es_result_relation_info = (rri))
 #endif
 
-#if PG_VERSION_NUM >= 160000
-#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
-	ExecInsertIndexTuples((rri), (slot), (estate), false, false, NULL, NIL, false)
-#elif PG_VERSION_NUM >= 140000
-#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
-	ExecInsertIndexTuples((rri), (slot), (estate), false, false, NULL, NIL)
+/* 14 tells the index of an UPDATE that did not change its columns. */
+#if PG_VERSION_NUM >= 140000
+#define index_insert_compat(index, values, isnull, tid, rel, check, unchanged, info) \
+	index_insert((index), (values), (isnull), (tid), (rel), (check), (unchanged), (info))
 #else
-#define ExecInsertIndexTuplesCompat(rri, slot, estate) \
-	ExecInsertIndexTuples((slot), (estate), false, NULL, NIL)
+#define index_insert_compat(index, values, isnull, tid, rel, check, unchanged, info) \
+	index_insert((index), (values), (isnull), (tid), (rel), (check), (info))
+#endif
+
+/* 17 lets an index access method keep things open from one insertion to the next. */
+#if PG_VERSION_NUM >= 170000
+#define index_insert_cleanup_compat(index, info)	index_insert_cleanup((index), (info))
+#else
+#define index_insert_cleanup_compat(index, info)	((void) 0)
+#endif
+
+/* 16 knows of indexes that summarize; does the new version want entries? */
+static inline bool
+simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes;
+
+	simple_table_tuple_update(rel, tid, slot, SnapshotAny, &update_indexes);
+	return update_indexes != TU_None;
+#else
+	bool		update_indexes;
+
+	simple_table_tuple_update(rel, tid, slot, SnapshotAny, &update_indexes);
+	return update_indexes;
+#endif
+}
+
+/* 14 says whether the parse tree may be changed. */
+#if PG_VERSION_NUM >= 140000
+#define PROCESS_UTILITY_ARGS_COMPAT \
+	PlannedStmt *pstmt, const char *query_string, bool read_only_tree, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define PROCESS_UTILITY_PASS_COMPAT \
+	pstmt, query_string, read_only_tree, context, params, query_env, dest, qc
+#else
+#define PROCESS_UTILITY_ARGS_COMPAT \
+	PlannedStmt *pstmt, const char *query_string, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define PROCESS_UTILITY_PASS_COMPAT \
+	pstmt, query_string, context, params, query_env, dest, qc
 #endif
 
 /* 16 added run_as_table_owner. */

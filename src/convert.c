@@ -346,14 +346,15 @@ begin_rows(RowConversion *rows)
 {
 	rows->econtext = CreateStandaloneExprContext();
 	rows->state = ExecInitExpr(expression_planner(rows->expression), NULL);
-	relation_writer_open(&rows->writer, RelationGetRelid(rows->rel));
+	relation_writer_open(&rows->writer, RelationGetRelid(rows->rel),
+						 relation_shape(rows->rel, 0, 0, false));
 	rows->writer.result_rel->ri_TrigDesc = NULL;
 }
 
 static void
 convert_row(RowConversion *rows)
 {
-	TupleTableSlot *new = rows->writer.slot;
+	TupleTableSlot *new = relation_writer_slot(&rows->writer);
 	SecurityState before;
 	Datum		value;
 	bool		isnull;
@@ -361,7 +362,6 @@ convert_row(RowConversion *rows)
 	rows->econtext->ecxt_scantuple = rows->row;
 	value = ExecEvalExprSwitchContext(rows->state, rows->econtext, &isnull);
 
-	ExecClearTuple(new);
 	slot_getallattrs(rows->row);
 	memcpy(new->tts_values, rows->row->tts_values,
 		   sizeof(Datum) * new->tts_tupleDescriptor->natts);

@@ -168,6 +168,7 @@ static void
 settle_all(void)
 {
 	PushActiveSnapshot(GetTransactionSnapshot());
+	batch_end();
 	while (postponed != NIL)
 	{
 		List	   *entries = postponed;
@@ -195,7 +196,12 @@ settle(Postponed *entry)
 
 		security_act_as(capture->owner, ACT_FOR_WRITER, &before);	/* see capture.c */
 		if (capture->nkeys == entry->nkeys)
-			tracking_settle(capture, rel, entry->key, entry->floor);
+		{
+			TrackingTable *tracking = tracking_open(capture, false);
+
+			tracking_settle(tracking, rel, entry->key, entry->floor);
+			tracking_close(tracking);
+		}
 		security_act_as_before(&before);
 	}
 	if (rel)

@@ -270,6 +270,18 @@ derived_copy_persistence(Oid live, Oid tracking)
 					persistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED" : "LOGGED");
 }
 
+/* All tables and partitioned tables above this one. */
+List *
+derived_ancestors(Oid relid)
+{
+	List	   *ancestors = derived_parents(relid);
+	ListCell   *lc;
+
+	foreach(lc, ancestors)
+		ancestors = list_concat_unique_oid(ancestors, derived_parents(lfirst_oid(lc)));
+	return ancestors;
+}
+
 /* Add a column like att (of the live table, or a parent's history). */
 void
 derived_add_column(Oid relid, Form_pg_attribute att)

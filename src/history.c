@@ -7,9 +7,8 @@
  * toasted values are the table access method's business), with the period in
  * which it was valid and the transaction that ended it.
  *
- * A row trigger opens a writer for its one row.  TRUNCATE writes in bulk, as
- * COPY does (copyfrom.c: CopyMultiInsertBufferFlush), where nothing on the
- * history table wants to see single rows.
+ * Where nothing on the history table wants to see single rows, they may wait, and
+ * are stored together, as COPY does (copyfrom.c: CopyMultiInsertBufferFlush).
  */
 #include "postgres.h"
 
@@ -33,55 +32,47 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-#define BULK_ROWS	1000
-#define BULK_BYTES	65535
-
 struct HistoryWriter
 {
 	RelationWriter target;
 	HistoryMap *map;
+	bool		may_wait;
 	TypeCacheEntry *period_type;
 	TimestampTz now;
 	int64		xid;
 	ExprState **expressions;	/* for what no live column holds, or NULL */
-
-	/* bulk only */
-	bool		bulk;
-	BulkInsertState bistate;
-	TupleTableSlot *buffer[BULK_ROWS];
-	int			nbuffered;
-	Size		buffered_bytes;
 };
 
-static bool can_buffer(Relation history);
 static void prepare_expressions(HistoryWriter *writer);
 static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
 					  TupleTableSlot *slot, bool start_known, TimestampTz start);
 static Datum make_period(HistoryWriter *writer, bool start_known,
 						 TimestampTz start);
-static void flush(HistoryWriter *writer);
 
 /*
  * Open the history of the captured relation for writing, in the current memory
- * context.  Takes ROW EXCLUSIVE on the history table until the transaction
- * ends.
+ * context and for the current resource owner, which must be current while it is
+ * used.  Takes ROW EXCLUSIVE on the history table until the transaction ends.
+ *
+ * may_wait: versions need not be stored before the writer is closed.  bulk: many
+ * will come, which shall not push all else out of the buffer cache.
  */
 HistoryWriter *
-history_writer_open(CaptureRelation *capture, bool bulk)
+history_writer_open(CaptureRelation *capture, bool may_wait, bool bulk)
 {
 	HistoryWriter *writer = palloc0(sizeof(HistoryWriter));
 
-	relation_writer_open(&writer->target, capture->history);
+	relation_writer_open(&writer->target, capture->history, capture->history_shape);
 	writer->map = capture->map;
+	writer->may_wait = may_wait;
 	writer->period_type = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
 	writer->now = GetCurrentTransactionStartTimestamp();
 	writer->xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
-	prepare_expressions(writer);
-
-	writer->bulk = bulk && can_buffer(writer->target.rel);
-	if (writer->bulk)
-		writer->bistate = GetBulkInsertState();
+	if (writer->target.estate)
+		prepare_expressions(writer);
+	if (bulk)
+		writer->target.bistate = GetBulkInsertState();
 	return writer;
 }
 
@@ -95,42 +86,19 @@ void
 history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 				   bool start_known, TimestampTz start)
 {
-	TupleTableSlot *slot = writer->target.slot;
-
-	if (!writer->bulk)
-	{
-		fill_slot(writer, old, slot, start_known, start);
-		relation_writer_insert(&writer->target);
-		return;
-	}
-
-	if (writer->buffer[writer->nbuffered] == NULL)
-	{
-		/* the caller may be in a context of one row */
-		MemoryContext before =
-			MemoryContextSwitchTo(writer->target.estate->es_query_cxt);
-
-		writer->buffer[writer->nbuffered] =
-			table_slot_create(writer->target.rel,
-							  &writer->target.estate->es_tupleTable);
-		MemoryContextSwitchTo(before);
-	}
-	slot = writer->buffer[writer->nbuffered];
-	fill_slot(writer, old, slot, start_known, start);
-	ExecMaterializeSlot(slot);
-	writer->nbuffered++;
-	writer->buffered_bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
-	if (writer->nbuffered == BULK_ROWS || writer->buffered_bytes >= BULK_BYTES)
-		flush(writer);
+	fill_slot(writer, old, relation_writer_slot(&writer->target),
+			  start_known, start);
+	relation_writer_insert(&writer->target, writer->may_wait);
 }
 
+/* Store what waits, and close. */
 void
 history_writer_close(HistoryWriter *writer)
 {
-	if (writer->bulk)
+	relation_writer_flush(&writer->target);
+	if (writer->target.bistate)
 	{
-		flush(writer);
-		FreeBulkInsertState(writer->bistate);
+		FreeBulkInsertState(writer->target.bistate);
 		table_finish_bulk_insert(writer->target.rel, 0);
 	}
 	relation_writer_close(&writer->target);
@@ -145,28 +113,18 @@ history_writer_close(HistoryWriter *writer)
  * may just have been freed by a transaction that began later than ours.
  */
 TimestampTz
-history_last_end(CaptureRelation *capture, const Datum *key)
+history_last_end(Relation history, Lookup *scan, const Datum *key,
+				 AttrNumber period_column)
 {
-	Relation	history = table_open(capture->history, AccessShareLock);
 	TypeCacheEntry *type = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
-	ScanKeyData scankey[INDEX_MAX_KEYS];
 	TimestampTz last = DT_NOBEGIN;
-	SysScanDesc scan;
 	HeapTuple	tuple;
-	int			i;
 
-	memcpy(scankey, capture->history_scankey,
-		   sizeof(ScanKeyData) * capture->nkeys);
-	for (i = 0; i < capture->nkeys; i++)
-		scankey[i].sk_argument = key[i];
-
-	scan = systable_beginscan(history, capture->history_index,
-							  OidIsValid(capture->history_index),
-							  SnapshotSelf, capture->nkeys, scankey);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	lookup_start(scan, key, SnapshotSelf);
+	while ((tuple = lookup_next(scan)) != NULL)
 	{
 		bool		isnull;
-		Datum		period = heap_getattr(tuple, capture->map->period,
+		Datum		period = heap_getattr(tuple, period_column,
 										  RelationGetDescr(history), &isnull);
 		RangeBound	lower;
 		RangeBound	upper;
@@ -179,31 +137,8 @@ history_last_end(CaptureRelation *capture, const Datum *key)
 		if (!empty && !upper.infinite)
 			last = Max(last, DatumGetTimestampTz(upper.val));
 	}
-	systable_endscan(scan);
-	table_close(history, AccessShareLock);
+	lookup_stop(scan);
 	return last;
-}
-
-/*
- * May rows wait in a buffer?  Not where a trigger or constraint of the site's
- * wants to see each before the next.
- */
-static bool
-can_buffer(Relation history)
-{
-	TupleDesc	desc = RelationGetDescr(history);
-	TupleConstr *constr = desc->constr;
-	int			not_null = 0;
-	int			i;
-
-	/* table_multi_insert checks none; ours are filled in always */
-	for (i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped && TupleDescAttr(desc, i)->attnotnull)
-			not_null++;
-
-	return not_null <= 2 && history->trigdesc == NULL &&
-		(constr == NULL ||
-		 (constr->num_check == 0 && !constr->has_generated_stored));
 }
 
 /*
@@ -256,12 +191,15 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 		  bool start_known, TimestampTz start)
 {
 	HistoryMap *map = writer->map;
-	ExprContext *context = GetPerTupleExprContext(writer->target.estate);
+	ExprContext *context = NULL;
 	int			i;
 
-	ExecClearTuple(slot);
 	slot_getallattrs(old);
-	context->ecxt_scantuple = old;
+	if (writer->expressions)
+	{
+		context = GetPerTupleExprContext(writer->target.estate);
+		context->ecxt_scantuple = old;
+	}
 	for (i = 0; i < map->natts; i++)
 	{
 		AttrNumber	source = map->source[i];
@@ -299,33 +237,4 @@ make_period(HistoryWriter *writer, bool start_known, TimestampTz start)
 	upper.val = TimestampTzGetDatum(writer->now);
 	return RangeTypePGetDatum(make_range_compat(writer->period_type,
 												&lower, &upper, false));
-}
-
-/* Write the buffered rows, then their index entries, one row after another. */
-static void
-flush(HistoryWriter *writer)
-{
-	EState	   *estate = writer->target.estate;
-	MemoryContext before;
-	int			i;
-
-	if (writer->nbuffered == 0)
-		return;
-
-	before = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-	table_multi_insert(writer->target.rel, writer->buffer, writer->nbuffered,
-					   GetCurrentCommandId(true), 0, writer->bistate);
-	MemoryContextSwitchTo(before);
-
-	for (i = 0; i < writer->nbuffered; i++)
-	{
-		if (writer->target.result_rel->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuplesCompat(writer->target.result_rel,
-												  writer->buffer[i], estate));
-		ExecClearTuple(writer->buffer[i]);
-		ResetPerTupleExprContext(estate);
-	}
-	writer->nbuffered = 0;
-	writer->buffered_bytes = 0;
-	CHECK_FOR_INTERRUPTS();
 }

@@ -17,7 +17,10 @@ _PG_init(void)
 {
 	cache_init();
 	truncate_init();
+	/* before deferrable.c, so that it comes after it when a transaction ends */
+	batch_init();
 	deferrable_init();
+	planner_init();
 	snapshot_init();
 	views_park_init();
 	follower_init();

@@ -2,11 +2,17 @@
  * relwriter.c
  *		Rows into a table and its indexes, from C.
  *
- * A small frame around execReplication.c's ExecSimpleRelation functions, which
- * do what the executor does: triggers, constraints, indexes.  They check no
- * privileges, which is why a writer of a live table needs none on its history,
- * and they run whatever a site has put on the table (triggers, expression
- * indexes) with the rights of the current user, which capture.c sets.
+ * A table is plain if nothing of a site's is on it that wants more than its
+ * columns and simple indexes: then rows go straight to the table and index
+ * access methods, and no executor state is needed.  What is known of the table
+ * for that (RelationShape) is kept in the cache.
+ *
+ * For any other there is a small frame around execReplication.c's
+ * ExecSimpleRelation functions, which do what the executor does: triggers,
+ * constraints, indexes.  They check no privileges, which is why a writer of a
+ * live table needs none on its history, and they run whatever a site has put
+ * on the table (triggers, expression indexes) with the rights of the current
+ * user, which capture.c sets.
  *
  * Opening takes ROW EXCLUSIVE on the table, kept until the transaction ends,
  * as INSERT does.  See worker.c: create_edata_for_relation.
@@ -16,66 +22,219 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
-void
-relation_writer_open(RelationWriter *writer, Oid relid)
+/* rows that may wait, as in copyfrom.c */
+#define FIRST_ROWS	16
+#define MAX_ROWS	1000
+#define MAX_BYTES	65535
+
+struct RelationShape
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	bool		plain;
+	int			nindexes;
+	Oid		   *indexes;
+	IndexInfo **infos;
+};
 
-	writer->rel = table_open(relid, RowExclusiveLock);
-	writer->estate = CreateExecutorState();
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
+static bool is_plain(Relation rel, int not_null, int defaults);
+static void open_indexes(RelationWriter *writer);
+static void close_indexes(RelationWriter *writer);
+static void open_executor(RelationWriter *writer);
+static TupleTableSlot *fetch_old(RelationWriter *writer, ItemPointer tid);
+static void put_in_indexes(RelationWriter *writer, TupleTableSlot **slots,
+						   int nslots, bool key_unchanged);
 
-	rte->rtekind = RTE_RELATION;
-	rte->relid = relid;
-	rte->relkind = writer->rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTableCompat(writer->estate, rte);
+/*
+ * What to know of the table for writing it, in the current memory context.
+ * not_null, defaults: how many columns of these kinds are ours; simple: no
+ * expressions are needed to make a row.
+ */
+RelationShape *
+relation_shape(Relation rel, int not_null, int defaults, bool simple)
+{
+	RelationShape *shape = palloc0(sizeof(RelationShape));
+	List	   *indexes;
+	ListCell   *lc;
 
-	writer->result_rel = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->result_rel, writer->rel, 1, NULL, 0);
-	estate_set_result_relation_compat(writer->estate, writer->result_rel);
-	ExecOpenIndices(writer->result_rel, false);
+	shape->plain = simple && is_plain(rel, not_null, defaults);
+	if (!shape->plain)
+		return shape;
 
-	writer->slot = table_slot_create(writer->rel,
-									 &writer->estate->es_tupleTable);
+	indexes = RelationGetIndexList(rel);
+	shape->indexes = palloc(sizeof(Oid) * (list_length(indexes) + 1));
+	shape->infos = palloc(sizeof(IndexInfo *) * (list_length(indexes) + 1));
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		IndexInfo  *info = BuildIndexInfo(index);
+
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
+			info->ii_ExclusionOps != NULL || !index->rd_index->indimmediate)
+			shape->plain = false;
+		shape->indexes[shape->nindexes] = lfirst_oid(lc);
+		shape->infos[shape->nindexes++] = info;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return shape;
 }
 
-/* Insert the row in writer->slot; its after triggers have run on return. */
-void
-relation_writer_insert(RelationWriter *writer)
+/* May rows wait, and be stored together? */
+bool
+relation_shape_is_plain(const RelationShape *shape)
 {
-	AfterTriggerBeginQuery();
-	ExecSimpleRelationInsertCompat(writer->result_rel, writer->estate,
-								   writer->slot);
-	AfterTriggerEndQuery(writer->estate);
+	return shape->plain;
 }
 
 /*
- * Replace the row at tid by the one in writer->slot.  Nobody else may be
- * writing the row, and it must not be a work of the current command
- * (CommandCounterIncrement first where it may be).
+ * Open the table for writing, in the current memory context.  It belongs to the
+ * resource owner that is current now, which must be so while it is used.
+ */
+void
+relation_writer_open(RelationWriter *writer, Oid relid, RelationShape *shape)
+{
+	memset(writer, 0, sizeof(RelationWriter));
+	writer->shape = shape;
+	writer->context = CurrentMemoryContext;
+	writer->rel = table_open(relid, RowExclusiveLock);
+	if (!shape->plain)
+		open_executor(writer);
+}
+
+/* Where to put the row that is to be written next: an empty slot. */
+TupleTableSlot *
+relation_writer_slot(RelationWriter *writer)
+{
+	MemoryContext before;
+
+	if (writer->nwaiting < writer->nslots)
+	{
+		ExecClearTuple(writer->slots[writer->nwaiting]);
+		return writer->slots[writer->nwaiting];
+	}
+
+	/* the caller may be in a context of one row */
+	before = MemoryContextSwitchTo(writer->context);
+	if (writer->nslots == 0)
+		writer->slots = palloc(sizeof(TupleTableSlot *) * FIRST_ROWS);
+	else if (writer->nslots == FIRST_ROWS)
+		writer->slots = repalloc(writer->slots, sizeof(TupleTableSlot *) * MAX_ROWS);
+	writer->slots[writer->nslots++] = table_slot_create(writer->rel, NULL);
+	MemoryContextSwitchTo(before);
+	return writer->slots[writer->nwaiting];
+}
+
+/*
+ * Insert the row in the slot; unless it may wait, its after triggers have run
+ * on return.  Rows of a plain table do wait, for relation_writer_flush.
+ */
+void
+relation_writer_insert(RelationWriter *writer, bool may_wait)
+{
+	TupleTableSlot *slot = writer->slots[writer->nwaiting];
+	CommandId	cid = GetCurrentCommandId(true);
+
+	if (!writer->shape->plain)
+	{
+		writer->estate->es_output_cid = cid;
+		AfterTriggerBeginQuery();
+		ExecSimpleRelationInsertCompat(writer->result_rel, writer->estate, slot);
+		AfterTriggerEndQuery(writer->estate);
+		return;
+	}
+	if (!may_wait)
+	{
+		table_tuple_insert(writer->rel, slot, cid, 0, NULL);
+		put_in_indexes(writer, &slot, 1, false);
+		return;
+	}
+
+	if (writer->nwaiting > 0 && writer->cid != cid)
+	{
+		/* the others first, and this one in their place */
+		TupleTableSlot *first = writer->slots[0];
+		int			place = writer->nwaiting;
+
+		ExecMaterializeSlot(slot);
+		relation_writer_flush(writer);
+		writer->slots[0] = slot;
+		writer->slots[place] = first;
+	}
+	ExecMaterializeSlot(slot);
+	writer->cid = cid;
+	writer->nwaiting++;
+	writer->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
+	if (writer->nwaiting == MAX_ROWS || writer->bytes >= MAX_BYTES)
+		relation_writer_flush(writer);
+}
+
+/* Store the rows that wait, and then their index entries. */
+void
+relation_writer_flush(RelationWriter *writer)
+{
+	MemoryContext before = CurrentMemoryContext;
+	int			n = writer->nwaiting;
+	int			i;
+
+	if (n == 0)
+		return;
+
+	/* neither the table access method nor those of indexes tidy up */
+	if (n > 1 && writer->scratch == NULL)
+		writer->scratch = AllocSetContextCreate(writer->context,
+												"catmaid_history rows",
+												ALLOCSET_DEFAULT_SIZES);
+	if (writer->scratch)
+		MemoryContextSwitchTo(writer->scratch);
+
+	if (n == 1)
+		table_tuple_insert(writer->rel, writer->slots[0], writer->cid, 0,
+						   writer->bistate);
+	else
+		table_multi_insert(writer->rel, writer->slots, n, writer->cid, 0,
+						   writer->bistate);
+	put_in_indexes(writer, writer->slots, n, false);
+	for (i = 0; i < n; i++)
+		ExecClearTuple(writer->slots[i]);
+	writer->nwaiting = 0;
+	writer->bytes = 0;
+
+	MemoryContextSwitchTo(before);
+	if (writer->scratch)
+		MemoryContextReset(writer->scratch);
+}
+
+/*
+ * Replace the row at tid by the one in the slot, which has the same key.
+ * Nobody else may be writing the row, and it must not be a work of the current
+ * command (CommandCounterIncrement first where it may be).
  */
 void
 relation_writer_update(RelationWriter *writer, ItemPointer tid)
 {
+	TupleTableSlot *slot = writer->slots[writer->nwaiting];
 	EPQState	epq;
-	TupleTableSlot *old = table_slot_create(writer->rel, NULL);
+	TupleTableSlot *old;
 
-	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, old))
-		elog(ERROR, "row to update in \"%s\" is gone",
-			 RelationGetRelationName(writer->rel));
-
+	if (writer->shape->plain)
+	{
+		if (simple_table_tuple_update_compat(writer->rel, tid, slot))
+			put_in_indexes(writer, &slot, 1, true);
+		return;
+	}
+	old = fetch_old(writer, tid);
 	AfterTriggerBeginQuery();
 	EvalPlanQualInitCompat(&epq, writer->estate);
 	ExecSimpleRelationUpdateCompat(writer->result_rel, writer->estate, &epq,
-								   old, writer->slot);
+								   old, slot);
 	EvalPlanQualEnd(&epq);
 	AfterTriggerEndQuery(writer->estate);
 	ExecDropSingleTupleTableSlot(old);
@@ -86,27 +245,174 @@ void
 relation_writer_delete(RelationWriter *writer, ItemPointer tid)
 {
 	EPQState	epq;
-	TupleTableSlot *old = table_slot_create(writer->rel,
-											&writer->estate->es_tupleTable);
+	TupleTableSlot *old;
 
-	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, old))
-		elog(ERROR, "row to delete in \"%s\" is gone",
-			 RelationGetRelationName(writer->rel));
-
+	if (writer->shape->plain)
+	{
+		simple_table_tuple_delete(writer->rel, tid, SnapshotAny);
+		return;
+	}
+	old = fetch_old(writer, tid);
 	AfterTriggerBeginQuery();
 	EvalPlanQualInitCompat(&epq, writer->estate);
 	ExecSimpleRelationDeleteCompat(writer->result_rel, writer->estate, &epq,
 								   old);
 	EvalPlanQualEnd(&epq);
 	AfterTriggerEndQuery(writer->estate);
+	ExecDropSingleTupleTableSlot(old);
 }
 
+/* Store what waits, and close. */
 void
 relation_writer_close(RelationWriter *writer)
 {
-	ExecCloseIndices(writer->result_rel);
-	ExecResetTupleTable(writer->estate->es_tupleTable, false);
-	ExecCloseResultRelationsCompat(writer->estate);
-	FreeExecutorState(writer->estate);
+	int			i;
+
+	relation_writer_flush(writer);
+	for (i = 0; i < writer->nslots; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	if (writer->scratch)
+		MemoryContextDelete(writer->scratch);
+	if (writer->indexes)
+		close_indexes(writer);
+	if (!writer->shape->plain)
+	{
+		ExecCloseIndices(writer->result_rel);
+		ExecResetTupleTable(writer->estate->es_tupleTable, false);
+		ExecCloseResultRelationsCompat(writer->estate);
+		FreeExecutorState(writer->estate);
+	}
 	table_close(writer->rel, NoLock);
+}
+
+/*
+ * Neither triggers nor constraints but NOT NULL on columns that are ours, and
+ * are filled in always, nor columns to be computed.
+ */
+static bool
+is_plain(Relation rel, int not_null, int defaults)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleConstr *constr = desc->constr;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && TupleDescAttr(desc, i)->attnotnull)
+			not_null--;
+
+	return not_null >= 0 && rel->trigdesc == NULL &&
+		!rel->rd_rel->relispartition &&
+		(constr == NULL ||
+		 (constr->num_check == 0 && !constr->has_generated_stored &&
+		  constr->num_defval <= defaults));
+}
+
+static void
+open_indexes(RelationWriter *writer)
+{
+	RelationShape *shape = writer->shape;
+	MemoryContext before = MemoryContextSwitchTo(writer->context);
+	int			i;
+
+	writer->indexes = palloc(sizeof(Relation) * (shape->nindexes + 1));
+	writer->infos = palloc(sizeof(IndexInfo *) * (shape->nindexes + 1));
+	for (i = 0; i < shape->nindexes; i++)
+	{
+		Relation	index = index_open(shape->indexes[i], RowExclusiveLock);
+		IndexInfo  *info = palloc(sizeof(IndexInfo));
+
+		*info = *shape->infos[i];
+		/* CREATE INDEX CONCURRENTLY and its like change this by and by */
+		info->ii_ReadyForInserts = index->rd_index->indisready &&
+			index->rd_index->indislive;
+		/* for the access method, while the index is open */
+		info->ii_AmCache = NULL;
+		info->ii_Context = CurrentMemoryContext;
+		writer->indexes[i] = index;
+		writer->infos[i] = info;
+	}
+	MemoryContextSwitchTo(before);
+}
+
+static void
+close_indexes(RelationWriter *writer)
+{
+	int			i;
+
+	for (i = 0; i < writer->shape->nindexes; i++)
+	{
+		index_insert_cleanup_compat(writer->indexes[i], writer->infos[i]);
+		index_close(writer->indexes[i], NoLock);
+		pfree(writer->infos[i]);
+	}
+	pfree(writer->infos);
+	pfree(writer->indexes);
+}
+
+/* The frame that the executor's functions want. */
+static void
+open_executor(RelationWriter *writer)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	writer->estate = CreateExecutorState();
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(writer->rel);
+	rte->relkind = writer->rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	ExecInitRangeTableCompat(writer->estate, rte);
+
+	writer->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->result_rel, writer->rel, 1, NULL, 0);
+	estate_set_result_relation_compat(writer->estate, writer->result_rel);
+	ExecOpenIndices(writer->result_rel, false);
+}
+
+/* The row at tid, in a slot of its own. */
+static TupleTableSlot *
+fetch_old(RelationWriter *writer, ItemPointer tid)
+{
+	TupleTableSlot *old = table_slot_create(writer->rel, NULL);
+
+	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, old))
+		elog(ERROR, "row to change in \"%s\" is gone",
+			 RelationGetRelationName(writer->rel));
+	return old;
+}
+
+/*
+ * Index entries for the rows, one index after the other: its upper pages stay
+ * in the processor's cache.
+ */
+static void
+put_in_indexes(RelationWriter *writer, TupleTableSlot **slots, int nslots,
+			   bool key_unchanged)
+{
+	int			i;
+	int			j;
+
+	if (writer->indexes == NULL)
+		open_indexes(writer);
+	for (i = 0; i < writer->shape->nindexes; i++)
+	{
+		Relation	index = writer->indexes[i];
+		IndexInfo  *info = writer->infos[i];
+
+		if (!info->ii_ReadyForInserts)
+			continue;
+		for (j = 0; j < nslots; j++)
+		{
+			Datum		values[INDEX_MAX_KEYS];
+			bool		isnull[INDEX_MAX_KEYS];
+
+			FormIndexDatum(info, slots[j], NULL, values, isnull);
+			index_insert_compat(index, values, isnull, &slots[j]->tts_tid,
+								writer->rel,
+								index->rd_index->indisunique ?
+								UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+								key_unchanged, info);
+		}
+	}
 }

@@ -32,6 +32,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "storage/procarray.h"
@@ -50,20 +51,65 @@ typedef struct TrackingRow
 	bool		touched;		/* written by this transaction */
 } TrackingRow;
 
-static void write_version(CaptureRelation *capture, const Datum *key,
-						  bool new_key, TimestampTz floor);
-static bool find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row);
-static bool find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row);
+struct TrackingTable
+{
+	CaptureRelation *capture;
+	bool		may_wait;
+	Relation	rel;
+	Lookup    *keys;
+	Relation	history;		/* both opened when asked for */
+	Lookup    *history_keys;
+	bool		writing;		/* the writer has been opened */
+	RelationWriter writer;
+};
+
+static void write_version(TrackingTable *tracking, const Datum *key,
+						  bool new_key, TimestampTz floor, bool may_wait);
+static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
+static bool find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
-static SysScanDesc begin_scan(CaptureRelation *capture, Relation tracking,
-							  const Datum *key, Snapshot snapshot);
-static void read_row(CaptureRelation *capture, Relation tracking,
-					 HeapTuple tuple, TrackingRow *row);
+static void read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 						bool *made_here);
-static void write_row(CaptureRelation *capture, const Datum *key,
-					  TimestampTz edition, int64 txid, const TrackingRow *old);
-static void delete_row(CaptureRelation *capture, const TrackingRow *old);
+static TimestampTz last_end(TrackingTable *tracking, const Datum *key);
+static void write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
+					  int64 txid, const TrackingRow *old, bool may_wait);
+static void delete_row(TrackingTable *tracking, const TrackingRow *old);
+static void store_waiting(TrackingTable *tracking);
+static RelationWriter *writer_of(TrackingTable *tracking);
+
+/*
+ * Open the tracking table of the captured relation, in the current memory
+ * context and for the current resource owner, which must be current while it is
+ * used.  may_wait: rows of keys that come need not be stored before it is closed.
+ */
+TrackingTable *
+tracking_open(CaptureRelation *capture, bool may_wait)
+{
+	TrackingTable *tracking = palloc0(sizeof(TrackingTable));
+
+	tracking->capture = capture;
+	tracking->may_wait = may_wait;
+	tracking->rel = table_open(capture->tracking, RowExclusiveLock);
+	tracking->keys = lookup_open(tracking->rel, capture->tracking_index,
+								  capture->tracking_scankey, capture->nkeys);
+	return tracking;
+}
+
+void
+tracking_close(TrackingTable *tracking)
+{
+	if (tracking->writing)
+		relation_writer_close(&tracking->writer);
+	lookup_close(tracking->keys);
+	table_close(tracking->rel, NoLock);
+	if (tracking->history)
+	{
+		lookup_close(tracking->history_keys);
+		table_close(tracking->history, NoLock);
+	}
+	pfree(tracking);
+}
 
 /*
  * When did the version of the key begin that this transaction found?
@@ -72,17 +118,44 @@ static void delete_row(CaptureRelation *capture, const TrackingRow *old);
  * is now tells.
  */
 bool
-tracking_start(CaptureRelation *capture, const Datum *key, bool rewritten,
+tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
 			   TimestampTz *start)
 {
 	TrackingRow row;
 
-	if (find_now(capture, key, &row) && (!row.touched || rewritten))
+	store_waiting(tracking);
+	if (find_now(tracking, key, &row) && (!row.touched || rewritten))
 		*start = row.edition;
-	else if (find_before(capture, key, &row))
+	else if (find_before(tracking, key, &row))
 		*start = row.edition;
 	else
 		return false;
+	return true;
+}
+
+/*
+ * The plain case, in one look-up: a row that this transaction had not touched
+ * was updated under the same key, or deleted.  Gives the start of the old
+ * version and writes what becomes of the key; returns false, and has done
+ * nothing, if the case is not so plain.
+ */
+bool
+tracking_take(TrackingTable *tracking, const Datum *key, bool deleted,
+			  TimestampTz *start)
+{
+	TrackingRow row;
+
+	store_waiting(tracking);
+	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.touched)
+		return false;
+	*start = row.edition;
+	if (deleted)
+		delete_row(tracking, &row);
+	else
+		write_row(tracking, key,
+				  Max(GetCurrentTransactionStartTimestamp(), row.edition),
+				  (int64) U64FromFullTransactionId(GetTopFullTransactionId()),
+				  &row, false);
 	return true;
 }
 
@@ -92,28 +165,38 @@ tracking_start(CaptureRelation *capture, const Datum *key, bool rewritten,
  * superseded: the new version itself is history already.
  */
 void
-tracking_written(CaptureRelation *capture, Relation rel, const Datum *key,
+tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 				 bool new_key, TimestampTz floor, bool superseded)
 {
+	CaptureRelation *capture = tracking->capture;
 	TrackingRow row;
 
+	/*
+	 * Of two rows that bear a key one after the other, the first is superseded
+	 * when its event comes, so none of those that wait has this key.
+	 */
+	bool		may_wait = tracking->may_wait && new_key && !superseded &&
+		!capture->deferrable && OidIsValid(capture->live_index);
+
+	if (!may_wait)
+		store_waiting(tracking);
 	if (capture->deferrable && deferrable_postpone(capture, rel, key, floor))
 		return;
 	if (!superseded || key_is_live(capture, rel, key, NULL))
-		write_version(capture, key, new_key, floor);
-	else if (find_now(capture, key, &row))
-		delete_row(capture, &row);
+		write_version(tracking, key, new_key, floor, may_wait);
+	else if (find_now(tracking, key, &row))
+		delete_row(tracking, &row);
 }
 
 /* This transaction has made the version that is live with the key. */
 static void
-write_version(CaptureRelation *capture, const Datum *key, bool new_key,
-			  TimestampTz floor)
+write_version(TrackingTable *tracking, const Datum *key, bool new_key,
+			  TimestampTz floor, bool may_wait)
 {
 	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
 	TrackingRow row;
-	bool		found = find_now(capture, key, &row);
+	bool		found = find_now(tracking, key, &row);
 
 	if (found)
 	{
@@ -122,8 +205,8 @@ write_version(CaptureRelation *capture, const Datum *key, bool new_key,
 			return;
 	}
 	if (!found || (new_key && !row.touched))
-		edition = Max(edition, history_last_end(capture, key));
-	write_row(capture, key, edition, xid, found ? &row : NULL);
+		edition = Max(edition, last_end(tracking, key));
+	write_row(tracking, key, edition, xid, found ? &row : NULL, may_wait);
 }
 
 /*
@@ -131,19 +214,21 @@ write_version(CaptureRelation *capture, const Datum *key, bool new_key,
  * transaction had made the version.
  */
 void
-tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
+tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
 				 bool made_here)
 {
+	CaptureRelation *capture = tracking->capture;
 	TrackingRow row;
 	bool		live_made_here;
 
+	store_waiting(tracking);
 	if (capture->deferrable)
 	{
 		if (!deferrable_postpone(capture, rel, key, DT_NOBEGIN))
-			tracking_settle(capture, rel, key, DT_NOBEGIN);
+			tracking_settle(tracking, rel, key, DT_NOBEGIN);
 		return;
 	}
-	if (!find_now(capture, key, &row))
+	if (!find_now(tracking, key, &row))
 		return;
 
 	/* the key may have come back since, but not without a trace */
@@ -153,11 +238,11 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
 		TrackingRow before;
 
 		/* a deferrable key that another row bore all the while */
-		if (row.touched && !live_made_here && find_before(capture, key, &before))
-			write_row(capture, key, before.edition, before.txid, &row);
+		if (row.touched && !live_made_here && find_before(tracking, key, &before))
+			write_row(tracking, key, before.edition, before.txid, &row, false);
 		return;
 	}
-	delete_row(capture, &row);
+	delete_row(tracking, &row);
 }
 
 /*
@@ -165,23 +250,23 @@ tracking_deleted(CaptureRelation *capture, Relation rel, const Datum *key,
  * whatever came in between: for a key whose changes were postponed.
  */
 void
-tracking_settle(CaptureRelation *capture, Relation rel, const Datum *key,
+tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
 				TimestampTz floor)
 {
 	TrackingRow row;
 	TrackingRow before;
 	bool		made_here;
 
-	if (!key_is_live(capture, rel, key, &made_here))
+	if (!key_is_live(tracking->capture, rel, key, &made_here))
 	{
-		if (find_now(capture, key, &row))
-			delete_row(capture, &row);
+		if (find_now(tracking, key, &row))
+			delete_row(tracking, &row);
 	}
 	else if (made_here)
-		write_version(capture, key, true, floor);
-	else if (find_now(capture, key, &row) && row.touched &&
-			 find_before(capture, key, &before))
-		write_row(capture, key, before.edition, before.txid, &row);
+		write_version(tracking, key, true, floor, false);
+	else if (find_now(tracking, key, &row) && row.touched &&
+			 find_before(tracking, key, &before))
+		write_row(tracking, key, before.edition, before.txid, &row, false);
 }
 
 /*
@@ -189,61 +274,58 @@ tracking_settle(CaptureRelation *capture, Relation rel, const Datum *key,
  * nobody knows.  made_here: this transaction had made it.
  */
 TimestampTz
-tracking_edition(CaptureRelation *capture, const Datum *key, bool made_here)
+tracking_edition(TrackingTable *tracking, const Datum *key, bool made_here)
 {
 	TrackingRow row;
 	TimestampTz floor;
 
+	store_waiting(tracking);
 	/* what the tracking table has may be another row's */
-	if (capture->deferrable && made_here &&
-		deferrable_postponed(capture, key, &floor))
+	if (tracking->capture->deferrable && made_here &&
+		deferrable_postponed(tracking->capture, key, &floor))
 		return floor;
-	return find_now(capture, key, &row) ? row.edition : DT_NOBEGIN;
+	return find_now(tracking, key, &row) ? row.edition : DT_NOBEGIN;
 }
 
 /* The row with the key has gone for good, with its partition. */
 void
-tracking_forget(CaptureRelation *capture, const Datum *key)
+tracking_forget(TrackingTable *tracking, const Datum *key)
 {
 	TrackingRow row;
 
-	if (find_now(capture, key, &row))
-		delete_row(capture, &row);
+	if (find_now(tracking, key, &row))
+		delete_row(tracking, &row);
 }
 
 /* The key's row as it is now, our own latest changes included. */
 static bool
-find_now(CaptureRelation *capture, const Datum *key, TrackingRow *row)
+find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row)
 {
-	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
-	SysScanDesc scan = begin_scan(capture, tracking, key, SnapshotSelf);
-	HeapTuple	tuple = systable_getnext(scan);
-	bool		found = HeapTupleIsValid(tuple);
+	HeapTuple	tuple;
 
-	if (found)
-		read_row(capture, tracking, tuple, row);
-	systable_endscan(scan);
-	table_close(tracking, NoLock);
-	return found;
+	lookup_start(tracking->keys, key, SnapshotSelf);
+	tuple = lookup_next(tracking->keys);
+	if (tuple)
+		read_row(tracking, tuple, row);
+	lookup_stop(tracking->keys);
+	return tuple != NULL;
 }
 
 /* The key's row as it was before this transaction touched it. */
 static bool
-find_before(CaptureRelation *capture, const Datum *key, TrackingRow *row)
+find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row)
 {
-	Relation	tracking = table_open(capture->tracking, RowExclusiveLock);
-	SysScanDesc scan = begin_scan(capture, tracking, key, SnapshotAny);
 	HeapTuple	tuple;
 	bool		found = false;
 
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	lookup_start(tracking->keys, key, SnapshotAny);
+	while (!found && (tuple = lookup_next(tracking->keys)) != NULL)
 	{
 		found = was_valid_before_us(tuple->t_data);
 		if (found)
-			read_row(capture, tracking, tuple, row);
+			read_row(tracking, tuple, row);
 	}
-	systable_endscan(scan);
-	table_close(tracking, NoLock);
+	lookup_stop(tracking->keys);
 	return found;
 }
 
@@ -272,38 +354,22 @@ was_valid_before_us(HeapTupleHeader tuple)
 		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
 }
 
-static SysScanDesc
-begin_scan(CaptureRelation *capture, Relation tracking, const Datum *key,
-		   Snapshot snapshot)
-{
-	ScanKeyData scankey[INDEX_MAX_KEYS];
-	int			i;
-
-	memcpy(scankey, capture->tracking_scankey,
-		   sizeof(ScanKeyData) * capture->nkeys);
-	for (i = 0; i < capture->nkeys; i++)
-		scankey[i].sk_argument = key[i];
-	return systable_beginscan(tracking, capture->tracking_index,
-							  OidIsValid(capture->tracking_index),
-							  snapshot, capture->nkeys, scankey);
-}
-
 static void
-read_row(CaptureRelation *capture, Relation tracking, HeapTuple tuple,
-		 TrackingRow *row)
+read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 {
+	TupleDesc	desc = RelationGetDescr(tracking->rel);
 	bool		isnull;
 
 	row->tid = tuple->t_self;
-	row->edition = DatumGetTimestampTz(heap_getattr(tuple, capture->edition_column,
-													RelationGetDescr(tracking), &isnull));
-	row->txid = DatumGetInt64(heap_getattr(tuple, capture->edition_txid_column,
-										   RelationGetDescr(tracking), &isnull));
+	row->edition = DatumGetTimestampTz(heap_getattr(tuple, tracking->capture->edition_column,
+													desc, &isnull));
+	row->txid = DatumGetInt64(heap_getattr(tuple, tracking->capture->edition_txid_column,
+										   desc, &isnull));
 
 	/* a rewrite of the tracking table makes all rows look so */
 	row->touched =
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
-		(!relation_is_rewritten_compat(tracking) ||
+		(!relation_is_rewritten_compat(tracking->rel) ||
 		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
@@ -323,22 +389,40 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 	return live;
 }
 
+/* When did the last recorded version of the key end?  See history_last_end. */
+static TimestampTz
+last_end(TrackingTable *tracking, const Datum *key)
+{
+	CaptureRelation *capture = tracking->capture;
+
+	if (tracking->history == NULL)
+	{
+		MemoryContext before = MemoryContextSwitchTo(GetMemoryChunkContext(tracking));
+
+		tracking->history = table_open(capture->history, AccessShareLock);
+		tracking->history_keys = lookup_open(tracking->history, capture->history_index,
+											  capture->history_scankey, capture->nkeys);
+		MemoryContextSwitchTo(before);
+	}
+	return history_last_end(tracking->history, tracking->history_keys, key,
+							capture->map->period);
+}
+
 /* Insert the key's row, or replace the old one. */
 static void
-write_row(CaptureRelation *capture, const Datum *key, TimestampTz edition,
-		  int64 txid, const TrackingRow *old)
+write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
+		  int64 txid, const TrackingRow *old, bool may_wait)
 {
-	RelationWriter writer;
+	CaptureRelation *capture = tracking->capture;
+	RelationWriter *writer;
 	TupleTableSlot *slot;
-	ItemPointerData tid;
 	int			i;
 
 	if (old && old->touched)
 		CommandCounterIncrement();
 
-	relation_writer_open(&writer, capture->tracking);
-	slot = writer.slot;
-	ExecClearTuple(slot);
+	writer = writer_of(tracking);
+	slot = relation_writer_slot(writer);
 	memset(slot->tts_isnull, true,
 		   sizeof(bool) * slot->tts_tupleDescriptor->natts);
 	for (i = 0; i < capture->nkeys; i++)
@@ -357,23 +441,43 @@ write_row(CaptureRelation *capture, const Datum *key, TimestampTz edition,
 
 	if (old)
 	{
-		tid = old->tid;
-		relation_writer_update(&writer, &tid);
+		ItemPointerData tid = old->tid;
+
+		relation_writer_update(writer, &tid);
 	}
 	else
-		relation_writer_insert(&writer);
-	relation_writer_close(&writer);
+		relation_writer_insert(writer, may_wait);
 }
 
 static void
-delete_row(CaptureRelation *capture, const TrackingRow *old)
+delete_row(TrackingTable *tracking, const TrackingRow *old)
 {
-	RelationWriter writer;
 	ItemPointerData tid = old->tid;
 
 	if (old->touched)
 		CommandCounterIncrement();
-	relation_writer_open(&writer, capture->tracking);
-	relation_writer_delete(&writer, &tid);
-	relation_writer_close(&writer);
+	relation_writer_delete(writer_of(tracking), &tid);
+}
+
+/* Rows that wait become visible to look-ups. */
+static void
+store_waiting(TrackingTable *tracking)
+{
+	if (tracking->writing)
+		relation_writer_flush(&tracking->writer);
+}
+
+static RelationWriter *
+writer_of(TrackingTable *tracking)
+{
+	if (!tracking->writing)
+	{
+		MemoryContext before = MemoryContextSwitchTo(GetMemoryChunkContext(tracking));
+
+		relation_writer_open(&tracking->writer, tracking->capture->tracking,
+							 tracking->capture->tracking_shape);
+		tracking->writing = true;
+		MemoryContextSwitchTo(before);
+	}
+	return &tracking->writer;
 }

@@ -20,6 +20,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
@@ -70,6 +71,7 @@ static const TriggerSpec specs[] = {
 /* the TRUNCATE triggers, which partitions have of their own */
 #define FIRST_TRUNCATE_SPEC	4
 
+static bool fires_after(Relation rel, bool row_triggers);
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static void install(Relation rel, const TriggerSpec *spec,
 					const RegistryRow *row);
@@ -240,6 +242,48 @@ triggers_covers_truncate(Relation rel)
 	return trigger && triggers_is_ours(trigger->tgfoid) &&
 		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+}
+
+/*
+ * Do no triggers of the application fire after ours, on the table or, for each
+ * statement, on one above it?  Referential integrity's may.
+ */
+bool
+triggers_alone(Relation rel, List *ancestors)
+{
+	bool		alone = !fires_after(rel, true);
+	ListCell   *lc;
+
+	foreach(lc, ancestors)
+	{
+		Relation	ancestor = try_relation_open(lfirst_oid(lc), AccessShareLock);
+
+		if (ancestor == NULL)
+			continue;
+		alone &= !fires_after(ancestor, false);
+		relation_close(ancestor, NoLock);
+	}
+	return alone;
+}
+
+static bool
+fires_after(Relation rel, bool row_triggers)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	int			i;
+
+	for (i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
+			!TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
+			(row_triggers || !TRIGGER_FOR_ROW(trigger->tgtype)) &&
+			RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE &&
+			!triggers_is_ours(trigger->tgfoid))
+			return true;
+	}
+	return false;
 }
 
 /* The name of the trigger that stores versions, or tracks insertions. */

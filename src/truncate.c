@@ -170,8 +170,9 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
 												  "catmaid_history truncate",
 												  ALLOCSET_DEFAULT_SIZES);
-	HistoryWriter *writer = history_writer_open(capture, true);
 	Oid			tracking = capture->tracking;
+	HistoryWriter *writer = history_writer_open(capture, true, true);
+	TrackingTable *keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -183,16 +184,18 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 		CHECK_FOR_INTERRUPTS();
 		if (OidIsValid(tracking))
 			capture_key(capture, slot, key);
-		known = capture_start(capture, rel, slot, key, &start);
+		known = capture_start(capture, keys, rel, slot, key, &start);
 		history_writer_put(writer, slot, known, start);
 
 		/* the tracking table of a root holds other partitions' rows too */
 		if (is_partition && OidIsValid(tracking))
-			tracking_forget(capture, key);
+			tracking_forget(keys, key);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(per_row);
 	}
 	history_writer_close(writer);
+	if (keys)
+		tracking_close(keys);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(per_row);

@@ -13,6 +13,9 @@
  * sub-select, which is not planned either unless asked for, looks in the table
  * that belongs to the row's own.
  *
+ * A live row's period has no end: that is said by a function, which the planner
+ * evaluates, and so loads this library; see planner.c.
+ *
  * The caller holds a lock on the live table.  The view is read with the rights
  * of its reader where PostgreSQL knows how (15).
  */
@@ -352,23 +355,25 @@ view_sql(const RegistryRow *row, Relation live)
 static char *
 period_sql(const RegistryRow *row, Relation live, char **join)
 {
+	char	   *no_end = naming_quoted_in(registry_namespace(), "catmaid_history_no_end");
+
 	*join = "";
 	if (!OidIsValid(row->tracking))
-		return psprintf("pg_catalog.tstzrange(l.%s, NULL)",
-						quote_identifier(row->time_column));
+		return psprintf("pg_catalog.tstzrange(l.%s, %s())",
+						quote_identifier(row->time_column), no_end);
 
 	if (has_subclass(row->tracking) &&
 		find_inheritance_children(row->tracking, NoLock) != NIL)
 		return psprintf("pg_catalog.tstzrange((SELECT t.edition_time FROM %s t WHERE %s "
 						"AND t.tableoid OPERATOR(pg_catalog.=) "
 						"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
-						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), NULL)",
+						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), %s())",
 						naming_quoted(row->tracking), tracking_match_sql(row, live),
-						naming_quoted(registry_relid()));
+						naming_quoted(registry_relid()), no_end);
 
 	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
 					 tracking_match_sql(row, live));
-	return "pg_catalog.tstzrange(t.edition_time, NULL)";
+	return psprintf("pg_catalog.tstzrange(t.edition_time, %s())", no_end);
 }
 
 /* The first column of the live table that its history lacks, or NULL. */

@@ -111,7 +111,7 @@ SELECT allowed('CREATE EXTENSION catmaid_history', 'CREATE EXTENSION again');
 SELECT is((SELECT count(*)::int FROM catmaid_history_table), 0, 'it starts with an empty registry');
 SELECT allowed('ALTER TABLE hist.t ADD COLUMN y int', 'in the same session, DDL is unhindered');
 SELECT hasnt_column('hist', 't__history', 'y', 'and does not follow what is not registered');
-DROP VIEW hist.t__with_history;
+DROP VIEW IF EXISTS hist.t__with_history;
 DROP TABLE hist.t__history, hist.t__tracking;
 SELECT create_history_table('hist.t');
 SELECT whole('hist.t', 'tracked anew');

@@ -1,0 +1,348 @@
+/*
+ * batch.c
+ *		What stays open while the row triggers of a statement fire.
+ *
+ * PostgreSQL calls a row trigger for each row, and tells it neither of the
+ * first nor of the last one.  History, tracking table and their indexes are
+ * opened for the first row and stay open, and versions wait in a buffer to be
+ * stored together, until somebody could see the difference:
+ *
+ *	- the statement ends (ExecutorEnd_hook), or a utility command or the
+ *	  transaction does where there is no such end (COPY, deferred actions);
+ *	- whatever else runs a query or a command, a trigger of the application,
+ *	  say (ExecutorStart_hook, ProcessUtility_hook).
+ *
+ * The library is loaded when the first version waits, so the hooks are in
+ * place whenever one does; nothing has to be preloaded.  A version is stored as
+ * of the command in which its trigger fired, so that whoever looks sees what
+ * would be there had it been stored at once.
+ *
+ * Where triggers of the application fire after ours (of the table, or for each
+ * statement on a parent), versions do not wait, because such a trigger may
+ * begin a subtransaction before it runs a query, and what is stored in a
+ * subtransaction shares its fate.  For the same reason each subtransaction has
+ * a batch of its own, and leaves those of the outer ones alone.
+ *
+ * Everything open belongs to the subtransaction's resource owner, not to the
+ * portal's, and lives in its memory context: if it fails, all is gone.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "tcop/utility.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/* so many tables at most are kept open, partitions for the most part */
+#define MAX_OPEN	64
+
+typedef struct Batch
+{
+	struct Batch *outer;
+	SubTransactionId subid;
+	MemoryContext context;
+	bool		busy;			/* one of its tables is being written */
+	ResourceOwner user;			/* of who wrote it before */
+	int			nopen;
+	int			last;			/* used last */
+	CaptureTable *open[MAX_OPEN];
+} Batch;
+
+static Batch *innermost = NULL;
+
+static ExecutorStart_hook_type next_executor_start = NULL;
+static ExecutorEnd_hook_type next_executor_end = NULL;
+static ProcessUtility_hook_type next_process_utility = NULL;
+
+static Batch *current_batch(void);
+static Batch *begin_batch(void);
+static CaptureTable *find_open(Batch *batch, Oid relid);
+static void use(Batch *batch);
+static void close_table(CaptureTable *table);
+static void at_executor_start(QueryDesc *query, int flags);
+static void at_executor_end(QueryDesc *query);
+static void at_utility(PROCESS_UTILITY_ARGS_COMPAT);
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
+
+void
+batch_init(void)
+{
+	next_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = at_executor_start;
+	next_executor_end = ExecutorEnd_hook;
+	ExecutorEnd_hook = at_executor_end;
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = at_utility;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/*
+ * The table on which the trigger fires.  Must be released; until then it stays
+ * open whatever is run.
+ */
+CaptureTable *
+batch_table(Relation rel, Trigger *trigger)
+{
+	Batch	   *batch = current_batch();
+	CaptureTable *table;
+	CaptureRelation *capture;
+
+	if (batch && (table = find_open(batch, RelationGetRelid(rel))) != NULL)
+	{
+		if (table->capture->valid)
+		{
+			use(batch);
+			return table;
+		}
+		batch_end();
+	}
+
+	capture = cache_lookup(rel, trigger);
+	if (!capture->plain)
+	{
+		table = palloc0(sizeof(CaptureTable));
+		table->relid = RelationGetRelid(rel);
+		table->capture = capture;
+		return table;
+	}
+
+	batch = current_batch();
+	if (batch && batch->nopen == MAX_OPEN)
+	{
+		batch_end();
+		batch = NULL;
+	}
+	if (batch == NULL)
+		batch = begin_batch();
+	use(batch);
+
+	table = MemoryContextAllocZero(batch->context, sizeof(CaptureTable));
+	table->relid = RelationGetRelid(rel);
+	table->capture = capture;
+	table->batch = batch;
+	batch->last = batch->nopen;
+	batch->open[batch->nopen++] = table;
+	return table;
+}
+
+/* The table's history, opened if it is not. */
+HistoryWriter *
+batch_history(CaptureTable *table)
+{
+	if (table->history == NULL)
+	{
+		MemoryContext before = table->batch ?
+			MemoryContextSwitchTo(table->batch->context) : CurrentMemoryContext;
+
+		table->history = history_writer_open(table->capture,
+											 table->batch && table->capture->alone, false);
+		MemoryContextSwitchTo(before);
+	}
+	return table->history;
+}
+
+/* The same for its tracking table, which it must have. */
+TrackingTable *
+batch_tracking(CaptureTable *table)
+{
+	if (table->tracking == NULL)
+	{
+		MemoryContext before = table->batch ?
+			MemoryContextSwitchTo(table->batch->context) : CurrentMemoryContext;
+
+		table->tracking = tracking_open(table->capture,
+										table->batch && table->capture->alone);
+		MemoryContextSwitchTo(before);
+	}
+	return table->tracking;
+}
+
+/* Close what is open of a table that does not stay open, and look it up anew. */
+void
+batch_reopen(CaptureTable *table, Relation rel, Trigger *trigger)
+{
+	close_table(table);
+	table->capture = cache_lookup(rel, trigger);
+}
+
+/* The trigger has done what it had to with the table. */
+void
+batch_release(CaptureTable *table)
+{
+	if (table->batch)
+	{
+		CurrentResourceOwner = table->batch->user;
+		table->batch->busy = false;
+	}
+	else
+	{
+		close_table(table);
+		pfree(table);
+	}
+}
+
+/*
+ * Store what waits in this subtransaction, and close what is open.  To be
+ * called before anything is read that may depend on it.
+ */
+void
+batch_end(void)
+{
+	Batch	   *batch;
+
+	while ((batch = current_batch()) != NULL)
+	{
+		MemoryContext before = MemoryContextSwitchTo(batch->context);
+		bool		need_snapshot = !ActiveSnapshotSet();
+
+		/* values may be toasted; there is none at the end of a transaction */
+		if (need_snapshot)
+			PushActiveSnapshot(GetTransactionSnapshot());
+
+		/* an operator class may run queries, and come back to us */
+		use(batch);
+		while (batch->nopen > 0)
+		{
+			CaptureTable *table = batch->open[--batch->nopen];
+			SecurityState rights;
+
+			security_act_as(table->capture->owner, ACT_FOR_WRITER, &rights);
+			close_table(table);
+			security_act_as_before(&rights);
+		}
+		CurrentResourceOwner = batch->user;
+		if (need_snapshot)
+			PopActiveSnapshot();
+		MemoryContextSwitchTo(before);
+
+		innermost = batch->outer;
+		MemoryContextDelete(batch->context);
+	}
+}
+
+/* This subtransaction's batch that may be used, or NULL. */
+static Batch *
+current_batch(void)
+{
+	if (innermost && !innermost->busy &&
+		innermost->subid == GetCurrentSubTransactionId())
+		return innermost;
+	return NULL;
+}
+
+static Batch *
+begin_batch(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext,
+												  "catmaid_history batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	Batch	   *batch = MemoryContextAlloc(context, sizeof(Batch));
+
+	batch->context = context;
+	batch->outer = innermost;
+	batch->subid = GetCurrentSubTransactionId();
+	batch->busy = false;
+	batch->nopen = 0;
+	innermost = batch;
+	return batch;
+}
+
+static CaptureTable *
+find_open(Batch *batch, Oid relid)
+{
+	int			i;
+
+	if (batch->nopen > 0 && batch->open[batch->last]->relid == relid)
+		return batch->open[batch->last];
+	for (i = 0; i < batch->nopen; i++)
+		if (batch->open[i]->relid == relid)
+		{
+			batch->last = i;
+			return batch->open[i];
+		}
+	return NULL;
+}
+
+/* What is opened from now on is the batch's, and it is not to be closed. */
+static void
+use(Batch *batch)
+{
+	batch->user = CurrentResourceOwner;
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	batch->busy = true;
+}
+
+static void
+close_table(CaptureTable *table)
+{
+	if (table->tracking)
+		tracking_close(table->tracking);
+	if (table->history)
+		history_writer_close(table->history);
+	table->tracking = NULL;
+	table->history = NULL;
+}
+
+static void
+at_executor_start(QueryDesc *query, int flags)
+{
+	if (innermost)
+		batch_end();
+	if (next_executor_start)
+		next_executor_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+static void
+at_executor_end(QueryDesc *query)
+{
+	if (innermost)
+		batch_end();
+	if (next_executor_end)
+		next_executor_end(query);
+	else
+		standard_ExecutorEnd(query);
+}
+
+static void
+at_utility(PROCESS_UTILITY_ARGS_COMPAT)
+{
+	if (innermost && IsTransactionState())
+		batch_end();
+	if (next_process_utility)
+		next_process_utility(PROCESS_UTILITY_PASS_COMPAT);
+	else
+		standard_ProcessUtility(PROCESS_UTILITY_PASS_COMPAT);
+	/* COPY has no ExecutorEnd */
+	if (innermost && IsTransactionState())
+		batch_end();
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		batch_end();
+	else if (event == XACT_EVENT_ABORT)
+		innermost = NULL;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+		batch_end();
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (innermost && innermost->subid >= mine)
+			innermost = innermost->outer;
+}
