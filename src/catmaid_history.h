@@ -223,6 +223,8 @@ extern void make_room_park_view(Oid live, Node *statement);
 /* follow_columns.c: column changes */
 extern bool follow_columns_changed(const TableSnapshot *before,
 								   const TableSnapshot *now, Node *statement);
+extern bool follow_columns_computed(const TableSnapshot *now, AttrNumber attnum,
+									Node *statement);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
 									   const TableSnapshot *before);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
@@ -236,7 +238,8 @@ extern void follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 							 const TableSnapshot *now);
 extern void follow_partitions(RegistryRow *row, const TableSnapshot *before,
 							  const TableSnapshot *now);
-extern void follow_key(RegistryRow *row, const TableSnapshot *before);
+extern void follow_key(RegistryRow *row, const TableSnapshot *before,
+					   const TableSnapshot *now, Node *statement);
 
 /* follow_drop.c: live and derived tables that are gone */
 extern void follow_drop(Oid live, Node *statement, bool keep);
@@ -434,7 +437,7 @@ extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
 extern void tracking_count_differences(const RegistryRow *row, int64 *orphaned,
 									   int64 *missing);
-extern void tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
+extern bool tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
 extern void tracking_add_from(const RegistryRow *row, Oid source);
 
 /* deferrable.c: keys that several transactions may have at a time */

@@ -74,12 +74,9 @@ follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
 {
 	int			i;
 
-	if (is_target(statement, now->live))
-		for (i = 0; i < now->natts; i++)
-			if (now->columns[i].exists &&
-				changes_values(find_using(statement, NameStr(now->columns[i].name)),
-							   &now->columns[i]))
-				return true;
+	for (i = 0; i < now->natts; i++)
+		if (follow_columns_computed(now, i + 1, statement))
+			return true;
 
 	if (before->natts != now->natts)
 		return true;
@@ -87,6 +84,16 @@ follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
 		if (!same_column(&before->columns[i], &now->columns[i]))
 			return true;
 	return false;
+}
+
+/* Has the statement a USING for the column that is more than a cast? */
+bool
+follow_columns_computed(const TableSnapshot *now, AttrNumber attnum, Node *statement)
+{
+	const ColumnSnapshot *column = &now->columns[attnum - 1];
+
+	return column->exists && is_target(statement, now->live) &&
+		changes_values(find_using(statement, NameStr(column->name)), column);
 }
 
 /*

@@ -137,7 +137,8 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
  * to come.  A partitioned table's key is none until its partitions have it.
  */
 void
-follow_key(RegistryRow *row, const TableSnapshot *before)
+follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *now,
+		   Node *statement)
 {
 	Relation	live = table_open(row->live, NoLock);
 	List	   *key = columns_key(live);
@@ -187,7 +188,8 @@ follow_key(RegistryRow *row, const TableSnapshot *before)
 		AttrNumber	attnum = get_attnum(row->live, lfirst(lc));
 
 		remade |= attnum > before->natts ||
-			(attnum > 0 && !before->columns[attnum - 1].exists);
+			(attnum > 0 && (!before->columns[attnum - 1].exists ||
+							follow_columns_computed(now, attnum, statement)));
 	}
 	reconcile_key(row, remade);
 }

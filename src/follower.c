@@ -279,7 +279,7 @@ follow_tables(List *tables, Node *statement)
 		/* an invalidation alone is no reason to wait for the table's writers */
 		if (followed->columns_changed ||
 			followed->before->key_index != followed->now->key_index)
-			follow_key(row, followed->before);
+			follow_key(row, followed->before, followed->now, statement);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);
 		follow_row_security(row, followed->before, followed->now);

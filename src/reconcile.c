@@ -155,7 +155,7 @@ reconcile_key(RegistryRow *row, bool remade)
 /*
  * A new tracking table for the new key.  Rows that bear their old key still,
  * in columns of the old names, keep their edition times; the others have
- * appeared now.
+ * appeared now, or had none, if all that there were have been kept.
  */
 static void
 replace_tracking(Relation live, RegistryRow *row, List *old_key)
@@ -176,9 +176,8 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 													   "_tracking_old")));
 	}
 	row->tracking = derived_create_tracking(live, row->key);
-	if (get_rel_name(old) != NULL)
-		tracking_carry_over(row, old, old_key);
-	tracking_sync(row);
+	if (get_rel_name(old) == NULL || !tracking_carry_over(row, old, old_key))
+		tracking_sync(row);
 
 	if (get_rel_name(old) != NULL)
 	{

@@ -116,23 +116,26 @@ tracking_add_from(const RegistryRow *row, Oid source)
 /*
  * Take edition times over from the tracking table of an older key, where the
  * live table still has columns of the old key's names.  Values are compared as
- * text, since their type may have changed.
+ * text, since their type may have changed.  Returns whether every row of the
+ * old table has found its live row.
  */
-void
+bool
 tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 {
 	KeySql		key;
+	int64		carried;
+	int64		were;
 	StringInfoData match;
 	ListCell   *lc;
 	int			i = 0;
 
 	if (old_key == NIL)
-		return;
+		return false;
 	initStringInfo(&match);
 	foreach(lc, old_key)
 	{
 		if (get_attnum(row->live, lfirst(lc)) == InvalidAttrNumber)
-			return;
+			return false;
 		appendStringInfo(&match,
 						 "%sl.%s::pg_catalog.text OPERATOR(pg_catalog.=) o.%s::pg_catalog.text",
 						 i ? " AND " : "", quote_identifier(lfirst(lc)),
@@ -140,12 +143,16 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 		i++;
 	}
 	key_sql(row, &key);
-	ddl_execute_query(key.owner,
+	carried = ddl_execute_query(key.owner,
 					  psprintf("INSERT INTO %s (%s edition_time, txid) "
 							   "SELECT %s o.edition_time, o.txid FROM %s%s l JOIN ONLY %s o ON %s",
 							   naming_quoted(row->tracking), key.columns, key.values,
 							   key.only, naming_quoted(row->live),
 							   naming_quoted(old), match.data));
+	ddl_query_numbers(key.owner,
+					  psprintf("SELECT pg_catalog.count(*) FROM ONLY %s",
+							   naming_quoted(old)), &were, 1);
+	return carried == were;
 }
 
 /*

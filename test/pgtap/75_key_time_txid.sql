@@ -3,7 +3,7 @@
 -- dropped or made unfit: an error with a hint, and nothing has changed.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(52);
+SELECT plan(57);
 
 CREATE FUNCTION registered(live regclass) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s %s %s', live_table_pkey_column, time_column, txid_column)
@@ -124,6 +124,22 @@ ALTER TABLE s__history ALTER k TYPE varchar(200);
 SELECT create_history_view_for_table('s');
 SELECT enable_history_tracking_for_table('s', 's__history', false);
 SELECT follows('s', 'by hand', '{k_1 character varying(120)}');
+
+-- What is not known stays so; keys that are computed are others.
+CREATE TABLE u_start (id int PRIMARY KEY, v text);
+INSERT INTO u_start VALUES (1, 'one'), (2, 'two');
+SELECT create_history_table('u_start', sync => false);
+INSERT INTO u_start VALUES (10, 'ten');
+SELECT edition_time AS edited_ten FROM u_start__tracking \gset
+ALTER TABLE u_start ALTER id TYPE bigint;
+SELECT is((SELECT array_agg(live_pk || ' ' || edition_time) FROM u_start__tracking),
+	ARRAY['10 ' || :'edited_ten'], 'a wider key: rows without a tracking row have none');
+UPDATE u_start SET v = v || '!' WHERE id = 1;
+SELECT is((SELECT lower_inf(sys_period) FROM u_start__history), true, 'and their start is unknown');
+ALTER TABLE u_start ALTER id TYPE bigint USING id * 10;
+SELECT is((SELECT array_agg(live_pk ORDER BY live_pk) FROM u_start__tracking), '{10,20,100}', 'a computed key: tracked by the new values');
+SELECT is((SELECT count(*)::int FROM u_start__tracking WHERE edition_time <= :'edited_ten'), 0, 'no other row''s start');
+SELECT follows('u_start', 'a computed key', '{id_1 bigint}');
 
 -- Time and txid columns.
 CREATE TABLE m (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint);
