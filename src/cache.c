@@ -171,6 +171,7 @@ invalidate(Datum arg, Oid relid)
 	CaptureRelation *entry;
 
 	registry_forget_relid(relid);
+	truncate_relation_changed(relid);
 
 	if (OidIsValid(relid))
 	{

@@ -463,6 +463,7 @@ extern void planner_init(void);
 
 /* truncate.c: the TRUNCATE trigger */
 extern bool truncate_is_going_on(Relation rel);
+extern void truncate_relation_changed(Oid relid);
 extern void truncate_init(void);
 extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
 								bool is_partition);

@@ -188,14 +188,21 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define attribute_compression_compat(att)	('\0')
 #endif
 
-/* 16 renamed what tells of a new file; has this transaction given one to a
+/* 16 renamed what tells of a new file.  Would TRUNCATE cut the table's file now,
+ * rather than give it another?  Has this transaction given a file to a
  * table that it has not made itself? */
 #if PG_VERSION_NUM >= 160000
+#define relation_keeps_file_compat(rel) \
+	((rel)->rd_createSubid == GetCurrentSubTransactionId() || \
+	 (rel)->rd_newRelfilelocatorSubid == GetCurrentSubTransactionId())
 #define relation_is_rewritten_compat(rel) \
 	((rel)->rd_createSubid == InvalidSubTransactionId && \
 	 ((rel)->rd_newRelfilelocatorSubid != InvalidSubTransactionId || \
 	  (rel)->rd_firstRelfilelocatorSubid != InvalidSubTransactionId))
 #else
+#define relation_keeps_file_compat(rel) \
+	((rel)->rd_createSubid == GetCurrentSubTransactionId() || \
+	 (rel)->rd_newRelfilenodeSubid == GetCurrentSubTransactionId())
 #define relation_is_rewritten_compat(rel) \
 	((rel)->rd_createSubid == InvalidSubTransactionId && \
 	 ((rel)->rd_newRelfilenodeSubid != InvalidSubTransactionId || \

@@ -27,12 +27,15 @@
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 /* between our BEFORE trigger and our AFTER trigger */
 typedef struct Truncation
 {
 	Oid			relid;
 	Oid			filenode;
+	bool		keeps_file;		/* the file will be cut, not replaced */
+	bool		over;			/* and it has been */
 	SubTransactionId subid;
 } Truncation;
 
@@ -74,6 +77,8 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	{
 		truncate_store_rows(rel, cache_lookup(rel, trigdata->tg_trigger),
 							rel->rd_rel->relispartition);
+		/* what has been changed of the table until now is known */
+		CommandCounterIncrement();
 		begin(rel);
 	}
 	else
@@ -94,14 +99,36 @@ truncate_is_going_on(Relation rel)
 
 	/*
 	 * With another file the rows have gone, though AFTER triggers that come
-	 * before ours may be writing.  (TRUNCATE of a table made or truncated in
-	 * this very subtransaction keeps the file; there only our trigger tells.)
+	 * before ours may be writing.
 	 */
 	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->relid == RelationGetRelid(rel) &&
-			((Truncation *) lfirst(lc))->filenode == rel->rd_rel->relfilenode)
+	{
+		Truncation *truncation = lfirst(lc);
+
+		if (truncation->relid == RelationGetRelid(rel) && !truncation->over &&
+			truncation->filenode == rel->rd_rel->relfilenode)
 			return true;
+	}
 	return false;
+}
+
+/*
+ * From the relcache callback.  TRUNCATE of a table that this very subtransaction
+ * has made or truncated cuts the file and makes the indexes anew, which sends an
+ * invalidation (index.c: index_update_stats).
+ */
+void
+truncate_relation_changed(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, going_on)
+	{
+		Truncation *truncation = lfirst(lc);
+
+		if (truncation->relid == relid && truncation->keeps_file)
+			truncation->over = true;
+	}
 }
 
 void
@@ -115,8 +142,9 @@ static void
 begin(Relation rel)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-	Truncation *truncation = palloc(sizeof(Truncation));
+	Truncation *truncation = palloc0(sizeof(Truncation));
 
+	truncation->keeps_file = relation_keeps_file_compat(rel);
 	truncation->relid = RelationGetRelid(rel);
 	truncation->filenode = rel->rd_rel->relfilenode;
 	truncation->subid = GetCurrentSubTransactionId();

@@ -47,7 +47,7 @@ BEGIN
 	END LOOP;
 END $$;
 
-SELECT plan(19);
+SELECT plan(24);
 
 CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -132,5 +132,48 @@ COMMIT;
 SELECT is(versions('second__history'), '1a, 1later empty, 2b, 3c, 4d',
 	'DELETE, TRUNCATE, INSERT and UPDATE in a transaction, after a refused TRUNCATE');
 SELECT is((SELECT count(*)::int FROM second__tracking), 1, 'one tracking row');
+
+-- A table that this transaction made, or truncated already, keeps its file.
+CREATE FUNCTION refill() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('INSERT INTO %s VALUES (90, ''refilled''), (91, ''refilled'')', TG_RELID::regclass);
+	EXECUTE format('UPDATE %s SET v = ''twice'' WHERE id = 91', TG_RELID::regclass);
+	RETURN NULL;
+END $$;
+CREATE TABLE again (id int PRIMARY KEY, v text);
+CREATE TABLE again_timed (id int PRIMARY KEY, v text, at timestamptz DEFAULT now(), txid bigint);
+SELECT create_history_table('again'), create_history_table('again_timed', 'at', 'txid');
+CREATE TRIGGER "!meddle" BEFORE TRUNCATE ON again EXECUTE FUNCTION meddle('again');
+CREATE TRIGGER "!refill" AFTER TRUNCATE ON again EXECUTE FUNCTION refill();
+CREATE TRIGGER "!refill" AFTER TRUNCATE ON again_timed EXECUTE FUNCTION refill();
+SELECT fill('again'), fill('again_timed');
+BEGIN;
+TRUNCATE again, again_timed;
+TRUNCATE again__history, again_timed__history;
+INSERT INTO again VALUES (1, 'x');
+TRUNCATE again, again_timed;
+COMMIT;
+SELECT is(versions('again__history'), '1x empty, 50new empty, 90refilled empty, 91refilled empty, 91twice empty',
+	'truncated again: what came afterwards has not gone');
+SELECT set_eq('SELECT live_pk FROM again__tracking', '{90,91}'::int[], 'and is tracked');
+SELECT is(versions('again_timed__history'), '90refilled empty, 91refilled empty, 91twice empty',
+	'truncated again, with a time column');
+TRUNCATE again__history, again_timed__history;
+UPDATE again SET v = 'later';
+UPDATE again_timed SET v = 'later';
+SELECT is(versions('again__history') || versions('again_timed__history'), '90refilled, 91twice90refilled, 91twice',
+	'later changes are recorded');
+
+-- Without our trigger that ends it, a TRUNCATE ends nothing else.
+ALTER TABLE again DISABLE TRIGGER on_truncate_truncate_tracking_table;
+BEGIN;
+TRUNCATE again;
+TRUNCATE again__history;
+TRUNCATE again;
+INSERT INTO again VALUES (1, 'a');
+UPDATE again SET v = 'b' WHERE id = 1;
+COMMIT;
+SELECT is(versions('again__history'), '1a empty, 50new empty, 90refilled empty, 91refilled empty, 91twice empty',
+	'the trigger that ends a TRUNCATE is switched off');
 
 SELECT * FROM finish();
