@@ -1,51 +1,8 @@
 -- Changes that another trigger suppressed or altered, and changes that were
 -- rolled back, leave nothing (or what really happened).
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-
--- The oracle: remember() copies the rows of a live table aside, with the time;
--- misremembered() shows where the as-of query of that time differs from them.
-CREATE TABLE remembered (rel regclass, step text, at timestamptz, r jsonb);
-CREATE FUNCTION remember(rel regclass, step text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO remembered VALUES (rel, step, now(), NULL);
-	EXECUTE format('INSERT INTO remembered SELECT %L, %L, now(), to_jsonb(its_row)
-		FROM %s its_row', rel::oid, step, rel);
-END $$;
-CREATE FUNCTION misremembered(live regclass)
-RETURNS TABLE (what text, at_step text, r jsonb) LANGUAGE plpgsql AS $$
-DECLARE
-	s remembered;
-	v text := (SELECT format('%I.%I', n.nspname, c.relname || '__with_history')
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.oid = live);
-BEGIN
-	IF NOT EXISTS (SELECT FROM remembered m WHERE m.rel = live) THEN
-		RAISE EXCEPTION 'nothing remembered of %', live;
-	END IF;
-	FOR s IN SELECT * FROM remembered m WHERE m.rel = live AND m.r IS NULL LOOP
-		RETURN QUERY EXECUTE format($q$
-			WITH was AS (SELECT r FROM remembered
-				WHERE rel = %1$L AND step = %2$L AND r IS NOT NULL),
-			as_of AS (SELECT to_jsonb(its_row) - 'sys_period' - 'exec_transaction_id'
-				FROM %3$s its_row WHERE its_row.sys_period @> %4$L::timestamptz)
-			(SELECT 'lost', %2$L, * FROM was
-			 EXCEPT ALL SELECT 'lost', %2$L, * FROM as_of)
-			UNION ALL (SELECT 'invented', %2$L, * FROM as_of
-			 EXCEPT ALL SELECT 'invented', %2$L, * FROM was)
-			$q$, live::oid, s.step, v, s.at);
-	END LOOP;
-END $$;
+\ir lib/as_of.psql
 
 SELECT plan(20);
 

@@ -1,15 +1,6 @@
 -- exec_transaction_id is the transaction that ended the version, on every path,
 -- and it is the id that the transaction log has for it.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
 SELECT plan(21);

@@ -1,15 +1,6 @@
 -- sync_tracking_table makes the tracking table match the live table again,
 -- whatever happened while nothing was recorded.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
 SELECT plan(20);

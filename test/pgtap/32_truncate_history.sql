@@ -1,26 +1,9 @@
 -- truncate_history_table takes a history table, nothing else, and empties it
 -- alone; live rows, tracking rows and other tables' history stay.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-CREATE FUNCTION error_of(cmd text, OUT state text, OUT msg text, OUT hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-	EXECUTE cmd;
-	state := 'none';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, msg = MESSAGE_TEXT,
-		hint = PG_EXCEPTION_HINT;
-END $$;
+\ir lib/error_of.psql
 
 SELECT plan(25);
 

@@ -1,15 +1,6 @@
 -- Overlapping transactions, over dblink: whatever order they start, write and
 -- commit in, consecutive versions neither overlap nor leave a gap.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
 SELECT plan(22);

@@ -1,26 +1,9 @@
 -- What cannot be tracked: each refusal has SQLSTATE P0001, names the table, and
 -- leaves nothing behind.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-CREATE FUNCTION error_of(cmd text, OUT state text, OUT msg text, OUT hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-	EXECUTE cmd;
-	state := 'none';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, msg = MESSAGE_TEXT,
-		hint = PG_EXCEPTION_HINT;
-END $$;
+\ir lib/error_of.psql
 
 SELECT plan(29);
 
