@@ -12,7 +12,7 @@ CREATE EXTENSION pgtap SCHEMA tap;
 SET search_path = public, tap;
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(34);
+SELECT plan(33);
 
 CREATE TABLE tim (id int PRIMARY KEY, v int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE trk (id int PRIMARY KEY, v int);
