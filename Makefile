@@ -2,6 +2,7 @@
 #
 #   make                  build the library
 #   make install          install library, control file and SQL scripts
+#   make dist             the bundle for PGXN, of what is committed
 #   make installcheck     pg_regress (sql/, expected/) against a running server
 #   make WERROR=1         any warning is an error (what script/test builds with)
 #   make with_llvm=no     no bitcode for the JIT (chosen by itself without clang)
@@ -35,6 +36,8 @@ PG_CFLAGS = -Wall -Wextra -Werror \
 endif
 
 EXTRA_CLEAN = tmp_check
+
+VERSION := $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 
 PG_CONFIG = pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -72,3 +75,8 @@ $(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql
 
 # PGXS tracks no headers: any of them changed rebuilds everything.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+
+dist:
+	git archive --format=zip --prefix='$(EXTENSION)-$(VERSION)/' \
+		--output='$(EXTENSION)-$(VERSION).zip' HEAD
+.PHONY: dist
