@@ -37,7 +37,7 @@ endif
 
 EXTRA_CLEAN = tmp_check
 
-VERSION := $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
+DISTVERSION := $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 
 PG_CONFIG = pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -77,6 +77,6 @@ $(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
 
 dist:
-	git archive --format=zip --prefix='$(EXTENSION)-$(VERSION)/' \
-		--output='$(EXTENSION)-$(VERSION).zip' HEAD
+	git archive --format=zip --prefix='$(EXTENSION)-$(DISTVERSION)/' \
+		--output='$(EXTENSION)-$(DISTVERSION).zip' HEAD
 .PHONY: dist
