@@ -6,7 +6,7 @@
 # Environment: BUILD_DIR is that folder (default /var/tmp/catmaid_history); one
 # flavour takes about 1 GB and, with one processor, ten minutes or more. PG_SOURCE
 # is an unpacked source tree, or a source tarball, to use in place of
-# `apt-get source`.
+# `apt-get source`. JOBS is how much is compiled at a time (default: the processors).
 #
 # Sets, with build_server FLAVOUR CFLAGS: SOURCE (the source tree), BUILT (the
 # build tree), INSTALLED (what it was installed into).
@@ -35,8 +35,8 @@ build_server()
 			--enable-tap-tests --without-readline \
 			"$(feature icu icu-uc icu-i18n)" "$(feature libxml libxml-2.0)" \
 			"$(feature lz4 liblz4)" CFLAGS="$2" CPPFLAGS="${3:-}"
-		nice make -s -j"$(nproc)" all
-		nice make -s -j"$(nproc)" -C contrib all
+		nice make -s -j"${JOBS:-$(nproc)}" all
+		nice make -s -j"${JOBS:-$(nproc)}" -C contrib all
 		make -s install
 		make -s -C contrib install
 		make -s -C src/test/isolation install
@@ -111,30 +111,57 @@ fetch_source()
 # USE_VALGRIND makes PostgreSQL free at once what it would keep a while.
 use_sanitizers()
 {
-	[ -f /usr/include/valgrind/memcheck.h ] ||
-		die "valgrind's headers are missing: apt-get install valgrind"
 	build_server asan \
 		"-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=address" \
-		-DUSE_VALGRIND
-	REPORTS=$BUILD_DIR/reports
-	rm -rf "$REPORTS"
-	mkdir -p "$REPORTS"
-	chmod 1777 "$REPORTS"
+		"$(valgrind_macros)"
+	begin_reports
 	# What a backend has in its memory contexts when it ends is no leak, and
 	# PostgreSQL measures its stack, which must not be elsewhere.
 	export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:log_path=$REPORTS/asan
 	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$REPORTS/ubsan
 }
 
+# The same for valgrind, to which PostgreSQL tells what it allots within a block
+# of memory (USE_VALGRIND), as it does not tell the sanitizers.
+use_valgrind()
+{
+	command -v valgrind >/dev/null || die "valgrind is missing: apt-get install valgrind"
+	build_server valgrind "-O1 -g -fno-omit-frame-pointer" "$(valgrind_macros)"
+	begin_reports
+	export SERVER_PROGRAM=$BUILD_DIR/valgrind/postgres
+	cat >"$SERVER_PROGRAM" <<-EOF
+		#!/bin/sh
+		exec valgrind --quiet --leak-check=no --num-callers=25 \\
+			--suppressions='$SOURCE/src/tools/valgrind.supp' \\
+			--log-file='$REPORTS/valgrind.%p' '$INSTALLED/bin/postgres' "\$@"
+	EOF
+	chmod 755 "$SERVER_PROGRAM"
+}
+
+valgrind_macros()
+{
+	[ -f /usr/include/valgrind/memcheck.h ] ||
+		die "valgrind's headers are missing: apt-get install valgrind"
+	echo -DUSE_VALGRIND
+}
+
+begin_reports()
+{
+	REPORTS=$BUILD_DIR/reports
+	rm -rf "$REPORTS"
+	mkdir -p "$REPORTS"
+	chmod 1777 "$REPORTS"
+}
+
 # Print the reports in which our code occurs, and how many others there are (of
 # PostgreSQL's own). Fails if there is any of ours, or any from the address
 # sanitizer, after which the process has ended.
-show_sanitizer_reports()
+show_reports()
 {
 	local file ours=0 others=0
 
 	for file in "$REPORTS"/*; do
-		[ -f "$file" ] || continue
+		[ -s "$file" ] || continue
 		if [[ $file = */asan.* ]] || grep -q 'catmaid_history' "$file"; then
 			ours=$((ours + 1))
 			[ "$ours" -gt 5 ] || head -n 60 "$file"
@@ -142,6 +169,6 @@ show_sanitizer_reports()
 			others=$((others + 1))
 		fi
 	done
-	echo "sanitizers: $ours reports, and $others of processes with reports about PostgreSQL's own code alone"
+	echo "memory and behaviour: reports about our code from $ours processes, about PostgreSQL's own alone from $others"
 	[ "$ours" = 0 ]
 }

@@ -147,7 +147,8 @@ build_and_install()
 # --- a private server ---------------------------------------------------------
 
 # Start a server in $WORK: unix socket only, no durability (it is thrown away).
-# SERVER_OPTIONS are more options for it, like "-c debug_discard_caches=1".
+# SERVER_OPTIONS are more options for it, like "-c debug_discard_caches=1";
+# SERVER_PROGRAM is what to start in place of the server's own program.
 server_start()
 {
 	local options="-c listen_addresses='' -c unix_socket_directories='$WORK/socket' \
@@ -162,7 +163,8 @@ server_start()
 		return 1
 	}
 	as_server_user "$PG_BIN/pg_ctl" start --pgdata="$WORK/data" --silent --wait \
-		--log="$WORK/server.log" --options="$options" </dev/null >/dev/null || {
+		--log="$WORK/server.log" --options="$options" \
+		${SERVER_PROGRAM:+-p "$SERVER_PROGRAM"} </dev/null >/dev/null || {
 		as_server_user cat "$WORK/server.log" >&2
 		return 1
 	}

@@ -8,7 +8,7 @@ DROP ROLE IF EXISTS t66_victim;
 CREATE ROLE t66_evil;
 CREATE ROLE t66_victim;
 CREATE EXTENSION catmaid_history;
-SELECT plan(24);
+SELECT plan(25);
 CREATE SCHEMA evil AUTHORIZATION t66_evil;
 CREATE SCHEMA safe AUTHORIZATION t66_victim;
 GRANT USAGE ON SCHEMA evil, safe TO PUBLIC;
@@ -75,11 +75,16 @@ SELECT create_history_table('evil.mig');
 UPDATE evil.mig SET a = '5';
 CREATE INDEX ON evil.mig__history (evil.spy_im(id, 'index'));
 ALTER TABLE evil.mig__history ADD CHECK (evil.spy(id, 'check') > 0);
+CREATE FUNCTION evil.on_update() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM evil.spy(1, 'trigger'); RETURN NEW; END $$;
+CREATE TRIGGER on_update BEFORE UPDATE ON evil.mig__history FOR EACH ROW EXECUTE FUNCTION evil.on_update();
 TRUNCATE evil.log;
 RESET ROLE;
 ALTER TABLE evil.mig ALTER a TYPE int USING a::int;
 SELECT is((SELECT string_agg(coalesce(a::text, '-'), ',' ORDER BY id) FROM evil.mig__history), '-,2',
 	'what does not convert is NULL, what does is there');
+SELECT is((SELECT count(*) FROM evil.log WHERE place = 'trigger'), 0::bigint,
+	'no trigger fires on the history, as in a rewrite');
 SELECT isnt((SELECT count(*) FROM evil.log), 0::bigint, 'control: his code ran');
 SELECT is((SELECT string_agg(DISTINCT place || ' as ' || ran_as, ',') FROM evil.log
 	WHERE ran_as <> 't66_evil'), NULL, 'as himself');
