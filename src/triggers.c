@@ -266,10 +266,11 @@ triggers_alone(Relation rel, List *ancestors)
 	return alone;
 }
 
+/* See find_trigger for why a copy is looked at. */
 static bool
 fires_after(Relation rel, bool row_triggers)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	int			i;
 
 	for (i = 0; triggers && i < triggers->numtriggers; i++)
