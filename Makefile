@@ -57,7 +57,7 @@ endif
 
 include $(PGXS)
 
-$(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_after.sql
+$(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_after.sql Makefile
 	{ cat sql/lib/adopt_before.sql; \
 	sed -e '/^\\echo /d' -e '/^CREATE TYPE /d' \
 		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
@@ -69,7 +69,7 @@ $(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_af
 		sql/catmaid_history--1.0.sql; \
 	cat sql/lib/adopt_after.sql; } >$@
 
-$(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql
+$(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql Makefile
 	{ cat sql/lib/unpackaged.sql; \
 	sed -n -e '/^CREATE FUNCTION check_history(/,/^$$/p' sql/catmaid_history--1.0.sql; } >$@
 

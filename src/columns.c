@@ -192,7 +192,9 @@ columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 	Oid			from;
 
 	columns_base_type(column, &from, &from_mod);
-	if (!columns_type_holds(from, from_mod, type, typmod))
+	/* the modifier of a domain is not seen through it: a length would be checked */
+	if (!columns_type_holds(from, from_mod, type, typmod) ||
+		(from != column->atttypid && typmod != -1))
 		return false;
 	if (from != type)
 		return typmod == -1 && IsBinaryCoercible(from, type);
