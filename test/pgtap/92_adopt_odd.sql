@@ -125,6 +125,8 @@ SET search_path = public, tap;
 SELECT kept('rows', 'history is as it was');
 SELECT kept('registry', 'registry');
 SELECT is((SELECT string_agg(c::text, ' ') FROM check_history('types') c WHERE severity = 'error'), NULL, 'nothing is wrong with domains');
+SELECT is((SELECT array_agg(format_type(atttypid, atttypmod) ORDER BY attnum) FROM pg_attribute
+	WHERE attrelid = 'types__history'::regclass AND attnum BETWEEN 1 AND 3), '{short,short,long}', 'history keeps them');
 SELECT is((SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'catmaid_history'), 'public', 'in its schema');
 SELECT is(tap.misfits(), '', 'triggers and functions');
 SELECT whole(t, 'hierarchy with tracking tables: ' || t::text) FROM unnest('{upper,lower}'::regclass[]) t;
