@@ -4,7 +4,7 @@
 \ir lib/old.psql
 DROP ROLE IF EXISTS t92h_owner;
 CREATE ROLE t92h_owner;
-SELECT * FROM no_plan();
+SELECT plan(89);
 SELECT current_user AS me \gset
 SELECT format('ALTER DATABASE %I OWNER TO t92h_owner', current_database())
 \gexec

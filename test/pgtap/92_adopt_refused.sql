@@ -5,7 +5,7 @@ DROP ROLE IF EXISTS t92_stranger;
 DROP ROLE IF EXISTS t92_app;
 CREATE ROLE t92_stranger;
 CREATE ROLE t92_app;
-SELECT * FROM no_plan();
+SELECT plan(36);
 GRANT CREATE ON SCHEMA public TO t92_stranger;
 
 -- Adopts, in a subtransaction.
