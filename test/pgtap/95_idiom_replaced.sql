@@ -3,5 +3,6 @@
 \ir lib/whole.psql
 SELECT plan(32);
 CREATE EXTENSION catmaid_history;
+\ir lib/idiom_replaced_before.psql
 \ir lib/idiom_replaced.psql
 SELECT * FROM finish();

@@ -17,6 +17,7 @@ GRANT ALL ON SCHEMA public, tap TO t95_app;
 GRANT ALL ON ALL TABLES IN SCHEMA tap TO t95_app;
 SET ROLE t95_app;
 CREATE EXTENSION catmaid_history;
+\ir lib/idiom_replaced_before.psql
 \ir lib/idiom_replaced.psql
 SELECT is((SELECT string_agg(DISTINCT proowner::regrole::text, ', ') FROM pg_proc WHERE proname LIKE 'drop_history_table%'),
 	'pg_database_owner', '(g) and back: nobody else may replace them');

@@ -7,6 +7,7 @@
 
 use strict;
 use warnings;
+use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -29,18 +30,19 @@ my $parent = "\\set id random(1, 20)\nUPDATE base SET n = n + 1 WHERE id = :id;\
 # (in the order in which the functions lock them)
 my $several = "BEGIN;\n" . join('', map { "UPDATE ONLY $_ SET n = n + 1 WHERE id IN (3, 13);\n" } @tables) . "COMMIT;\n";
 
-for my $way ('one transaction', 'a transaction for each')
+for ([ 'one', 'one transaction' ], [ 'adopted', 'one transaction, in an adopted database' ],
+	[ 'each', 'a transaction for each' ])
 {
-	my $db = $way eq 'one transaction' ? 'one' : 'each';
+	my ($db, $way) = @$_;
 	fill($db);
-	my %scripts = ("start_$db\@2" => $db eq 'one' ? $start : $start_in_two,
+	my %scripts = ("start_$db\@2" => $db eq 'each' ? $start_in_two : $start,
 		"writes_$db\@4" => $writes, "parent_$db\@2" => $parent, "several_$db\@1" => $several);
 	$node->pgbench('--no-vacuum --client=8 --jobs=2 --transactions=40 --username=app', 0,
 		[qr{processed: 320/320}], [qr{^(?!.*(?:ERROR|aborted))}s], "$way: parallel starts and writes", \%scripts, $db);
 	my $log = slurp_file($node->logfile);
 	is(join("\n", $log =~ /^.*(?:ERROR|FATAL|PANIC).*$/mg), '', "$way: no error in the server's log");
 
-	if ($db eq 'one')
+	if ($db ne 'each')
 	{
 		is($node->safe_psql($db, join ' UNION ALL ', map {
 			"SELECT '$_ ' || (SELECT sum(n) FROM ONLY $_) - (SELECT count(*) FROM ONLY ${_}__history)" } @tables),
@@ -82,8 +84,16 @@ sub fill
 {
 	my ($db) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE $db OWNER app");
+	if ($db eq 'adopted')
+	{
+		$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @app, '-d', $db,
+				'-f', "$FindBin::RealBin/../pgtap/lib/old_implementation.sql" ], "$db: the older implementation");
+	}
+	else
+	{
+		$node->safe_psql($db, 'CREATE EXTENSION catmaid_history', extra_params => \@app);
+	}
 	$node->safe_psql($db, <<'SQL', extra_params => \@app);
-CREATE EXTENSION catmaid_history;
 CREATE TABLE by_time (id int PRIMARY KEY, n int DEFAULT 0, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE by_tracking (id int PRIMARY KEY, n int DEFAULT 0);
 CREATE TABLE base (id int PRIMARY KEY, n int DEFAULT 0);
@@ -94,6 +104,8 @@ INSERT INTO by_tracking SELECT generate_series(1, 10);
 INSERT INTO base SELECT generate_series(11, 20);
 INSERT INTO leaf SELECT generate_series(1, 10);
 SQL
+	$node->safe_psql($db, "BEGIN; CREATE EXTENSION catmaid_history VERSION 'unpackaged';
+		ALTER EXTENSION catmaid_history UPDATE; COMMIT", extra_params => \@app) if $db eq 'adopted';
 	return;
 }
 
