@@ -11,6 +11,7 @@
 use strict;
 use warnings;
 use File::Basename;
+use File::Temp 'tempdir';
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use IPC::Open2;
@@ -25,7 +26,7 @@ my @others = map { s{^\Q$top\E/}{}r } grep { -f } "$top/CHANGELOG.md", "$top/tes
 my (%node, %psql);
 my $mark = 'the block ends here';
 
-$ENV{PGSERVICEFILE} = PostgreSQL::Test::Utils::tempdir . '/pg_service.conf';
+$ENV{PGSERVICEFILE} = tempdir(CLEANUP => 1) . '/pg_service.conf';
 $ENV{PGCLIENTENCODING} = 'UTF8';
 delete $ENV{PGOPTIONS};
 
@@ -40,6 +41,7 @@ demo();
 errors();
 reference();
 completion();
+source_map();
 check_links($_) for @pages, @others;
 unlinked();
 
@@ -327,6 +329,16 @@ sub completion
 		close $pty;
 		waitpid $pid, 0;
 	}
+	return;
+}
+
+# README's table of the source tree names every file of the code and the scripts.
+sub source_map
+{
+	my $readme = slurp_file("$top/README.md");
+	my @missing = grep { index($readme, "`$_`") < 0 }
+	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,script}/* $top/sql/catmaid_history--*.sql";
+	is(join("\n", @missing), '', 'README has every source file and script');
 	return;
 }
 
