@@ -189,7 +189,7 @@ LOAD 'catmaid_history';
 WITH member AS (
 	SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'catmaid_history'))
-SELECT proname || '(' || regexp_replace(pg_get_function_arguments(p.oid), '::(text|regclass)', '', 'g') || ')'
+SELECT proname || '(' || regexp_replace(pg_get_function_arguments(p.oid), '::(text|regclass)|, OUT .*', '', 'g') || ')'
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 UNION ALL
 SELECT '`' || attname || '`' FROM member JOIN pg_attribute ON attrelid = objid AND attnum > 0 AND NOT attisdropped
@@ -241,6 +241,7 @@ sub errors
 			my %said;
 			push @{ $said{$1} }, join '', $2 =~ /"((?:[^"\\]|\\.)*)"/g
 			  while $report =~ /(errmsg|errhint)\(((?:\s*"(?:[^"\\]|\\.)*")+)/g;
+			next if $said{errmsg}[0] eq '%s';    # passed on
 			my $message = as_regex($said{errmsg}[0]);
 			my @hints = map { as_regex($_) } grep { $_ ne '%s' } @{ $said{errhint} // [] };
 			my ($code) = $report =~ /(ERRCODE_\w+)/;
@@ -337,7 +338,7 @@ sub source_map
 {
 	my $readme = slurp_file("$top/README.md");
 	my @missing = grep { index($readme, "`$_`") < 0 }
-	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,script}/* $top/sql/catmaid_history--*.sql";
+	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,script}/* $top/sql/catmaid_history--[0-9]*.sql";
 	is(join("\n", @missing), '', 'README has every source file and script');
 	return;
 }
