@@ -281,7 +281,7 @@ CREATE FUNCTION check_history(target regclass DEFAULT NULL, scan_history boolean
         OUT detail text, OUT hint text)
     RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_check_history';
 COMMENT ON FUNCTION check_history(regclass, boolean) IS
-    'What is wrong with the history of a table, or of all: a row for each finding; with scan_history false no history table is read.';
+    'What is wrong with the history of a table, or of all: a row for each finding. Changes nothing.';
 
 CREATE FUNCTION repair_history(live_table regclass DEFAULT NULL)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_repair_history';
