@@ -90,10 +90,14 @@ BEGIN
 	DROP EXTENSION catmaid_history;
 	RETURN r;
 END $$;
-SELECT tap.upgraded(source, target) FROM pg_extension_update_paths('catmaid_history')
+CREATE VIEW step AS SELECT source, target FROM pg_extension_update_paths('catmaid_history')
 	JOIN pg_available_extension_versions v ON v.name = 'catmaid_history' AND v.version = source
 	JOIN pg_available_extensions a ON a.name = 'catmaid_history' AND a.default_version = target
-WHERE path IS NOT NULL ORDER BY source;
+	WHERE path IS NOT NULL;
+SELECT tap.upgraded(source, target) FROM step WHERE source <> 'unpackaged' ORDER BY source;
+-- "unpackaged" is what an older implementation has left, and adopts it
+\ir lib/old_implementation.sql
+SELECT tap.upgraded(source, target) FROM step WHERE source = 'unpackaged';
 
 -- No version is left behind: every script's version has a path to the newest.
 SELECT is_empty($$SELECT source FROM pg_extension_update_paths('catmaid_history')
