@@ -91,6 +91,8 @@ older_is_function(Oid function)
 const char *
 older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *state)
 {
+	/* lookups may free the relcache's (triggers.c: find_trigger) */
+	TriggerDesc *copy = CopyTriggerDesc(live->trigdesc);
 	bool		wanted;
 	int			t;
 
@@ -99,9 +101,9 @@ older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *
 	wanted = OidIsValid(row->tracking) ? triggers[i].with_tracking :
 		triggers[i].with_time_column;
 	*state = wanted ? TRIGGER_MISSING : TRIGGER_RIGHT;
-	for (t = 0; live->trigdesc && t < live->trigdesc->numtriggers; t++)
+	for (t = 0; copy && t < copy->numtriggers; t++)
 	{
-		Trigger    *trigger = &live->trigdesc->triggers[t];
+		Trigger    *trigger = &copy->triggers[t];
 
 		if (strcmp(trigger->tgname, triggers[i].name) != 0)
 			continue;
