@@ -91,19 +91,20 @@ older_is_function(Oid function)
 const char *
 older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *state)
 {
-	/* lookups may free the relcache's (triggers.c: find_trigger) */
-	TriggerDesc *copy = CopyTriggerDesc(live->trigdesc);
+	TriggerDesc *there;
 	bool		wanted;
 	int			t;
 
 	if (i >= lengthof(triggers))
 		return NULL;
+	/* a copy: see find_trigger in triggers.c */
+	there = CopyTriggerDesc(live->trigdesc);
 	wanted = OidIsValid(row->tracking) ? triggers[i].with_tracking :
 		triggers[i].with_time_column;
 	*state = wanted ? TRIGGER_MISSING : TRIGGER_RIGHT;
-	for (t = 0; copy && t < copy->numtriggers; t++)
+	for (t = 0; there && t < there->numtriggers; t++)
 	{
-		Trigger    *trigger = &copy->triggers[t];
+		Trigger    *trigger = &there->triggers[t];
 
 		if (strcmp(trigger->tgname, triggers[i].name) != 0)
 			continue;
@@ -122,13 +123,14 @@ older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *
 bool
 older_tracks(Relation live)
 {
+	TriggerDesc *there = CopyTriggerDesc(live->trigdesc);
 	int			i;
 	int			t;
 
-	for (t = 0; live->trigdesc && t < live->trigdesc->numtriggers; t++)
+	for (t = 0; there && t < there->numtriggers; t++)
 		for (i = 0; i < lengthof(triggers); i++)
 		{
-			Trigger    *trigger = &live->trigdesc->triggers[t];
+			Trigger    *trigger = &there->triggers[t];
 
 			if (triggers[i].stores && strcmp(trigger->tgname, triggers[i].name) == 0 &&
 				trigger->tgenabled != TRIGGER_DISABLED &&
@@ -147,14 +149,15 @@ bool
 older_remove_triggers(Oid live)
 {
 	Relation	rel = table_open(live, AccessExclusiveLock);
+	TriggerDesc *there = CopyTriggerDesc(rel->trigdesc);
 	List	   *names = NIL;
 	ListCell   *lc;
 	int			t;
 
-	for (t = 0; rel->trigdesc && t < rel->trigdesc->numtriggers; t++)
-		if (!rel->trigdesc->triggers[t].tgisinternal &&
-			older_is_function(rel->trigdesc->triggers[t].tgfoid))
-			names = lappend(names, pstrdup(rel->trigdesc->triggers[t].tgname));
+	for (t = 0; there && t < there->numtriggers; t++)
+		if (!there->triggers[t].tgisinternal &&
+			older_is_function(there->triggers[t].tgfoid))
+			names = lappend(names, pstrdup(there->triggers[t].tgname));
 	table_close(rel, NoLock);
 	foreach(lc, names)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",

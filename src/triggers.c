@@ -271,20 +271,21 @@ static bool
 fires_after(Relation rel, bool row_triggers)
 {
 	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	bool		found = false;
 	int			i;
 
-	for (i = 0; triggers && i < triggers->numtriggers; i++)
+	for (i = 0; !found && triggers && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
+		found = TRIGGER_FOR_AFTER(trigger->tgtype) &&
 			!TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
 			(row_triggers || !TRIGGER_FOR_ROW(trigger->tgtype)) &&
 			RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE &&
-			!triggers_is_ours(trigger->tgfoid))
-			return true;
+			!triggers_is_ours(trigger->tgfoid);
 	}
-	return false;
+	FreeTriggerDesc(triggers);
+	return found;
 }
 
 /* The name of the trigger that stores versions, or tracks insertions. */
