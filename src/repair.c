@@ -197,7 +197,7 @@ is_empty(Oid relid)
 
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 		bool		empty = RelationGetNumberOfBlocks(rel) == 0;
 
 		table_close(rel, NoLock);

@@ -29,7 +29,9 @@ sub run
 	for (grep { $_->[0] =~ /$self->{o}{only}/ } @all)
 	{
 		print STDERR "$_->[0]\n";
-		push @rows, $_->[1]->($self, $server);
+		my @more = $_->[1]->($self, $server);
+		print STDERR join(' | ', @$_), "\n" for @more;
+		push @rows, @more;
 	}
 	return '' unless @rows;
 	return "**Otherwise.**\n\n" . Report::markdown([ '', 'untracked', 'catmaid_history' ], @rows) . "\n";
@@ -116,11 +118,13 @@ sub many_tables
 		push @kb, $server->sql("SET search_path = many, public;"
 			. "SELECT format('UPDATE t%s SET a = 2', i) FROM generate_series(1, 1000) i \\gexec\n"
 			. "SELECT sum(total_bytes) / 1024 / 1000 FROM pg_backend_memory_contexts;");
-		$server->sql('SELECT drop_all_history_tables();') if $tracked;
+		# not all in one transaction: they would not fit into the table of locks
 		for my $part (0 .. 9)
 		{
-			$server->sql("SET search_path = many, public; SELECT format('DROP TABLE t%s', i) FROM generate_series("
-				. ($part * 100 + 1) . ", " . ($part * 100 + 100) . ") i \\gexec\n");
+			my $series = sprintf 'generate_series(%d, %d) i', $part * 100 + 1, $part * 100 + 100;
+			$server->sql('SET search_path = many, public;'
+				. ($tracked ? "SELECT drop_history_table(format('t%s', i)::regclass) FROM $series;" : '')
+				. "SELECT format('DROP TABLE t%s', i) FROM $series \\gexec\n");
 		}
 	}
 	return [ '1,000 tables written in a session: memory for each', map { sprintf '%.1f kB', $_ } @kb ];
