@@ -1,0 +1,277 @@
+# What PostgreSQL's own change stream tells of the workload of Workload.pm, and the
+# comparison of history with it.
+#
+# A slot with test_decoding (REPLICA IDENTITY FULL, so that every old row is in it)
+# tells, in commit order, each row version that a committed transaction ended.
+# History has to hold exactly these: the same values, the transaction's id, its time
+# as the end, and a start that continues the version before.
+
+package ChangeStream;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use Test::More;
+use Time::Local 'timegm';
+use Workload;
+
+our @EXPORT = qw(make_slot decode replay compare compare_tracking);
+
+my ($main, $slot);
+
+# An expected version => other forms of it that are as good.
+my %others;
+
+# Begin to listen; false if the plugin is not there.
+sub make_slot
+{
+	($main, $slot) = @_;
+	return !$main->try("SELECT pg_create_logical_replication_slot('$slot', 'test_decoding')")->{error};
+}
+
+# Go on in another session, after a crash.
+sub use_session { ($main) = @_; return }
+
+# [xid, table, verb, old, new] in commit order, old and new as { column => text }.
+sub decode
+{
+	my @changes;
+	my $xid;
+	my $rows = $main->do("SELECT data FROM pg_logical_slot_get_changes('$slot', NULL, NULL, 'include-xids', '1')")->{rows};
+	for my $data (map { $_->[0] } @$rows)
+	{
+		if ($data =~ /^BEGIN (\d+)/) { $xid = $1; next }
+		next if $data =~ /^COMMIT/;
+		my ($table, $verb, $rest) = $data =~ /^table ((?:"(?:[^"]|"")*"|[^:"])+): (INSERT|UPDATE|DELETE|TRUNCATE): ?(.*)\z/s
+		  or die "cannot read: $data";
+		if ($verb eq 'TRUNCATE')
+		{
+			push @changes, [ $xid, $_, $verb ] for split /, /, $table;
+			next;
+		}
+		if (!$tables{ $root{$table} // $table } && $table ne 'public.txlog')
+		{
+			push @changes, [ $xid, $table, $verb ];
+			next;
+		}
+		my ($old, $new) = ({}, {});
+		if ($verb eq 'UPDATE')
+		{
+			$rest =~ s/^old-key: // or die "no old row in: $data";
+			my $at = 0;
+			$old = columns($rest, \$at);
+			substr($rest, $at) =~ /^ ?new-tuple: (.*)\z/s or die "no new row in: $data";
+			$new = columns($1);
+			for my $c (keys %$new)
+			{
+				$new->{$c} = $old->{$c} if ($new->{$c} // '') eq 'unchanged-toast-datum';
+			}
+		}
+		elsif ($verb eq 'DELETE') { $old = columns($rest) }
+		else { $new = columns($rest) }
+		push @changes, [ $xid, $table, $verb, $old, $new ];
+	}
+	return @changes;
+}
+
+# name[type]:value ...; of an old row, columns that are NULL are left out.
+sub columns
+{
+	my ($text, $at) = @_;
+	my %columns;
+	pos($text) = 0;
+	while ($text =~ /\G ?((?:"(?:[^"]|"")*")|[^\["\s]+)\[((?:[^\[\]]|\[\])*)\]:('(?:[^']|'')*'|[^\s']+)/gc)
+	{
+		my ($name, $value) = ($1, $3);
+		if ($value =~ /^'(.*)'\z/s) { ($value = $1) =~ s/''/'/g }
+		elsif ($value eq 'null') { undef $value }
+		$columns{$name} = $value if defined $value;
+	}
+	die "cannot read: $text" if !$at && pos($text) < length $text;
+	$$at = pos $text if $at;
+	return \%columns;
+}
+
+sub micros
+{
+	my ($text) = @_;
+	return unless defined $text;
+	my ($y, $mo, $d, $h, $mi, $s, $f) = $text =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)(?:\.(\d+))?\+00\z/
+	  or die "cannot read the time $text";
+	return timegm($s, $mi, $h, $d, $mo - 1, $y) * 1000000 + substr(($f // '') . '000000', 0, 6);
+}
+
+sub line
+{
+	my ($row) = @_;
+	return join '|', map { "$_=" . ($row->{$_} // '\N') } grep { defined $row->{$_} } sort keys %$row;
+}
+
+# From the stream: the versions that were ended, by table, and the rows that are
+# left.  A version starts with its transaction, or where the version before
+# it (of the same row, or of the same key) ended or started, if that is later: that is
+# what keeps the periods of overlapping transactions apart.
+sub replay
+{
+	my (%expected, %live, %ended, %time, $order);
+	my $end = sub {
+		my ($name, $xid, $old) = @_;
+		my $line = line($old);
+		# A deferrable key lets two rows be alike for a while; which of them ends is open.
+		my @alike = @{ $live{$name}{$line} // [] };
+		if (@alike > 1)
+		{
+			my %starts = map { $_ => 1 } map { ($_->{start}, @{ $_->{starts} }) } @alike;
+			$_->{starts} = [ sort { $a <=> $b } keys %starts ] for @alike;
+		}
+		my $row = shift @{ $live{$name}{$line} // [] }
+		  or die "$name: the stream ends a row that is not there: $line";
+		delete $live{$name}{$line} unless @{ $live{$name}{$line} };
+		my $start = $tables{$name}{time} ? micros($old->{ $tables{$name}{time} }) : $row->{start};
+		# What a transaction made itself lasted no time, whatever the time column says.
+		my $empty = $row->{xid} == $xid || defined $start && $start >= $time{$xid};
+		push @{ $expected{$name} }, join '|', $line, $xid,
+		  $empty ? 'empty' : ($start // '') . '..' . $time{$xid};
+		$others{ $expected{$name}[-1] } = [ map {
+			join '|', $line, $xid, $_ < $time{$xid} ? "$_..$time{$xid}" : 'empty'
+		} grep { $_ != $start } @{ $row->{starts} } ] if $name eq 'public.deferred';
+		my $key = key($name, $old);
+		$ended{$name}{$key} = $time{$xid} if !$empty && ($ended{$name}{$key} // 0) < $time{$xid};
+		return $row;
+	};
+	my $begin = sub {
+		my ($name, $xid, $new, $former) = @_;
+		my ($start) = sort { $b <=> $a } $time{$xid}, $ended{$name}{ key($name, $new) } // 0, $former ? $former->{start} : 0;
+		my $row = { start => $start, row => $new, xid => $xid };
+		# Where rows trade keys, SPEC does not say whether a row goes on from its own
+		# former version or from the one that had the key before.  And a row may have come
+		# in while another, yet to go, had its key: the stream does not tell.
+		my ($t, $e) = ($time{$xid}, $ended{$name}{ key($name, $new) } // 0);
+		my %starts = map { $_ => 1 } $t, map { $_ > $t ? $_ : $t } $e, $former ? @{ $former->{starts} } : ();
+		$row->{starts} = [ sort { $a <=> $b } keys %starts ];
+		push @{ $live{$name}{ line($new) } }, $row;
+		return $row;
+	};
+	for my $change (@_)
+	{
+		my ($xid, $table, $verb, $old, $new) = @$change;
+		if ($table eq 'public.txlog') { $time{$xid} = micros($new->{ts}); next }
+		if ($table =~ /__history"?$/) { $order //= "$table: $verb by $xid" if $verb ne 'INSERT'; next }
+		my $name = $root{$table} // $table;
+		next unless $tables{$name};
+		die "no time of transaction $xid" unless $time{$xid};
+		if ($verb eq 'TRUNCATE')
+		{
+			for my $row (map { @$_ } values %{ $live{$name} })
+			{
+				$end->($name, $xid, $row->{row}) if !$root{$table} || $row->{leaf} eq $table;
+			}
+			next;
+		}
+		my $former;
+		$former = $end->($name, $xid, $old) if $verb ne 'INSERT';
+		if ($verb ne 'DELETE')
+		{
+			# A row that moves to another partition is a DELETE and an INSERT here.
+			$begin->($name, $xid, $new, $former)->{leaf} = $table;
+		}
+	}
+	return (\%expected, \%live, $order);
+}
+
+sub key { my ($name, $row) = @_; return join "\x1f", map { $row->{$_} // '' } @{ $tables{$name}{key} } }
+
+# Does the table's history hold what is expected, and the table what is left?  With
+# at least so many versions, to be worth saying.
+sub compare
+{
+	my ($name, $expected, $live, $at_least) = @_;
+	my $history = $name =~ s/"\z/__history"/r;
+	$history .= '__history' if $history eq $name;
+	my @there;
+	for my $row (rows("SELECT h.*, (SELECT CASE WHEN isempty(h.sys_period) THEN 'empty' ELSE "
+			  . "coalesce((extract(epoch from lower(h.sys_period)) * 1000000)::bigint::text, '') || '..' "
+			  . "|| coalesce((extract(epoch from upper(h.sys_period)) * 1000000)::bigint::text, '') END) AS \"=period\""
+			  . " FROM ONLY $history AS h"))
+	{
+		my ($period, $xid) = delete @$row{ '=period', 'exec_transaction_id' };
+		delete $row->{sys_period};
+		push @there, join '|', line($row), $xid, $period;
+	}
+	same(\@there, $expected->{$name} // [], "$history holds the versions that the stream tells of");
+	cmp_ok(scalar @there, '>=', $at_least, "$history holds enough to say so");
+	my $only = $name eq 'public.part' ? '' : 'ONLY';
+	same([ map { line($_) } rows("SELECT * FROM $only $name") ], [ keys %{ $live->{$name} } ],
+		"$name holds the rows that are left (the oracle itself)");
+	return;
+}
+
+# Whatever the stream allows: two versions of one key, the live one among them, never
+# overlap where the extension itself tells the starts.
+sub apart
+{
+	my ($name) = @_;
+	my $history = $name =~ s/"\z/__history"/r;
+	$history .= '__history' if $history eq $name;
+	my $key = join ', ', @{ $tables{$name}{key} };
+	my ($live, $tracking) = ($name, $history =~ s/__history/__tracking/r);
+	my $match = join ' AND ', map {
+		my $column = @{ $tables{$name}{key} } == 1 ? 'live_pk' : 'live_pk_' . ($_ + 1);
+		"t.$column = l.$tables{$name}{key}[$_]"
+	} 0 .. $#{ $tables{$name}{key} };
+	my $only = $name eq 'public.part' ? '' : 'ONLY';
+	my $overlaps = $main->do(<<"SQL")->{rows};
+WITH version AS (
+	SELECT row_number() OVER () AS n, * FROM (
+		SELECT $key, sys_period FROM ONLY $history
+		UNION ALL SELECT $key, tstzrange(t.edition_time, NULL) FROM $only $live AS l LEFT JOIN ONLY $tracking AS t ON $match) AS v
+	WHERE NOT isempty(sys_period))
+SELECT a.sys_period, b.* FROM version AS a JOIN version AS b USING ($key)
+WHERE a.n < b.n AND a.sys_period && b.sys_period
+SQL
+	is(scalar @$overlaps, 0, "$name: versions of one key do not overlap")
+	  or diag join "\n", map { join ' ', map { $_ // 'NULL' } @$_ } @$overlaps[ 0 .. ($#$overlaps > 9 ? 9 : $#$overlaps) ];
+	is($main->do("SELECT count(*) FROM ONLY $tracking")->{rows}[0][0], $main->do("SELECT count(*) FROM $only $live")->{rows}[0][0],
+		"$name: one tracking row for each live row");
+	return;
+}
+
+# Rows as test_decoding shows them: { quoted column name => text }.
+sub rows
+{
+	my ($sql) = @_;
+	my $answer = $main->do($sql);
+	my @names = map { /^[a-z_=]+\z/ ? $_ : qq("$_") } @{ $answer->{columns} };
+	my @rows;
+	for my $values (@{ $answer->{rows} })
+	{
+		my %row;
+		@row{@names} = @$values;
+		$row{b} = $row{b} eq 't' ? 'true' : 'false' if defined $row{b};
+		s/^"=period"$/=period/ for @names;
+		push @rows, \%row;
+	}
+	return @rows;
+}
+
+sub same
+{
+	my ($there, $wanted, $what) = @_;
+	my %n;
+	$n{$_}++ for @$there;
+	$n{$_}-- for @$wanted;
+	for my $line (grep { $n{$_} < 0 } sort keys %n)
+	{
+		my ($other) = grep { ($n{$_} // 0) > 0 } @{ $others{$line} // [] } or next;
+		$n{$line}++;
+		$n{$other}--;
+	}
+	my @extra = grep { $n{$_} > 0 } sort keys %n;
+	my @missing = grep { $n{$_} < 0 } sort keys %n;
+	ok(!@extra && !@missing, $what . ' (' . @$wanted . ')')
+	  or diag "unexpected:\n", (map { '  ' . substr($_, 0, 300) . ' ... ' . substr($_, -80) . "\n" } @extra[ 0 .. ($#extra > 9 ? 9 : $#extra) ]),
+	  "missing:\n", (map { '  ' . substr($_, 0, 300) . ' ... ' . substr($_, -80) . "\n" } @missing[ 0 .. ($#missing > 9 ? 9 : $#missing) ]);
+	return;
+}
+
+1;
