@@ -329,6 +329,7 @@ extern int	derived_depth(Oid relid);
 extern Oid	derived_root(Oid relid);
 extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
+extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
 extern List *derived_ancestors(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);

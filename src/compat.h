@@ -17,6 +17,7 @@
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/utility.h"
+#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
@@ -277,5 +278,11 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define build_generation_expression_compat(rel, attnum)	(NULL)
 #endif
 
+/* 17 can ask for a stronger lock as well. */
+#if PG_VERSION_NUM >= 170000
+#define LockHeldByMeCompat(tag, mode)	LockHeldByMe((tag), (mode), false)
+#else
+#define LockHeldByMeCompat(tag, mode)	LockHeldByMe((tag), (mode))
+#endif
 
 #endif							/* CATMAID_HISTORY_COMPAT_H */

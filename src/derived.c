@@ -246,13 +246,30 @@ derived_partition_tree(Oid root, LOCKMODE mode)
 /*
  * Open a live table or a partition if its lock can be had at once and it is
  * there; else NULL: another session's command has it, and sees to it.
+ *
+ * A lock that the command holds is not asked for again: a conditional one fails
+ * where others wait in line, even if it is weaker than the one that is held.
  */
 Relation
 derived_open_at_once(Oid relid, LOCKMODE mode)
 {
-	if (!ConditionalLockRelationOid(relid, mode))
+	if (!derived_is_locked(relid, mode) &&
+		!ConditionalLockRelationOid(relid, mode))
 		return NULL;
 	return try_relation_open(relid, NoLock);
+}
+
+/* Do we hold the lock on the table, or a stronger one? */
+bool
+derived_is_locked(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	for (; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMeCompat(&tag, mode))
+			return true;
+	return false;
 }
 
 /*

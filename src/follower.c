@@ -378,14 +378,7 @@ agree_on_triggers(Oid live)
 static bool
 switches_triggers(Oid live)
 {
-	Relation	rel = derived_open_at_once(live, AccessShareLock);
-	bool		locked;
-
-	if (rel == NULL)
-		return false;
-	locked = CheckRelationLockedByMe(rel, ShareRowExclusiveLock, true);
-	table_close(rel, NoLock);
-	return locked;
+	return derived_is_locked(live, ShareRowExclusiveLock);
 }
 
 static int

@@ -113,7 +113,7 @@ sub line
 # what keeps the periods of overlapping transactions apart.
 sub replay
 {
-	my (%expected, %live, %ended, %time, $order);
+	my (%expected, %live, %ended, %gone, %time, $order);
 	my $end = sub {
 		my ($name, $xid, $old) = @_;
 		my $line = line($old);
@@ -134,9 +134,10 @@ sub replay
 		  $empty ? 'empty' : ($start // '') . '..' . $time{$xid};
 		$others{ $expected{$name}[-1] } = [ map {
 			join '|', $line, $xid, $_ < $time{$xid} ? "$_..$time{$xid}" : 'empty'
-		} grep { $_ != $start } @{ $row->{starts} } ] if $name eq 'public.deferred';
+		} grep { $_ != $start } @{ $row->{starts} } ] if !$tables{$name}{time};
 		my $key = key($name, $old);
 		$ended{$name}{$key} = $time{$xid} if !$empty && ($ended{$name}{$key} // 0) < $time{$xid};
+		$gone{$name}{$key} = $row if $empty;
 		return $row;
 	};
 	my $begin = sub {
@@ -147,7 +148,13 @@ sub replay
 		# former version or from the one that had the key before.  And a row may have come
 		# in while another, yet to go, had its key: the stream does not tell.
 		my ($t, $e) = ($time{$xid}, $ended{$name}{ key($name, $new) } // 0);
-		my %starts = map { $_ => 1 } $t, map { $_ > $t ? $_ : $t } $e, $former ? @{ $former->{starts} } : ();
+		my @starts = ($t, $e, $former ? @{ $former->{starts} } : ());
+		# Other tables leave one question open: whether a version that has an empty period
+		# (who deletes it and enters its key again began before it) comes to an end.
+		my $before = $gone{$name}{ key($name, $new) };
+		@starts = map { $_ > $start ? $_ : $start } map { @{ $_->{starts} } } grep { $_ } $former, $before
+		  if $name ne 'public.deferred';
+		my %starts = map { $_ => 1 } $start, map { $_ > $t ? $_ : $t } @starts;
 		$row->{starts} = [ sort { $a <=> $b } keys %starts ];
 		push @{ $live{$name}{ line($new) } }, $row;
 		return $row;
@@ -233,6 +240,28 @@ SQL
 	  or diag join "\n", map { join ' ', map { $_ // 'NULL' } @$_ } @$overlaps[ 0 .. ($#$overlaps > 9 ? 9 : $#$overlaps) ];
 	is($main->do("SELECT count(*) FROM ONLY $tracking")->{rows}[0][0], $main->do("SELECT count(*) FROM $only $live")->{rows}[0][0],
 		"$name: one tracking row for each live row");
+	return;
+}
+
+# Does the tracking table know of each row that is left, and of no other, when its
+# version began and which transaction made it?
+sub compare_tracking
+{
+	my ($name, $live) = @_;
+	my $tracking = $name =~ s/"\z/__tracking"/r;
+	$tracking .= '__tracking' if $tracking eq $name;
+	my @expected;
+	for my $row (map { @$_ } values %{ $live->{$name} })
+	{
+		my $key = key($name, $row->{row});
+		push @expected, join '|', $key, $row->{start}, $row->{xid};
+		$others{ $expected[-1] } = [ map { join '|', $key, $_, $row->{xid} } @{ $row->{starts} } ];
+	}
+	my $n = @{ $tables{$name}{key} };
+	my $key = join ', ', $n == 1 ? 'live_pk' : map { "live_pk_$_" } 1 .. $n;
+	my @there = map { join '|', join("\x1f", @$_[ 0 .. $n - 1 ]), @$_[ $n, $n + 1 ] }
+	  @{ $main->do("SELECT $key, (extract(epoch from edition_time) * 1000000)::bigint, txid FROM ONLY $tracking")->{rows} };
+	same(\@there, \@expected, "$tracking has the rows that are left, with start and transaction");
 	return;
 }
 

@@ -1,0 +1,154 @@
+# No deadlock among the extension's own functions, the follower, and writers.
+#
+# One session holds a lock on one of the tables concerned, so that a second one, which
+# runs a management function, a command that is followed, or a write, stops half way,
+# with the locks that it has by then.  A third one starts another of these.  Then
+# the first lets go: both must come to their end, whatever the two, whatever the
+# table.  (What is done is rolled back, so that all begin with the same.)
+#
+#   LOCK_ORDER_PAIRS   how many pairs are tried, each with every table: 40 at random
+#                      unless told, `all` for all
+#   LOCK_ORDER_DEEDS   these commands alone, separated by |
+#   RANDOM_SEED        repeats the choice
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use PgWire;
+
+my $seed = $ENV{RANDOM_SEED} || int(rand 2**31);
+my $pairs = $ENV{LOCK_ORDER_PAIRS} || 40;
+srand($seed);
+diag "RANDOM_SEED=$seed LOCK_ORDER_PAIRS=$pairs";
+
+my $node = PostgreSQL::Test::Cluster->new('locks');
+$node->init;
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\ndeadlock_timeout = 10ms\nlog_statement = none\n");
+$node->start;
+my $main = PgWire->new($node, name => 'main');
+$main->do(<<'SQL');
+CREATE EXTENSION catmaid_history;
+CREATE TABLE base (id int PRIMARY KEY, v text);
+CREATE TABLE leaf (more text, PRIMARY KEY (id)) INHERITS (base);
+CREATE TABLE other (PRIMARY KEY (id)) INHERITS (base);
+CREATE TABLE part (id int, region int, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
+CREATE TABLE timed (id int PRIMARY KEY, v text, edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
+CREATE TABLE refers (id int PRIMARY KEY, t int REFERENCES timed ON DELETE CASCADE ON UPDATE CASCADE, v text);
+SELECT create_history_table(r) FROM unnest('{leaf,part,refers}'::regclass[]) r;
+SELECT create_history_table('timed', 'edition_time', 'txid');
+INSERT INTO base VALUES (1, 'v');
+INSERT INTO leaf VALUES (2, 'v'), (3, 'v');
+INSERT INTO other VALUES (4, 'v');
+INSERT INTO part SELECT i, 1 + i % 2, 'v' FROM generate_series(1, 6) i;
+INSERT INTO timed (id, v) SELECT i, 'v' FROM generate_series(1, 6) i;
+INSERT INTO refers SELECT i, i, 'v' FROM generate_series(1, 6) i;
+SQL
+
+my @deeds = (
+	# functions for one table
+	(map { my $t = $_; map { "SELECT $_" } "create_history_table('other')", "drop_history_table('$t')",
+			"drop_history_table_keep_data('$t')", "disable_history_tracking_for_table('$t')",
+			"enable_history_tracking_for_table('$t')", "reload_history_tracking_for_table('$t')",
+			"create_history_view_for_table('$t')", "drop_history_view_for_table('$t')",
+			"truncate_history_table('${t}__history')",
+			$t eq 'timed' ? () : "sync_tracking_table('$t', '${t}__tracking')" } qw(leaf part timed)),
+	(map { "SELECT $_('base')" } qw(drop_history_table_keep_data disable_history_tracking_for_table enable_history_tracking_for_table)),
+	# for all
+	(map { "SELECT $_()" } qw(enable_history_tracking disable_history_tracking reload_history_tracking
+			drop_all_history_tables truncate_all_history_tables)),
+	# what the follower follows
+	(map { my $t = $_; map { "ALTER TABLE $t $_" } 'ADD COLUMN x int DEFAULT 1', 'DROP COLUMN v',
+			'ALTER COLUMN id TYPE bigint', 'ALTER COLUMN v TYPE int USING NULL', 'RENAME COLUMN v TO w', "RENAME TO ${t}_renamed",
+			'ENABLE ROW LEVEL SECURITY' } qw(base part timed)),
+	'ALTER TABLE leaf ADD COLUMN x int', 'ALTER TABLE leaf NO INHERIT base', 'DROP TABLE leaf', 'DROP TABLE part', 'DROP TABLE refers',
+	'ALTER TABLE part DETACH PARTITION part_2', 'DROP TABLE part_2', 'CREATE TABLE part_3 PARTITION OF part FOR VALUES IN (3)',
+	'ALTER TABLE part_1 ADD CHECK (id > 0)', 'CREATE INDEX ON part_1 (v)', 'CREATE INDEX ON leaf (v)',
+	# writers and readers
+	"UPDATE base SET v = 'w'", 'DELETE FROM leaf', "INSERT INTO leaf VALUES (9, 'v')", "UPDATE part SET region = 3 - region",
+	"UPDATE part_1 SET v = 'w'", 'DELETE FROM timed', "UPDATE timed SET id = id + 10", "UPDATE refers SET v = 'w'",
+	'TRUNCATE base', 'TRUNCATE part', 'TRUNCATE timed CASCADE',
+	(map { "SELECT count(sys_period) FROM ${_}__with_history" } qw(base part timed)));
+my %seen;
+@deeds = grep { !$seen{$_}++ } @deeds;
+my @tables = map { ($_, "${_}__history", $_ eq 'timed' ? () : "${_}__tracking") } qw(base leaf part timed refers);
+push @tables, qw(other part_1 part_2 catmaid_history_table);
+
+my @pairs;
+@deeds = split /\|/, $ENV{LOCK_ORDER_DEEDS} if $ENV{LOCK_ORDER_DEEDS};
+for my $i (0 .. $#deeds) { push @pairs, map { [ $deeds[$i], $deeds[$_] ] } 0 .. $#deeds }
+@pairs = map { splice @pairs, int rand @pairs, 1 } 1 .. $pairs if $pairs ne 'all' && $pairs < @pairs;
+
+my ($holder, $one, $two) = map { PgWire->new($node, name => $_) } qw(holder one two);
+my ($tried, %bad) = (0);
+
+# Where each of them can be stopped half way.
+my %stops;
+for my $deed (map { $_->[0] } @pairs)
+{
+	next if $stops{$deed};
+	$stops{$deed} = [];
+	for my $table (@tables)
+	{
+		for my $mode ('ACCESS SHARE', 'ACCESS EXCLUSIVE')
+		{
+			my $lock = "LOCK TABLE ONLY $table IN $mode MODE";
+			push @{ $stops{$deed} }, $lock if try_two($lock, $deed);
+		}
+	}
+}
+for my $pair (@pairs)
+{
+	try_two($_, @$pair) for @{ $stops{ $pair->[0] } };
+}
+is(join("\n", sort keys %bad), '', "$tried times two came to their end, one of them stopped half way")
+  or diag map { "$_: $bad{$_}\n" } sort keys %bad;
+cmp_ok($tried, '>', @pairs * 2, 'often enough to say so');
+is($main->value('SELECT count(*) FROM catmaid_live_table_triggers WHERE triggers_installed'), 5, 'nothing has changed');
+$_->close for $main, $holder, $one, $two;
+$node->stop;
+done_testing();
+
+# The first one is stopped by the lock, the second one started, the lock let go.
+# Returns whether the first one was stopped.
+sub try_two
+{
+	my ($lock, $first, $second) = @_;
+	$holder->do("BEGIN; $lock");
+	$one->start("BEGIN; SET LOCAL client_min_messages = error; $first; ROLLBACK");
+	my $stopped = waits($one);
+	if ($second)
+	{
+		$tried++;
+		$two->start("BEGIN; SET LOCAL client_min_messages = error; $second; ROLLBACK");
+		waits($two);
+	}
+	$holder->do('ROLLBACK');
+	for my $session ($one, $second ? $two : ())
+	{
+		my $error = $session->finish->{error};
+		$session->do('ROLLBACK') if $session->{status} ne 'I';
+		next unless $error;
+		my $detail = $error->{D} // '';
+		$detail =~ s/\n.*?: BEGIN.*//s;
+		$detail =~ s/relation (\d+)/$main->value("SELECT $1::regclass")/ge;
+		$bad{"$error->{C} $error->{M}: $first" . ($second ? " | $second" : '')} //= "$lock. $detail";
+	}
+	return $stopped;
+}
+
+# True if the session waits for a lock, false if it is done.
+sub waits
+{
+	my ($session) = @_;
+	while (1)
+	{
+		return 0 if $session->ready(0.002);
+		return 1 if $main->value("SELECT coalesce(wait_event_type, '') = 'Lock' FROM pg_stat_activity WHERE pid = $session->{pid}") eq 't';
+	}
+}
