@@ -99,8 +99,13 @@ fetch_source()
 		options=(-q -o "Dir::Etc::SourceList=$lists/sources.list"
 			-o "Dir::Etc::SourceParts=$lists/parts" -o "Dir::State::Lists=$lists/state"
 			-o APT::Sandbox::User=root)
-		apt-get "${options[@]}" update &&
-			apt-get "${options[@]}" source --download-only "$package"
+		apt-get "${options[@]}" update || exit
+		# the newest that can be had: not every mirror has every update's source
+		for version in $(apt-cache "${options[@]}" showsrc "$package" |
+			sed -n 's/^Version: //p' | sort -ruV); do
+			apt-get "${options[@]}" source --download-only "$package=$version" && exit
+		done
+		exit 1
 	) >&2 || return
 	find "$BUILD_DIR/download" -name "${package}_*.orig.tar.*" ! -name '*.asc' | sort | tail -n 1
 }
