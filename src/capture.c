@@ -302,6 +302,7 @@ capture_simply(CaptureTable *table, TriggerData *trigdata)
 	Relation	rel = trigdata->tg_relation;
 	bool		deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
 	Datum		key[INDEX_MAX_KEYS];
+	Datum		new_key[INDEX_MAX_KEYS];
 	TimestampTz start;
 
 	/* half of a move between partitions is another case, too */
@@ -312,15 +313,13 @@ capture_simply(CaptureTable *table, TriggerData *trigdata)
 	capture_key(capture, trigdata->tg_trigslot, key);
 	if (!deleted)
 	{
-		Datum		new_key[INDEX_MAX_KEYS];
-
 		if (is_superseded(trigdata->tg_newtuple))
 			return false;
 		capture_key(capture, trigdata->tg_newslot, new_key);
 		if (!capture_keys_equal(capture, key, new_key))
 			return false;
 	}
-	if (!tracking_take(batch_tracking(table), key, deleted, &start))
+	if (!tracking_take(batch_tracking(table), key, deleted ? NULL : new_key, &start))
 		return false;
 	history_writer_put(batch_history(table), trigdata->tg_trigslot, true, start);
 	return true;

@@ -419,7 +419,7 @@ extern void tracking_close(TrackingTable *tracking);
 extern bool tracking_start(TrackingTable *tracking, const Datum *key,
 						   bool rewritten, TimestampTz *start);
 extern bool tracking_take(TrackingTable *tracking, const Datum *key,
-						  bool deleted, TimestampTz *start);
+						  const Datum *new_key, TimestampTz *start);
 extern void tracking_written(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool new_key,
 							 TimestampTz floor, bool superseded);

@@ -135,12 +135,12 @@ tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
 
 /*
  * The plain case, in one look-up: a row that this transaction had not touched
- * was updated under the same key, or deleted.  Gives the start of the old
- * version and writes what becomes of the key; returns false, and has done
- * nothing, if the case is not so plain.
+ * was updated under an equal key, stored as it looks now, or deleted (new_key is
+ * NULL).  Gives the start of the old version and writes what becomes of the key;
+ * returns false, and has done nothing, if the case is not so plain.
  */
 bool
-tracking_take(TrackingTable *tracking, const Datum *key, bool deleted,
+tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 			  TimestampTz *start)
 {
 	TrackingRow row;
@@ -149,10 +149,10 @@ tracking_take(TrackingTable *tracking, const Datum *key, bool deleted,
 	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.touched)
 		return false;
 	*start = row.edition;
-	if (deleted)
+	if (new_key == NULL)
 		delete_row(tracking, &row);
 	else
-		write_row(tracking, key,
+		write_row(tracking, new_key,
 				  Max(GetCurrentTransactionStartTimestamp(), row.edition),
 				  (int64) U64FromFullTransactionId(GetTopFullTransactionId()),
 				  &row, false);
