@@ -8,8 +8,8 @@
  *
  * The index on sys_period is a BRIN index: history is appended in the order in
  * which versions end, and a GiST index would cost several times all the rest of
- * a write.  doc/history.md has the figures, and what a site does that reads
- * more than it writes.
+ * a write.  doc/performance.md has the figures; planner.c makes the planner use
+ * it.
  *
  * CREATE INDEX runs the code of operator classes as the table's owner, whoever
  * calls it, so the bootstrap superuser may (ddl.c).  Locks are those of CREATE
