@@ -20,7 +20,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
@@ -71,7 +70,7 @@ static const TriggerSpec specs[] = {
 /* the TRUNCATE triggers, which partitions have of their own */
 #define FIRST_TRUNCATE_SPEC	4
 
-static bool fires_after(Relation rel, bool row_triggers);
+static bool fires_after(Oid relid, bool row_triggers);
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static void install(Relation rel, const TriggerSpec *spec,
 					const RegistryRow *row);
@@ -247,44 +246,47 @@ triggers_covers_truncate(Relation rel)
 /*
  * Do no triggers of the application fire after ours, on the table or, for each
  * statement, on one above it?  Referential integrity's may.
+ *
+ * A writer asks, who has locked the table: to lock one above it then would be the
+ * other way round than all who lock a hierarchy.  So no table is opened.
  */
 bool
 triggers_alone(Relation rel, List *ancestors)
 {
-	bool		alone = !fires_after(rel, true);
 	ListCell   *lc;
 
+	if (fires_after(RelationGetRelid(rel), true))
+		return false;
 	foreach(lc, ancestors)
-	{
-		Relation	ancestor = try_relation_open(lfirst_oid(lc), AccessShareLock);
-
-		if (ancestor == NULL)
-			continue;
-		alone &= !fires_after(ancestor, false);
-		relation_close(ancestor, NoLock);
-	}
-	return alone;
+		if (fires_after(lfirst_oid(lc), false))
+			return false;
+	return true;
 }
 
-/* See find_trigger for why a copy is looked at. */
 static bool
-fires_after(Relation rel, bool row_triggers)
+fires_after(Oid relid, bool row_triggers)
 {
-	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	bool		found = false;
-	int			i;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-	for (i = 0; !found && triggers && i < triggers->numtriggers; i++)
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Trigger    *trigger = &triggers->triggers[i];
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 
-		found = TRIGGER_FOR_AFTER(trigger->tgtype) &&
-			!TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
-			(row_triggers || !TRIGGER_FOR_ROW(trigger->tgtype)) &&
-			RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE &&
-			!triggers_is_ours(trigger->tgfoid);
+		found = TRIGGER_FOR_AFTER(form->tgtype) &&
+			!TRIGGER_FOR_TRUNCATE(form->tgtype) &&
+			(row_triggers || !TRIGGER_FOR_ROW(form->tgtype)) &&
+			RI_FKey_trigger_type(form->tgfoid) == RI_TRIGGER_NONE &&
+			!triggers_is_ours(form->tgfoid);
 	}
-	FreeTriggerDesc(triggers);
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
 	return found;
 }
 
