@@ -17,11 +17,13 @@
  * of the command in which its trigger fired, so that whoever looks sees what
  * would be there had it been stored at once.
  *
- * Where triggers of the application fire after ours (of the table, or for each
- * statement on a parent), versions do not wait, because such a trigger may
- * begin a subtransaction before it runs a query, and what is stored in a
- * subtransaction shares its fate.  For the same reason each subtransaction has
- * a batch of its own, and leaves those of the outer ones alone.
+ * A trigger of the application may begin a subtransaction before it runs a
+ * query, and what is stored in a subtransaction shares its fate.  So each
+ * subtransaction has a batch of its own.  What waits in the outer ones is lent to
+ * it: stored when it runs its first query, so that it sees what there is, and
+ * forgotten when it has ended well; if it fails, the versions wait as before.
+ * (Where triggers of the application fire after ours, of the table or for each
+ * statement on a parent, versions do not wait at all.)
  *
  * Everything open belongs to the subtransaction's resource owner, not to the
  * portal's, and lives in its memory context: if it fails, all is gone.
@@ -45,7 +47,9 @@ typedef struct Batch
 {
 	struct Batch *outer;
 	SubTransactionId subid;
+	SubTransactionId lent;		/* what waits has been stored by this one */
 	MemoryContext context;
+	ResourceOwner owner;		/* of what is open */
 	bool		busy;			/* one of its tables is being written */
 	ResourceOwner user;			/* of who wrote it before */
 	int			nopen;
@@ -64,6 +68,8 @@ static Batch *begin_batch(void);
 static CaptureTable *find_open(Batch *batch, Oid relid);
 static void use(Batch *batch);
 static void close_table(CaptureTable *table);
+static void lend_outer(void);
+static void forget_lent(Batch *batch);
 static void at_executor_start(QueryDesc *query, int flags);
 static void at_executor_end(QueryDesc *query);
 static void at_utility(PROCESS_UTILITY_ARGS_COMPAT);
@@ -249,6 +255,8 @@ begin_batch(void)
 	batch->context = context;
 	batch->outer = innermost;
 	batch->subid = GetCurrentSubTransactionId();
+	batch->lent = InvalidSubTransactionId;
+	batch->owner = CurTransactionResourceOwner;
 	batch->busy = false;
 	batch->nopen = 0;
 	innermost = batch;
@@ -276,7 +284,7 @@ static void
 use(Batch *batch)
 {
 	batch->user = CurrentResourceOwner;
-	CurrentResourceOwner = CurTransactionResourceOwner;
+	CurrentResourceOwner = batch->owner;
 	batch->busy = true;
 }
 
@@ -291,11 +299,62 @@ close_table(CaptureTable *table)
 	table->history = NULL;
 }
 
+/* What waits in outer subtransactions is stored for this one to see. */
+static void
+lend_outer(void)
+{
+	Batch	   *batch;
+
+	for (batch = innermost; batch; batch = batch->outer)
+	{
+		int			i;
+
+		if (batch->busy || batch->lent != InvalidSubTransactionId ||
+			batch->subid == GetCurrentSubTransactionId())
+			continue;
+		/* also where it fails: see at_subtransaction_end */
+		batch->lent = GetCurrentSubTransactionId();
+		for (i = 0; i < batch->nopen; i++)
+		{
+			CaptureTable *table = batch->open[i];
+			SecurityState rights;
+
+			security_act_as(table->capture->owner, ACT_FOR_WRITER, &rights);
+			if (table->tracking && tracking_target(table->tracking))
+				relation_writer_lend(tracking_target(table->tracking), batch->owner);
+			if (table->history)
+				relation_writer_lend(history_writer_target(table->history), batch->owner);
+			security_act_as_before(&rights);
+		}
+	}
+}
+
+/* The subtransaction that stored what waited has ended well. */
+static void
+forget_lent(Batch *batch)
+{
+	int			i;
+
+	for (i = 0; i < batch->nopen; i++)
+	{
+		CaptureTable *table = batch->open[i];
+
+		if (table->tracking && tracking_target(table->tracking))
+			relation_writer_forget(tracking_target(table->tracking));
+		if (table->history)
+			relation_writer_forget(history_writer_target(table->history));
+	}
+	batch->lent = InvalidSubTransactionId;
+}
+
 static void
 at_executor_start(QueryDesc *query, int flags)
 {
 	if (innermost)
+	{
 		batch_end();
+		lend_outer();
+	}
 	if (next_executor_start)
 		next_executor_start(query, flags);
 	else
@@ -317,7 +376,10 @@ static void
 at_utility(PROCESS_UTILITY_ARGS_COMPAT)
 {
 	if (innermost && IsTransactionState())
+	{
 		batch_end();
+		lend_outer();
+	}
 	if (next_process_utility)
 		next_process_utility(PROCESS_UTILITY_PASS_COMPAT);
 	else
@@ -340,9 +402,23 @@ static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 					  SubTransactionId parent, void *arg)
 {
+	Batch	   *batch;
+
 	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
 		batch_end();
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 		while (innermost && innermost->subid >= mine)
 			innermost = innermost->outer;
+
+	for (batch = innermost; batch; batch = batch->outer)
+	{
+		if (batch->lent != mine)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			batch->lent = InvalidSubTransactionId;
+		else if (event == SUBXACT_EVENT_COMMIT_SUB && parent == batch->subid)
+			forget_lent(batch);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			batch->lent = parent;
+	}
 }

@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapshot.h"
 
 /* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
@@ -410,12 +411,14 @@ extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool may_wai
 extern void history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 							   bool start_known, TimestampTz start);
 extern void history_writer_close(HistoryWriter *writer);
+extern RelationWriter *history_writer_target(HistoryWriter *writer);
 extern TimestampTz history_last_end(Relation history, Lookup *scan,
 									const Datum *key, AttrNumber period_column);
 
 /* tracking.c: who edited a row when */
 extern TrackingTable *tracking_open(CaptureRelation *capture, bool may_wait);
 extern void tracking_close(TrackingTable *tracking);
+extern RelationWriter *tracking_target(TrackingTable *tracking);
 extern bool tracking_start(TrackingTable *tracking, const Datum *key,
 						   bool rewritten, TimestampTz *start);
 extern bool tracking_take(TrackingTable *tracking, const Datum *key,
@@ -514,6 +517,8 @@ extern void relation_writer_open(RelationWriter *writer, Oid relid,
 extern TupleTableSlot *relation_writer_slot(RelationWriter *writer);
 extern void relation_writer_insert(RelationWriter *writer, bool may_wait);
 extern void relation_writer_flush(RelationWriter *writer);
+extern void relation_writer_lend(RelationWriter *writer, ResourceOwner owner);
+extern void relation_writer_forget(RelationWriter *writer);
 extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);

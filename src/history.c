@@ -91,6 +91,13 @@ history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 	relation_writer_insert(&writer->target, writer->may_wait);
 }
 
+/* The writer's rows that wait: relation_writer_lend and relation_writer_forget. */
+RelationWriter *
+history_writer_target(HistoryWriter *writer)
+{
+	return &writer->target;
+}
+
 /* Store what waits, and close. */
 void
 history_writer_close(HistoryWriter *writer)

@@ -45,6 +45,7 @@ struct RelationShape
 };
 
 static bool is_plain(Relation rel, int not_null, int defaults);
+static void store_waiting(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
 static void open_executor(RelationWriter *writer);
@@ -176,13 +177,53 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 		relation_writer_flush(writer);
 }
 
-/* Store the rows that wait, and then their index entries. */
+/* Store the rows that wait. */
 void
 relation_writer_flush(RelationWriter *writer)
 {
+	store_waiting(writer);
+	relation_writer_forget(writer);
+}
+
+/*
+ * Store the rows that wait, in a subtransaction further in, which has the say
+ * over what it stores: if it fails they wait as before, else
+ * relation_writer_forget is to be called.
+ */
+void
+relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
+{
+	/* they stay open, whatever becomes of the subtransaction */
+	if (writer->nwaiting > 0 && writer->indexes == NULL)
+	{
+		ResourceOwner current = CurrentResourceOwner;
+
+		CurrentResourceOwner = owner;
+		open_indexes(writer);
+		CurrentResourceOwner = current;
+	}
+	Assert(writer->bistate == NULL);
+	store_waiting(writer);
+}
+
+/* The rows that waited have been stored. */
+void
+relation_writer_forget(RelationWriter *writer)
+{
+	int			i;
+
+	for (i = 0; i < writer->nwaiting; i++)
+		ExecClearTuple(writer->slots[i]);
+	writer->nwaiting = 0;
+	writer->bytes = 0;
+}
+
+/* The rows that wait, and then their index entries. */
+static void
+store_waiting(RelationWriter *writer)
+{
 	MemoryContext before = CurrentMemoryContext;
 	int			n = writer->nwaiting;
-	int			i;
 
 	if (n == 0)
 		return;
@@ -202,10 +243,6 @@ relation_writer_flush(RelationWriter *writer)
 		table_multi_insert(writer->rel, writer->slots, n, writer->cid, 0,
 						   writer->bistate);
 	put_in_indexes(writer, writer->slots, n, false);
-	for (i = 0; i < n; i++)
-		ExecClearTuple(writer->slots[i]);
-	writer->nwaiting = 0;
-	writer->bytes = 0;
 
 	MemoryContextSwitchTo(before);
 	if (writer->scratch)

@@ -111,6 +111,13 @@ tracking_close(TrackingTable *tracking)
 	pfree(tracking);
 }
 
+/* Who writes the tracking table's rows, or NULL if nothing has been written yet. */
+RelationWriter *
+tracking_target(TrackingTable *tracking)
+{
+	return tracking->writing ? &tracking->writer : NULL;
+}
+
 /*
  * When did the version of the key begin that this transaction found?
  * Returns false if the tracking table does not know.  rewritten: the table has

@@ -12,7 +12,7 @@ CREATE EXTENSION pgtap SCHEMA tap;
 SET search_path = public, tap;
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(33);
+SELECT plan(41);
 
 CREATE TABLE tim (id int PRIMARY KEY, v int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE trk (id int PRIMARY KEY, v int);
@@ -190,5 +190,36 @@ UPDATE st SET c = 'e';
 SELECT results_eq('SELECT b, txid FROM st ORDER BY id',
 	'SELECT b, (SELECT max(exec_transaction_id) FROM st__history) FROM unnest(ARRAY[4, 7, 10]) b',
 	'and one before ours is heard');
+
+-- A trigger of another table, in a block with EXCEPTION, while versions and
+-- tracking rows wait: it sees them, whether the block fails or not.
+CREATE TABLE sub (id int PRIMARY KEY, v int);
+CREATE TABLE other (id int PRIMARY KEY, step text);
+SELECT create_history_table('sub');
+CREATE FUNCTION in_a_block() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		BEGIN
+			IF NEW.step = 'delete' THEN DELETE FROM sub WHERE id = NEW.id % 100;
+			ELSE UPDATE sub SET v = v + 100 WHERE id = NEW.id % 100; END IF;
+		EXCEPTION WHEN unique_violation THEN RAISE;
+		END;
+		IF NEW.step = 'fail' THEN RAISE EXCEPTION 'no'; END IF;
+	EXCEPTION WHEN raise_exception THEN NULL;
+	END;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER later AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION in_a_block();
+WITH i AS (INSERT INTO sub SELECT g, g FROM generate_series(1, 5) g RETURNING id) INSERT INTO other SELECT id, 'go on' FROM i;
+SELECT results_eq('SELECT array_agg(v ORDER BY id), count(*) FROM sub', $$VALUES ('{101,102,103,104,105}'::int[], 5::bigint)$$, 'inserted rows are updated in a block');
+SELECT results_eq('SELECT live_pk FROM sub__tracking ORDER BY 1', 'SELECT generate_series(1, 5)', 'each has its tracking row');
+SELECT results_eq('SELECT v, isempty(sys_period) FROM sub__history ORDER BY 1', 'SELECT g, true FROM generate_series(1, 5) g', 'and its version');
+WITH i AS (UPDATE sub SET v = v + 1000 RETURNING id) INSERT INTO other SELECT 100 + id, 'fail' FROM i;
+SELECT results_eq('SELECT v FROM sub__history WHERE NOT isempty(sys_period) ORDER BY 1', 'SELECT generate_series(101, 105)', 'updated rows, the block fails: one version each');
+SELECT is((SELECT array_agg(v ORDER BY id) FROM sub), '{1101,1102,1103,1104,1105}', 'and what the block did is undone');
+WITH i AS (INSERT INTO sub SELECT g, g FROM generate_series(6, 9) g RETURNING id) INSERT INTO other SELECT 200 + id, CASE WHEN id % 2 = 0 THEN 'fail' ELSE 'delete' END FROM i;
+SELECT results_eq('SELECT live_pk FROM sub__tracking ORDER BY 1', 'SELECT id FROM sub ORDER BY 1', 'some blocks fail, some delete: tracking rows of what is there');
+SELECT results_eq('SELECT id, count(*) FROM sub__history WHERE id > 5 GROUP BY 1 ORDER BY 1', 'VALUES (7, 1::bigint), (9, 1)', 'versions of what is gone');
+SELECT is((SELECT array_agg(id ORDER BY id) FROM sub), '{1,2,3,4,5,6,8}', 'and the rows themselves');
 
 SELECT finish();
