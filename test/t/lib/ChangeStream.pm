@@ -15,7 +15,7 @@ use Test::More;
 use Time::Local 'timegm';
 use Workload;
 
-our @EXPORT = qw(make_slot decode replay compare compare_tracking);
+our @EXPORT = qw(make_slot decode replay compare compare_tracking apart);
 
 my ($main, $slot);
 
