@@ -166,10 +166,14 @@ convert_attempt(ConvertAction action, void *arg, char **message)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!may_be_swallowed(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/* left open, it would be what the session is in after the error */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!may_be_swallowed(error->sqlerrcode))
+			ReThrowError(error);
 		if (message)
 			*message = pstrdup(error->message);
 		FreeErrorData(error);
