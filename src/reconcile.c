@@ -21,6 +21,8 @@
 #include "catmaid_history.h"
 
 static void replace_tracking(Relation live, RegistryRow *row, List *old_key);
+static List *tracking_of_parents(const RegistryRow *row);
+static bool keys_alike(Oid one, Oid other);
 static bool tracking_fits(Relation live, const RegistryRow *row);
 
 /* See to everything that recording needs, and install the triggers. */
@@ -186,15 +188,53 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 		foreach(lc, children)
 		{
 			derived_disinherit(lfirst_oid(lc), old);
-			derived_inherit(lfirst_oid(lc), row->tracking);
+			/* one of another key is replaced in its turn, and comes back then */
+			if (keys_alike(lfirst_oid(lc), row->tracking))
+				derived_inherit(lfirst_oid(lc), row->tracking);
 		}
 		/* the view looks into the new one, before the old one goes */
 		if (OidIsValid(view_find(row->live)))
 			view_create(row);
 		derived_drop(old);
 	}
+	if (parents == NIL)
+		parents = tracking_of_parents(row);
 	foreach(lc, parents)
-		derived_inherit(row->tracking, lfirst_oid(lc));
+		if (keys_alike(row->tracking, lfirst_oid(lc)))
+			derived_inherit(row->tracking, lfirst_oid(lc));
+}
+
+/* The tracking tables of the histories that this one inherits from. */
+static List *
+tracking_of_parents(const RegistryRow *row)
+{
+	List	   *tracking = NIL;
+	ListCell   *lc;
+
+	foreach(lc, derived_parents(row->history))
+	{
+		RegistryRow *parent = registry_get_by_derived(lfirst_oid(lc));
+
+		if (parent && OidIsValid(parent->tracking) &&
+			get_rel_name(parent->tracking) != NULL)
+			tracking = lappend_oid(tracking, parent->tracking);
+	}
+	return tracking;
+}
+
+/* Have two tracking tables the same key columns? */
+static bool
+keys_alike(Oid one, Oid other)
+{
+	AttrNumber	attnum;
+	char	   *name;
+
+	/* ADD COLUMN is never run on them: the key comes first, then two more */
+	for (attnum = 1; (name = get_attname(one, attnum, true)) != NULL; attnum++)
+		if (get_attnum(other, name) == InvalidAttrNumber ||
+			get_atttype(other, get_attnum(other, name)) != get_atttype(one, attnum))
+			return false;
+	return true;
 }
 
 /* Is the tracking table there, with columns of the key's types, varchar(40) among them? */

@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(36);
+SELECT plan(40);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -113,4 +113,17 @@ SELECT whole('below', 'and recorded');
 SELECT lives_ok('SELECT enable_history_tracking_for_table(''adrift'')', 'the parent''s tracking is enabled');
 SELECT is((SELECT array_agg(w) FROM adrift__with_history WHERE id = 1 AND upper_inf(sys_period)), '{w}', 'and its view shows the child''s rows');
 
+-- The key's type, in a hierarchy: tracking tables follow, and stay below each other.
+CREATE TABLE kb (id int PRIMARY KEY, v text);
+CREATE TABLE kl (more text, PRIMARY KEY (id)) INHERITS (kb);
+CREATE TABLE kk (PRIMARY KEY (id)) INHERITS (kl);
+SELECT create_history_table('kk');
+INSERT INTO kb VALUES (1, 'a');
+INSERT INTO kl VALUES (2, 'b');
+INSERT INTO kk VALUES (3, 'c');
+ALTER TABLE kb ALTER COLUMN id TYPE bigint;
+SELECT follows(t, t || ' follows when a parent''s key changes its type') FROM unnest('{kb,kl,kk}'::text[]) t;
+SELECT is((SELECT string_agg(inhrelid::regclass || ' ' || inhparent::regclass, ', ' ORDER BY inhrelid::regclass::text)
+	FROM pg_inherits WHERE inhrelid::regclass::text ~ '^k.__tracking$'),
+	'kk__tracking kl__tracking, kl__tracking kb__tracking', 'the tracking tables inherit as before');
 SELECT * FROM finish();
