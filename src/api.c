@@ -6,6 +6,9 @@
  * of them never wait for each other crosswise; then they do what the function
  * for one table does.  Either all of it happens, or nothing.
  *
+ * Views are locked before the tables, as their readers do (views_lock), and a
+ * table's parents with it, against others who manage the same hierarchy.
+ *
  * NULL for the table is an error.  Each returns void.
  */
 #include "postgres.h"
@@ -23,6 +26,7 @@
 
 static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
 static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
+static void lock_lineage(Oid live, LOCKMODE mode);
 static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *lock_all(LOCKMODE mode, int sqlstate);
@@ -372,7 +376,7 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 	if (get_rel_name(live) != NULL)
 	{
 		security_check_owner(live, sqlstate);
-		LockRelationOid(live, mode);
+		lock_lineage(live, mode);
 	}
 	if (get_rel_name(live) == NULL)
 		ereport(ERROR,
@@ -380,6 +384,28 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 				 errmsg("relation with OID %u does not exist", live),
 				 errhint("Name a table of this database.")));
 	security_check_owner(live, sqlstate);
+}
+
+/*
+ * Lock the table, and its views and parents as far as they may be changed with
+ * it; readers are kept out of the view only where they are of the table.
+ */
+static void
+lock_lineage(Oid live, LOCKMODE mode)
+{
+	List	   *lineage = derived_lineage(live);
+	ListCell   *lc;
+
+	if (mode >= ShareUpdateExclusiveLock)
+		views_lock(lineage, mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
+	list_sort(lineage, list_oid_cmp);
+	foreach(lc, lineage)
+	{
+		if (lfirst_oid(lc) == live)
+			LockRelationOid(live, mode);
+		else if (mode >= ShareUpdateExclusiveLock)
+			LockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock);
+	}
 }
 
 static RegistryRow *
@@ -424,7 +450,20 @@ lock_all(LOCKMODE mode, int sqlstate)
 {
 	List	   *rows = registry_all();
 	List	   *locked = NIL;
+	List	   *lives = NIL;
 	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+
+		if (get_rel_name(live) == NULL)
+			continue;
+		security_check_owner(live, sqlstate);
+		lives = lappend_oid(lives, live);
+	}
+	if (mode >= ShareUpdateExclusiveLock)
+		views_lock(lives, mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
 
 	foreach(lc, rows)
 	{

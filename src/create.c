@@ -59,8 +59,10 @@ history_create(Oid live, char *time_column, char *txid_column,
 	Oid			parent = InvalidOid;
 
 	foreach(lc, tables)
-	{
 		security_check_owner(lfirst_oid(lc), ERRCODE_HISTORY_REFUSED);
+	views_lock(list_copy(tables), ShareUpdateExclusiveLock);
+	foreach(lc, tables)
+	{
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 		if (get_rel_name(lfirst_oid(lc)) == NULL)
 			ereport(ERROR,

@@ -125,7 +125,7 @@ derived_inherit(Oid child, Oid parent)
 	ListCell   *lc;
 	int			i;
 
-	if (list_member_oid(find_inheritance_children(parent, AccessShareLock), child))
+	if (list_member_oid(find_inheritance_children(parent, NoLock), child))
 		return;
 
 	child_rel = table_open(child, AccessShareLock);
@@ -205,6 +205,19 @@ derived_depth(Oid relid)
 		depth++;
 	}
 	return depth;
+}
+
+/* The relation and all that it inherits from, however far up. */
+List *
+derived_lineage(Oid relid)
+{
+	List	   *lineage = list_make1_oid(relid);
+	int			i;
+
+	for (i = 0; i < list_length(lineage); i++)
+		lineage = list_concat_unique_oid(lineage,
+										 derived_parents(list_nth_oid(lineage, i)));
+	return lineage;
 }
 
 /*

@@ -28,6 +28,9 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+static void lock_views(RangeVar *name, bool parents);
+static void lock_views_of(Oid relid, bool parents);
+static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
 static void make_room_for_alter(AlterTableStmt *statement);
@@ -44,12 +47,78 @@ static bool may_drop_type(Type type);
 void
 make_room(Node *statement)
 {
-	if (IsA(statement, AlterTableStmt))
+	if (IsA(statement, RenameStmt))
+		lock_views(((RenameStmt *) statement)->relation, true);
+	else if (IsA(statement, AlterObjectSchemaStmt))
+		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true);
+	else if (IsA(statement, AlterTableStmt))
 		make_room_for_alter((AlterTableStmt *) statement);
 	else if (IsA(statement, DropStmt))
 		make_room_for_drop((DropStmt *) statement);
 	else if (IsA(statement, DropOwnedStmt))
 		make_room_for_drop_owned((DropOwnedStmt *) statement);
+}
+
+/*
+ * Lock the views of what the command will lock against readers, before it does
+ * (see views_lock): of the table and those that inherit from it; and of those
+ * from which it inherits, if the command changes what their readers look into.
+ * The view of a partitioned table looks into none of its partitions.
+ */
+static void
+lock_views(RangeVar *name, bool parents)
+{
+	Oid			relid;
+
+	if (name == NULL || !snapshot_any_registered())
+		return;
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) && relation_ownercheck_compat(relid, GetUserId()))
+		lock_views_of(relid, parents);
+}
+
+static void
+lock_views_of(Oid relid, bool parents)
+{
+	List	   *related;
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	if ((get_rel_relkind(relid) != RELKIND_RELATION &&
+		 get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE) ||
+		get_rel_relispartition(relid))
+		return;
+	related = find_all_inheritors(relid, NoLock, NULL);
+	if (parents)
+		related = list_concat_unique_oid(related, derived_lineage(relid));
+	foreach(lc, related)
+		if (snapshot_is_registered(lfirst_oid(lc)))
+			tables = lappend_oid(tables, lfirst_oid(lc));
+	views_lock(tables, AccessExclusiveLock);
+}
+
+/* May the command change the hierarchy, or a tracking table under a parent's? */
+static bool
+concerns_parents(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AddInherit:
+			case AT_DropInherit:
+			case AT_ChangeOwner:
+			case AT_DropConstraint:
+			case AT_DropColumn:
+			case AT_AlterColumnType:
+				return true;
+			default:
+				break;
+		}
+	}
+	return false;
 }
 
 /* Park the view of a table that is tracked. */
@@ -75,6 +144,8 @@ make_room_for_alter(AlterTableStmt *statement)
 	ListCell   *lc;
 
 	refuse_tracked_partition(statement);
+	if (AlterTableGetLockLevel(statement->cmds) == AccessExclusiveLock)
+		lock_views(statement->relation, concerns_parents(statement));
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
@@ -174,6 +245,8 @@ make_room_for_drop(DropStmt *statement)
 			dropped = lappend_oid(dropped, relid);
 	}
 
+	foreach(lc, dropped)
+		lock_views_of(lfirst_oid(lc), true);
 	foreach(lc, dropped)
 	{
 		Oid			relid = lfirst_oid(lc);

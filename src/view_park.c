@@ -27,6 +27,7 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_rewrite.h"
 #include "rewrite/prs2lock.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -48,7 +49,7 @@ static List *parked = NIL;
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
-static void collect_dependents(Oid view, List **views);
+static void collect_dependents(Oid view, List **views, bool any);
 static Oid	relation_of_rule(Oid rule);
 static bool can_be_made_again(Oid view);
 static void refuse_rules(Oid view);
@@ -61,6 +62,33 @@ views_park_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/*
+ * Lock the views of these live tables, and users' views upon them, the outermost
+ * first.
+ *
+ * That is the order in which a reader locks them, and the live tables after
+ * them.  Who will change a view locks it like this, before the tables, or a
+ * reader who comes in between and the command wait for each other.
+ */
+void
+views_lock(List *lives, LOCKMODE mode)
+{
+	ListCell   *lc;
+
+	list_sort(lives, list_oid_cmp);
+	foreach(lc, lives)
+	{
+		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_find(lfirst_oid(lc)) : InvalidOid;
+		List	   *views = list_make1_oid(view);
+
+		if (!OidIsValid(view))
+			continue;
+		collect_dependents(view, &views, true);
+		for (; views != NIL; views = list_delete_last(views))
+			LockRelationOid(llast_oid(views), mode);
+	}
 }
 
 /*
@@ -84,7 +112,7 @@ views_park_one(Oid live, Oid view, Node *statement)
 	List	   *views = list_make1_oid(view);
 
 	refuse_rules(view);
-	collect_dependents(view, &views);
+	collect_dependents(view, &views, false);
 	park_all(views, list_make1_oid(view), list_make1_oid(live), statement);
 }
 
@@ -100,7 +128,7 @@ views_park_upon(List *tables)
 	ListCell   *lc;
 
 	foreach(lc, tables)
-		collect_dependents(lfirst_oid(lc), &views);
+		collect_dependents(lfirst_oid(lc), &views, false);
 	foreach(lc, registry_all())
 	{
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;
@@ -224,9 +252,12 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 	}
 }
 
-/* Append the views that depend on the view, each after all it depends on. */
+/*
+ * Append the views that depend on the view, each after all it depends on.  any:
+ * also those that cannot be made again, and without locking them.
+ */
 static void
-collect_dependents(Oid view, List **views)
+collect_dependents(Oid view, List **views, bool any)
 {
 	ListCell   *lc;
 
@@ -234,12 +265,12 @@ collect_dependents(Oid view, List **views)
 	{
 		Oid			dependent = lfirst_oid(lc);
 
-		if (!can_be_made_again(dependent))
+		if (any ? get_rel_relkind(dependent) != RELKIND_VIEW : !can_be_made_again(dependent))
 			continue;
 		/* seen by a shorter way: it has to come after this one as well */
 		*views = list_delete_oid(*views, dependent);
 		*views = lappend_oid(*views, dependent);
-		collect_dependents(dependent, views);
+		collect_dependents(dependent, views, any);
 	}
 }
 
