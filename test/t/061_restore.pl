@@ -362,9 +362,9 @@ sub other_schema
 	# Without --clean PostgreSQL finds no trigger function where the dump looks for it.
 	fresh('restored');
 	$node->safe_psql('restored', 'CREATE SCHEMA other; CREATE EXTENSION catmaid_history SCHEMA other');
-	my @said = grep { /error:/ && !/errors ignored|function public\.catmaid_history_\w+\(\) does not exist|relation "public\.catmaid_\w+" does not exist|"public\.base__with_history" does not exist/ }
+	my @said = grep { /error:/ && !/errors ignored|function public\.catmaid_history_\w+\(\) does not exist|relation "public\.catmaid_\w+" does not exist|"[^"]+__with_history" does not exist/ }
 	  split /\n/, output('pg_restore', '-d', 'restored', "$dir/source.custom");
-	is("@said", '', 'the extension in another schema: nothing but triggers, registry, log and a parent\'s view fails');
+	is("@said", '', 'the extension in another schema: nothing but triggers, registry, log and history views fails');
 	my $versions = "SELECT count(*) || md5(string_agg(h::text, ',' ORDER BY h::text)) FROM two__history h";
 	my $before = $node->safe_psql('restored', $versions);
 	is($before, $node->safe_psql('source', $versions), 'the extension in another schema: history is there');
