@@ -193,8 +193,15 @@ relation_writer_flush(RelationWriter *writer)
 void
 relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
 {
-	/* they stay open, whatever becomes of the subtransaction */
-	if (writer->nwaiting > 0 && writer->indexes == NULL)
+	IndexInfo **infos;
+	int			i;
+
+	if (writer->nwaiting == 0)
+		return;
+	Assert(writer->bistate == NULL);
+
+	/* they stay open, whatever becomes of the subtransaction ... */
+	if (writer->indexes == NULL)
 	{
 		ResourceOwner current = CurrentResourceOwner;
 
@@ -202,8 +209,28 @@ relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
 		open_indexes(writer);
 		CurrentResourceOwner = current;
 	}
-	Assert(writer->bistate == NULL);
-	store_waiting(writer);
+
+	/* ... but what access methods keep, buffers for one, is the subtransaction's */
+	infos = writer->infos;
+	writer->infos = palloc(sizeof(IndexInfo *) * Max(writer->shape->nindexes, 1));
+	for (i = 0; i < writer->shape->nindexes; i++)
+	{
+		writer->infos[i] = makeNode(IndexInfo);
+		*writer->infos[i] = *infos[i];
+		writer->infos[i]->ii_AmCache = NULL;
+		writer->infos[i]->ii_Context = CurrentMemoryContext;
+	}
+	PG_TRY();
+	{
+		store_waiting(writer);
+		for (i = 0; i < writer->shape->nindexes; i++)
+			index_insert_cleanup_compat(writer->indexes[i], writer->infos[i]);
+	}
+	PG_FINALLY();
+	{
+		writer->infos = infos;
+	}
+	PG_END_TRY();
 }
 
 /* The rows that waited have been stored. */

@@ -86,33 +86,33 @@ SELECT safe(trap, name, r) FROM (VALUES
 		'a trigger on a tracking table'),
 	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON tracked__tracking EXECUTE FUNCTION trap_trigger()',
 		'a statement trigger on a tracking table'),
-	('CREATE RULE x AS ON UPDATE TO catmaid_history_table DO ALSO SELECT trap()', 'a rule on the registry'),
-	('CREATE RULE x AS ON DELETE TO tracked__tracking DO ALSO SELECT trap()', 'a rule on a tracking table'),
-	('ALTER TABLE catmaid_history_table ADD CHECK (trap())', 'a check of the registry'),
-	('ALTER TABLE catmaid_history_table ALTER creation_time SET DEFAULT CASE WHEN trap() THEN now() END', 'a default of the registry'),
-	('ALTER TABLE catmaid_history_table ADD live_table_pkey_columns text[] DEFAULT CASE WHEN trap() THEN ''{a}''::text[] END',
+	('CREATE RULE x AS ON UPDATE TO catmaid_history_table DO ALSO SELECT public.trap()', 'a rule on the registry'),
+	('CREATE RULE x AS ON DELETE TO tracked__tracking DO ALSO SELECT public.trap()', 'a rule on a tracking table'),
+	('ALTER TABLE catmaid_history_table ADD CHECK (public.trap())', 'a check of the registry'),
+	('ALTER TABLE catmaid_history_table ALTER creation_time SET DEFAULT CASE WHEN public.trap() THEN now() END', 'a default of the registry'),
+	('ALTER TABLE catmaid_history_table ADD live_table_pkey_columns text[] DEFAULT CASE WHEN public.trap() THEN ''{a}''::text[] END',
 		'the registry''s further column is there'),
 	('ALTER TABLE catmaid_history_table ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; '
-		'CREATE POLICY x ON catmaid_history_table USING (trap())', 'a policy on the registry'),
-	('CREATE FUNCTION it(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN x; END''; '
+		'CREATE POLICY x ON catmaid_history_table USING (public.trap())', 'a policy on the registry'),
+	('CREATE FUNCTION it(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM public.trap(); RETURN x; END''; '
 		'CREATE INDEX ON catmaid_history_table (it(time_column)); CREATE INDEX ON catmaid_transaction_info (it(label))',
 		'an index expression on registry and log'),
-	('CREATE FUNCTION it(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN x; END''; '
+	('CREATE FUNCTION it(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS ''BEGIN PERFORM public.trap(); RETURN x; END''; '
 		'CREATE INDEX ON tracked__tracking (it(live_pk)); CREATE INDEX ON tracked__history (it(id)) WHERE it(id) > 0',
 		'an index expression on derived tables'),
-	('CREATE TABLE more (trapped boolean DEFAULT trap() CHECK (trap())) INHERITS (catmaid_history_table); '
+	('CREATE TABLE more (trapped boolean DEFAULT public.trap() CHECK (public.trap())) INHERITS (catmaid_history_table); '
 		'INSERT INTO more VALUES (''timed'', ''timed__history'', true, ''id'', NULL, ''edition_time'', ''txid''); '
 		'CREATE TRIGGER x BEFORE UPDATE OR DELETE ON more FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
 		'a child of the registry'),
-	('CREATE OR REPLACE VIEW catmaid_live_table_triggers AS SELECT live_table::oid AS live_table, trap() AS triggers_installed '
+	('CREATE OR REPLACE VIEW catmaid_live_table_triggers AS SELECT live_table::oid AS live_table, public.trap() AS triggers_installed '
 		'FROM catmaid_history_table', 'a helper view'),
 	('CREATE OR REPLACE FUNCTION get_history_table_name(live_table regclass) RETURNS text LANGUAGE plpgsql STABLE AS '
-		'''BEGIN PERFORM trap(); RETURN ''''tracked__history''''; END''', 'a name function'),
+		'''BEGIN PERFORM public.trap(); RETURN ''''tracked__history''''; END''', 'a name function'),
 	('CREATE OR REPLACE FUNCTION get_history_update_trigger_name_tracking() RETURNS text LANGUAGE plpgsql STABLE AS '
-		'''BEGIN PERFORM trap(); RETURN ''''x''''; END''', 'a trigger''s name function'),
+		'''BEGIN PERFORM public.trap(); RETURN ''''x''''; END''', 'a trigger''s name function'),
 	('CREATE OR REPLACE FUNCTION disable_history_tracking_for_table(live_table regclass, history_table regclass DEFAULT NULL) '
-		'RETURNS void LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); END''', 'a management function'),
-	('CREATE OR REPLACE FUNCTION update_time_for_row() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN PERFORM trap(); RETURN NULL; END''',
+		'RETURNS void LANGUAGE plpgsql AS ''BEGIN PERFORM public.trap(); END''', 'a management function'),
+	('CREATE OR REPLACE FUNCTION update_time_for_row() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN PERFORM public.trap(); RETURN NULL; END''',
 		'a trigger function')
 	) t(trap, name), unnest(ARRAY['t92h_owner', :'me']) r;
 SELECT safe(replace(replace($x$
@@ -129,7 +129,7 @@ FROM unnest('{"format(text, regclass) RETURNS text","format(text, regprocedure) 
 	unnest(ARRAY['t92h_owner', :'me']) r;
 -- Traps work: with the rights of its owner each of them may.
 SELECT is((SELECT last_value + is_called::int FROM public.caught), 1::bigint, 'no trap was sprung');
-SELECT trap() AS sprung \g /dev/null
+SELECT public.trap() AS sprung \g /dev/null
 SELECT is((SELECT last_value + is_called::int FROM public.caught), 2::bigint, 'a trap tells');
 
 -- Adoption by the owner, for good.
@@ -146,7 +146,7 @@ SELECT state || message AS said FROM attempt('CREATE TRIGGER x BEFORE INSERT OR 
 	FOR EACH ROW EXECUTE FUNCTION trap_trigger()', 't92h_owner') \gset
 SELECT state || message AS said FROM attempt('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_transaction_info
 	FOR EACH ROW EXECUTE FUNCTION trap_trigger()', 't92h_owner') \gset
-SELECT state || message AS said FROM attempt('ALTER TABLE catmaid_history_table ADD CHECK (trap())', 't92h_owner') \gset
+SELECT state || message AS said FROM attempt('ALTER TABLE catmaid_history_table ADD CHECK (public.trap())', 't92h_owner') \gset
 CREATE TABLE t (id int PRIMARY KEY);
 SELECT lives_ok('SELECT create_history_table(''t''); SELECT disable_history_tracking(); SELECT enable_history_tracking();
 	SELECT repair_history()', 'a superuser manages histories');

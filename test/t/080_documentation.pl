@@ -198,6 +198,7 @@ UNION ALL
 SELECT format(E'\n### %s\n', relname) FROM member JOIN pg_class c ON c.oid = objid WHERE classid = 'pg_class'::regclass
 UNION ALL
 SELECT '`' || typname || '`' FROM member JOIN pg_type t ON t.oid = objid WHERE classid = 'pg_type'::regclass
+	AND typrelid = 0 AND typcategory <> 'A' -- from PostgreSQL 17 on row and array types are members, too
 UNION ALL
 SELECT format('| `%s` | `%s` |', evtname, evtevent) FROM member JOIN pg_event_trigger e ON e.oid = objid
 WHERE classid = 'pg_event_trigger'::regclass
