@@ -373,10 +373,11 @@ read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 	row->txid = DatumGetInt64(heap_getattr(tuple, tracking->capture->edition_txid_column,
 										   desc, &isnull));
 
-	/* a rewrite of the tracking table makes all rows look so */
+	/* a tracking table that is rewritten, or made anew for a new key, has others' rows, too */
 	row->touched =
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
-		(!relation_is_rewritten_compat(tracking->rel) ||
+		((!relation_is_rewritten_compat(tracking->rel) &&
+		  tracking->rel->rd_createSubid == InvalidSubTransactionId) ||
 		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 

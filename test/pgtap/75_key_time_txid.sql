@@ -3,7 +3,7 @@
 -- dropped or made unfit: an error with a hint, and nothing has changed.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(57);
+SELECT plan(59);
 
 CREATE FUNCTION registered(live regclass) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s %s %s', live_table_pkey_column, time_column, txid_column)
@@ -140,6 +140,20 @@ ALTER TABLE u_start ALTER id TYPE bigint USING id * 10;
 SELECT is((SELECT array_agg(live_pk ORDER BY live_pk) FROM u_start__tracking), '{10,20,100}', 'a computed key: tracked by the new values');
 SELECT is((SELECT count(*)::int FROM u_start__tracking WHERE edition_time <= :'edited_ten'), 0, 'no other row''s start');
 SELECT follows('u_start', 'a computed key', '{id_1 bigint}');
+
+-- Written in the transaction that replaced the key: starts are known still.
+CREATE TABLE turned (a int, b int, v text, PRIMARY KEY (a, b));
+SELECT create_history_table('turned');
+INSERT INTO turned VALUES (1, 2, 'x'), (3, 4, 'y');
+SELECT DISTINCT edition_time AS edited_turned FROM turned__tracking \gset
+BEGIN;
+ALTER TABLE turned DROP CONSTRAINT turned_pkey, ADD PRIMARY KEY (b, a);
+UPDATE turned SET v = v || v;
+DELETE FROM turned WHERE a = 1;
+COMMIT;
+SELECT results_eq('SELECT a, lower(sys_period) FROM turned__history WHERE NOT isempty(sys_period) ORDER BY a',
+	format('VALUES (1, %1$L::timestamptz), (3, %1$L)', :'edited_turned'), 'a replaced key, and a write: the start is known');
+SELECT results_eq('SELECT a, v FROM turned__history WHERE isempty(sys_period)', $$VALUES (1, 'xx')$$, 'and what came in between has no period');
 
 -- Time and txid columns.
 CREATE TABLE m (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint);
