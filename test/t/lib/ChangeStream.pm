@@ -141,7 +141,7 @@ sub replay
 		return $row;
 	};
 	my $begin = sub {
-		my ($name, $xid, $new, $former) = @_;
+		my ($name, $xid, $new, $former, $perhaps) = @_;
 		my ($start) = sort { $b <=> $a } $time{$xid}, $ended{$name}{ key($name, $new) } // 0, $former ? $former->{start} : 0;
 		my $row = { start => $start, row => $new, xid => $xid };
 		# Where rows trade keys, SPEC does not say whether a row goes on from its own
@@ -150,15 +150,17 @@ sub replay
 		my ($t, $e) = ($time{$xid}, $ended{$name}{ key($name, $new) } // 0);
 		my @starts = ($t, $e, $former ? @{ $former->{starts} } : ());
 		# Other tables leave one question open: whether a version that has an empty period
-		# (who deletes it and enters its key again began before it) comes to an end.
+		# (who deletes it and enters its key again began before it) comes to an end.  And
+		# the stream one: whether the row that went from another partition goes on here.
 		my $before = $gone{$name}{ key($name, $new) };
-		@starts = map { $_ > $start ? $_ : $start } map { @{ $_->{starts} } } grep { $_ } $former, $before
+		@starts = map { $_ > $start ? $_ : $start } map { @{ $_->{starts} } } grep { $_ } $former, $before, $perhaps
 		  if $name ne 'public.deferred';
 		my %starts = map { $_ => 1 } $start, map { $_ > $t ? $_ : $t } @starts;
 		$row->{starts} = [ sort { $a <=> $b } keys %starts ];
 		push @{ $live{$name}{ line($new) } }, $row;
 		return $row;
 	};
+	my %left;
 	for my $change (@_)
 	{
 		my ($xid, $table, $verb, $old, $new) = @$change;
@@ -177,10 +179,13 @@ sub replay
 		}
 		my $former;
 		$former = $end->($name, $xid, $old) if $verb ne 'INSERT';
+		# A row that moves to another partition is a DELETE and an INSERT here.
+		my $perhaps = $verb eq 'INSERT' && $left{to} && $left{to} eq "$xid $name $new->{id}"
+		  && $left{row}{leaf} ne $table ? $left{row} : undef;
+		%left = $verb eq 'DELETE' && $root{$table} ? (to => "$xid $name $old->{id}", row => $former) : ();
 		if ($verb ne 'DELETE')
 		{
-			# A row that moves to another partition is a DELETE and an INSERT here.
-			$begin->($name, $xid, $new, $former)->{leaf} = $table;
+			$begin->($name, $xid, $new, $former, $perhaps)->{leaf} = $table;
 		}
 	}
 	return (\%expected, \%live, $order);
