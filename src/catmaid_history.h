@@ -226,6 +226,7 @@ extern bool follow_columns_changed(const TableSnapshot *before,
 								   const TableSnapshot *now, Node *statement);
 extern bool follow_columns_computed(const TableSnapshot *now, AttrNumber attnum,
 									Node *statement);
+extern void follow_columns_make_room(Oid history, Oid child);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
 									   const TableSnapshot *before);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,

@@ -227,7 +227,10 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	registry_insert(&row);
 
 	if (OidIsValid(parent_history))
+	{
+		follow_columns_make_room(parent_history, row.history);
 		derived_inherit(row.history, parent_history);
+	}
 	if (OidIsValid(parent_tracking) && OidIsValid(row.tracking))
 		derived_inherit(row.tracking, parent_tracking);
 

@@ -505,6 +505,38 @@ free_name(Oid history, const char *name)
 }
 
 /*
+ * The history child is about to inherit from history: columns kept there give
+ * way to what the child's live table has by their names.
+ */
+void
+follow_columns_make_room(Oid history, Oid child)
+{
+	RegistryRow *parent = registry_get_by_derived(history);
+	RegistryRow *row = registry_get_by_derived(child);
+	Relation	rel;
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			i;
+
+	if (parent == NULL || row == NULL)
+		return;
+	rel = table_open(history, NoLock);
+	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+		const char *name = NameStr(att->attname);
+
+		if (!att->attisdropped &&
+			get_attnum(parent->live, name) == InvalidAttrNumber &&
+			get_attnum(row->live, name) != InvalidAttrNumber)
+			names = lappend(names, pstrdup(name));
+	}
+	table_close(rel, NoLock);
+	foreach(lc, names)
+		move_kept(history, lfirst(lc));
+}
+
+/*
  * Is the column of a history further down no kept one, but that of the live
  * table, with which a new column of the parent is merged?
  */

@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(40);
+SELECT plan(43);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -126,4 +126,18 @@ SELECT follows(t, t || ' follows when a parent''s key changes its type') FROM un
 SELECT is((SELECT string_agg(inhrelid::regclass || ' ' || inhparent::regclass, ', ' ORDER BY inhrelid::regclass::text)
 	FROM pg_inherits WHERE inhrelid::regclass::text ~ '^k.__tracking$'),
 	'kk__tracking kl__tracking, kl__tracking kb__tracking', 'the tracking tables inherit as before');
+-- A kept column of the parent's history gives way to a column of the child's own.
+CREATE TABLE giver (id int PRIMARY KEY, v text, w text);
+CREATE TABLE taker (w_1 int, PRIMARY KEY (id)) INHERITS (giver);
+SELECT create_history_table('giver');
+INSERT INTO giver VALUES (1, 'v', 'w');
+UPDATE giver SET v = 'vv';
+SET catmaid_history.on_drop_column = keep;
+ALTER TABLE giver DROP COLUMN w;
+INSERT INTO taker VALUES (2, 'v', 5);
+SELECT lives_ok('SELECT create_history_table(''taker'')', 'a child with a column of a kept one''s name is tracked');
+SELECT follows('taker', 'and recorded', '{w_2 text}');
+SELECT is((SELECT array_agg(w_2) FROM ONLY giver__history WHERE w_2 IS NOT NULL), '{w}', 'what was kept is there, under its next name');
+RESET catmaid_history.on_drop_column;
+
 SELECT * FROM finish();
