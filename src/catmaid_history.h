@@ -565,7 +565,7 @@ extern void convert_rows(Oid role, Oid history, const char *column,
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
-extern char *naming_free_column(Oid relid, const char *name, bool moving);
+extern char *naming_free_column(Oid relid, Oid other, const char *name, bool moving);
 extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);

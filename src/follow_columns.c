@@ -54,7 +54,7 @@ static void drop_column(RegistryRow *row, AttrNumber held, const char *name, boo
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
 static void free_name(Oid history, const char *name);
 static bool held_by_live(Oid history, const char *name);
-static void move_kept(Oid history, const char *name);
+static void move_kept(Oid history, const char *name, Oid other);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
 
@@ -235,7 +235,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 				if (is_lossless(old, new, using) ? true :
 					came_down(row, attnum, new, i, before))
 					continue;
-				temporary[i] = naming_free_column(row->history, "catmaid_history_new", false);
+				temporary[i] = naming_free_column(row->history, InvalidOid, "catmaid_history_new", false);
 				convert_column(row, new, temporary[i], using);
 			}
 			else if (temporary[i] == NULL)
@@ -246,7 +246,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 					continue;
 
 				/* an old value that the new type has no room for, after all */
-				temporary[i] = naming_free_column(row->history, "catmaid_history_new", false);
+				temporary[i] = naming_free_column(row->history, InvalidOid, "catmaid_history_new", false);
 				convert_column(row, new, temporary[i], NULL);
 			}
 
@@ -257,7 +257,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 					indexes_drop_key(row->history, row->key);
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(name),
-							quote_identifier(naming_free_column(row->history, name, false)));
+							quote_identifier(naming_free_column(row->history, InvalidOid, name, false)));
 				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 							naming_quoted(row->history), quote_identifier(temporary[i]),
 							quote_identifier(name));
@@ -457,7 +457,7 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 	{
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(row->history), quote_identifier(name),
-					quote_identifier(naming_free_column(row->history, name, false)));
+					quote_identifier(naming_free_column(row->history, InvalidOid, name, false)));
 		return;
 	}
 	only = children_keep(row->history, name) ? "ONLY " : "";
@@ -500,13 +500,13 @@ free_name(Oid history, const char *name)
 
 		if (get_attnum(relid, name) != InvalidAttrNumber &&
 			(relid == history || !held_by_live(relid, name)))
-			move_kept(relid, name);
+			move_kept(relid, name, InvalidOid);
 	}
 }
 
 /*
- * The history child is about to inherit from history: columns kept there give
- * way to what the child's live table has by their names.
+ * The history child is about to inherit from history: of columns that have one
+ * name and are different things, the kept one moves.
  */
 void
 follow_columns_make_room(Oid history, Oid child)
@@ -514,7 +514,8 @@ follow_columns_make_room(Oid history, Oid child)
 	RegistryRow *parent = registry_get_by_derived(history);
 	RegistryRow *row = registry_get_by_derived(child);
 	Relation	rel;
-	List	   *names = NIL;
+	List	   *above = NIL;
+	List	   *below = NIL;
 	ListCell   *lc;
 	int			i;
 
@@ -524,16 +525,26 @@ follow_columns_make_room(Oid history, Oid child)
 	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-		const char *name = NameStr(att->attname);
+		char	   *name = NameStr(att->attname);
+		AttrNumber	attnum;
+		ColumnSnapshot column = {.type = att->atttypid,.typmod = att->atttypmod,
+		.collation = att->attcollation};
 
-		if (!att->attisdropped &&
-			get_attnum(parent->live, name) == InvalidAttrNumber &&
-			get_attnum(row->live, name) != InvalidAttrNumber)
-			names = lappend(names, pstrdup(name));
+		if (att->attisdropped || strcmp(name, PERIOD_COLUMN) == 0 ||
+			strcmp(name, XID_COLUMN) == 0 ||
+			get_attnum(parent->live, name) != InvalidAttrNumber)
+			continue;
+		attnum = get_attnum(child, name);
+		if (get_attnum(row->live, name) != InvalidAttrNumber)
+			above = lappend(above, pstrdup(name));
+		else if (attnum != InvalidAttrNumber && !has_type(child, attnum, &column))
+			below = lappend(below, pstrdup(name));
 	}
 	table_close(rel, NoLock);
-	foreach(lc, names)
-		move_kept(history, lfirst(lc));
+	foreach(lc, above)
+		move_kept(history, lfirst(lc), child);
+	foreach(lc, below)
+		move_kept(child, lfirst(lc), history);
 }
 
 /*
@@ -556,8 +567,9 @@ held_by_live(Oid history, const char *name)
 	return false;
 }
 
+/* To the next name that is free, also in other if that is not InvalidOid. */
 static void
-move_kept(Oid history, const char *name)
+move_kept(Oid history, const char *name, Oid other)
 {
 	/* an inherited one moves where it comes from, and all the way down */
 	while (derived_column_is_inherited(history, get_attnum(history, name)))
@@ -565,7 +577,7 @@ move_kept(Oid history, const char *name)
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 				naming_quoted(history), quote_identifier(name),
-				quote_identifier(naming_free_column(history, name, true)));
+				quote_identifier(naming_free_column(history, other, name, true)));
 }
 
 /* Has the live table of a child history still the column (DROP with ONLY)? */

@@ -64,19 +64,22 @@ naming_free_index(Oid live, Oid namespace, const char *label)
 }
 
 /*
- * The first free "<name>_n" among the columns of the table and its children.
+ * The first free "<name>_n" among the columns of the table and its children, and
+ * of other and its children, if that is not InvalidOid.
  *
  * moving: the column has such a name already, and its number counts on.  A
  * name without room is clipped.
  */
 char *
-naming_free_column(Oid relid, const char *name, bool moving)
+naming_free_column(Oid relid, Oid other, const char *name, bool moving)
 {
 	char	   *base = pstrdup(name);
 	char	   *underscore = strrchr(base, '_');
 	List	   *tables = find_all_inheritors(relid, NoLock, NULL);
 	int			n;
 
+	if (OidIsValid(other))
+		tables = list_concat(tables, find_all_inheritors(other, NoLock, NULL));
 	if (moving && underscore && underscore != base && underscore[1] != '\0' &&
 		strspn(underscore + 1, "0123456789") == strlen(underscore + 1))
 		*underscore = '\0';

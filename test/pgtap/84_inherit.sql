@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(43);
+SELECT plan(48);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -138,6 +138,23 @@ INSERT INTO taker VALUES (2, 'v', 5);
 SELECT lives_ok('SELECT create_history_table(''taker'')', 'a child with a column of a kept one''s name is tracked');
 SELECT follows('taker', 'and recorded', '{w_2 text}');
 SELECT is((SELECT array_agg(w_2) FROM ONLY giver__history WHERE w_2 IS NOT NULL), '{w}', 'what was kept is there, under its next name');
+-- So by INHERIT, where each side has kept something by the other's names.
+ALTER TABLE taker NO INHERIT giver;
+ALTER TABLE taker ADD COLUMN w_2 int, ADD COLUMN x int DEFAULT 6;
+UPDATE taker SET v = 'vvv';
+ALTER TABLE giver ADD COLUMN x text DEFAULT 'x';
+UPDATE ONLY giver SET v = 'w';
+ALTER TABLE giver DROP COLUMN x;
+ALTER TABLE taker DROP COLUMN x;
+SELECT is((SELECT x_1 FROM ONLY giver__history WHERE x_1 IS NOT NULL), 'x', 'the parent has kept one of the same name and another type');
+UPDATE taker SET v = v;
+SELECT lives_ok('ALTER TABLE taker INHERIT giver', 'INHERIT where both have kept columns of one name');
+SELECT is((SELECT string_agg(DISTINCT x, ',') FROM (SELECT to_jsonb(h) ->> 'x_1' AS x FROM ONLY taker__history h
+	UNION ALL SELECT to_jsonb(h) ->> 'x_2' FROM ONLY taker__history h) AS k), '6', 'what the child had kept is there');
+INSERT INTO giver VALUES (11, 'v');
+SELECT is(above('taker'), 'giver__history giver__tracking', 'its history and tracking table are below the parent''s');
+UPDATE giver SET v = 'z';
+SELECT is((SELECT count(*)::int FROM ONLY taker__history WHERE w_2 IS NULL AND w_1 = 5 AND v = 'vvv'), 2, 'and a change through the parent is recorded');
 RESET catmaid_history.on_drop_column;
 
 SELECT * FROM finish();
