@@ -552,12 +552,13 @@ extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2,
 extern uint64 ddl_execute_query(Oid role, const char *sql);
 extern void ddl_execute_statement(Oid role, Node *statement, const char *sql);
 extern void ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n);
+typedef void (*DDLAction) (void *arg);
+extern ErrorData *ddl_attempt(DDLAction action, void *arg);
 
 /* convert.c: old values into a column of a new type */
-typedef void (*ConvertAction) (void *arg);
 
 extern bool convert_try(Oid role, const char *sql);
-extern bool convert_attempt(ConvertAction action, void *arg, char **message);
+extern bool convert_attempt(DDLAction action, void *arg, char **message);
 extern void convert_rows(Oid role, Oid history, const char *column,
 						 const char *type, const char *from, Node *using);
 

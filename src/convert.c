@@ -28,7 +28,6 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -44,7 +43,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
@@ -147,42 +145,18 @@ run_ddl(void *arg)
  * failed for a reason that may be swallowed.
  */
 bool
-convert_attempt(ConvertAction action, void *arg, char **message)
+convert_attempt(DDLAction action, void *arg, char **message)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
+	ErrorData  *error = ddl_attempt(action, arg);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		action(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* left open, it would be what the session is in after the error */
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (!may_be_swallowed(error->sqlerrcode))
-			ReThrowError(error);
-		if (message)
-			*message = pstrdup(error->message);
-		FreeErrorData(error);
-		done = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
+	if (error == NULL)
+		return true;
+	if (!may_be_swallowed(error->sqlerrcode))
+		ReThrowError(error);
+	if (message)
+		*message = pstrdup(error->message);
+	FreeErrorData(error);
+	return false;
 }
 
 /* Find out what the expression means over the history table. */

@@ -25,6 +25,8 @@
 #include "tcop/dest.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
@@ -120,6 +122,39 @@ ddl_execute_statement(Oid role, Node *statement, const char *sql)
 	}
 	PG_END_TRY();
 	CommandCounterIncrement();
+}
+
+/*
+ * Do it in a subtransaction.  NULL if it went well, else the error, after which
+ * all is as it was before: memory context, resource owner, rights and settings.
+ */
+ErrorData *
+ddl_attempt(DDLAction action, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		action(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+
+		/* left open, it would be what the session is in after the error */
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
 }
 
 static uint64

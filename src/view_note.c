@@ -17,7 +17,6 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
@@ -32,8 +31,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -69,6 +66,7 @@ static List *note_triggers(Oid view);
 static char *note_definition(Oid view);
 static int	begin_qualified(void);
 static bool make_users_view(ViewNote *note, bool cascade);
+static void run_definition(void *arg);
 static void give_columns(const ViewNote *note, Oid view, const char *name);
 static void give_labels(const ViewNote *note, Oid view);
 static void give_triggers(const ViewNote *note, const char *name);
@@ -306,45 +304,33 @@ begin_qualified(void)
 static bool
 make_users_view(ViewNote *note, bool cascade)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	char	   *name = naming_quoted_in(note->namespace, note->name);
-	volatile bool made = true;
+	ErrorData  *error = ddl_attempt(run_definition, note);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		/* its constants are read by type input, which runs domains' checks */
-		ddl_execute(note->owner, "CREATE VIEW %s%s AS %s",
-					name, note->options, note->definition);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+	if (error == NULL)
+		return true;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		ReThrowError(error);
+	if (!cascade)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot change the table because view %s depends on its history view", name),
+				 errdetail("The view's definition does not hold any more: %s.", error->message),
+				 errhint("Use DROP ... CASCADE to drop the view too, or drop it first and make it anew afterwards.")));
+	ereport(NOTICE, (errmsg("drop cascades to view %s", name)));
+	FreeErrorData(error);
+	return false;
+}
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
-			ReThrowError(error);
-		if (!cascade)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot change the table because view %s depends on its history view", name),
-					 errdetail("The view's definition does not hold any more: %s.", error->message),
-					 errhint("Use DROP ... CASCADE to drop the view too, or drop it first and make it anew afterwards.")));
-		ereport(NOTICE, (errmsg("drop cascades to view %s", name)));
-		made = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return made;
+static void
+run_definition(void *arg)
+{
+	ViewNote   *note = arg;
+
+	/* its constants are read by type input, which runs domains' checks */
+	ddl_execute(note->owner, "CREATE VIEW %s%s AS %s",
+				naming_quoted_in(note->namespace, note->name),
+				note->options, note->definition);
 }
 
 static void

@@ -1,15 +1,6 @@
 -- Versions of a statement are stored together.  Whoever looks while the statement
 -- or its triggers are under way, or right after it, must not see that.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
-SET search_path = public, tap;
+\ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
 SELECT plan(41);

@@ -1,17 +1,8 @@
 -- As-of queries use the index on sys_period by themselves, in a session that has
 -- done nothing else, and pay for it nowhere.
-\set ECHO none
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-\set QUIET 1
-SET client_min_messages = warning;
-CREATE SCHEMA tap;
-CREATE EXTENSION pgtap SCHEMA tap;
+\ir lib/start.psql
 CREATE SCHEMA hist;
 CREATE EXTENSION catmaid_history SCHEMA hist;
-SET search_path = public, tap;
 
 CREATE FUNCTION plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

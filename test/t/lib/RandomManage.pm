@@ -210,25 +210,30 @@ sub start_tracking
 	push @args, map { quote_text(RandomModel::column($t, $t->{$_})->{n}) } qw(time txid) if $t->{kind} eq 'time';
 	$r->sql($s, 'SELECT create_history_table(' . join(', ', @args) . ')');
 	# The parents come along where they are not tracked.
-	for my $m (ancestors($r, $t))
+	for my $m (reverse grep { !$_->{tracked} } ancestors($r, $t), $t)
 	{
-		next if $m->{tracked};
-		$m->{tracked} = $m->{enabled} = 1;
-		$m->{hcols} = history_columns($m);
-		RandomModel::in_line($m);
+		take_up($r, $s, $m);
 		$r->model->sync($m, $ctx);
 	}
-	$t->{hcols} = history_columns($t);
-	# History inherits what the parent's history kept of former columns.
-	if ($t->{parent})
+	return;
+}
+
+# A history comes to be.  It inherits what the parent's history kept of former
+# columns, but for those by whose names the table has columns: they give way.
+sub take_up
+{
+	my ($r, $s, $m) = @_;
+	$m->{hcols} = history_columns($m);
+	if (my $parent = $m->{parent} && $r->model->table($m->{parent}))
 	{
-		my %there = map { $_->{n} => 1 } @{ $t->{hcols} };
-		push @{ $t->{hcols} }, map { col($_->{n}, $_->{t}, kept => $_->{kept}) }
-		  grep { !$there{ $_->{n} } } @{ $r->model->table($t->{parent})->{hcols} };
+		my %own = map { $_->{n} => 1 } @{ $m->{hcols} };
+		my @kept = grep { $_->{kept} } @{ $parent->{hcols} };
+		RandomColumns::make_room($r, $parent, $_->{n}) for grep { $own{ $_->{n} } } @kept;
+		RandomColumns::settle_kept_names($r, $s, $_) for $r->model->tables;
+		push @{ $m->{hcols} }, map { col($_->{n}, $_->{t}, kept => $_->{kept}) } @kept;
 	}
-	$t->{tracked} = $t->{enabled} = 1;
-	RandomModel::in_line($t);
-	$r->model->sync($t, $ctx);
+	$m->{tracked} = $m->{enabled} = 1;
+	RandomModel::in_line($m);
 	return;
 }
 
@@ -363,6 +368,7 @@ sub recreate_history
 		call($r, $s, 'drop_history_table', $t);
 		$t->{tracked} = $t->{enabled} = 0;
 		$t->{hist} = [];
+		$t->{hcols} = [];
 		$t->{track} = {};
 		$t->{ended} = {};
 		$r->forget;
