@@ -21,6 +21,7 @@
 #include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
@@ -256,6 +257,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	}
 	new.ancestors = derived_ancestors(new.relid);
 	new.alone = triggers_alone(rel, new.ancestors);
+	if (derived_attached_here(new.relid))
+		new.attached_by = GetTopFullTransactionId();
 
 	MemoryContextSwitchTo(before);
 	if (tracking)

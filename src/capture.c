@@ -244,7 +244,8 @@ capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
 }
 
 /*
- * Did this transaction make the version in the slot?
+ * Did this transaction make the version in the slot, or bring it in with its
+ * partition?
  *
  * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
  * txid column tells; with a tracking table tracking_start does.
@@ -256,6 +257,8 @@ capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 	Datum		txid;
 	bool		isnull;
 
+	if (capture_attached_here(capture))
+		return true;
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
 		return false;
 	if (!relation_is_rewritten_compat(rel))
@@ -265,6 +268,17 @@ capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 	txid = slot_getattr(slot, capture->txid_column, &isnull);
 	return !isnull &&
 		DatumGetInt64(txid) == (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/*
+ * Is the relation a partition that this transaction has attached?  What it
+ * had before is nothing that anybody saw in the table.
+ */
+bool
+capture_attached_here(CaptureRelation *capture)
+{
+	return FullTransactionIdIsValid(capture->attached_by) &&
+		FullTransactionIdEquals(capture->attached_by, GetTopFullTransactionIdIfAny());
 }
 
 static void

@@ -95,6 +95,7 @@ typedef struct CaptureRelation
 	bool		plain;			/* both are plain (relwriter.c) */
 	bool		alone;			/* nobody's triggers fire after ours */
 	List	   *ancestors;		/* parents, whose triggers are meant too */
+	FullTransactionId attached_by;	/* as a partition, if by the transaction that was asked */
 } CaptureRelation;
 
 /* A relation opened for writing rows, with its indexes; see relwriter.c. */
@@ -331,6 +332,7 @@ extern List *derived_parents(Oid relid);
 extern int	derived_depth(Oid relid);
 extern List *derived_lineage(Oid relid);
 extern Oid	derived_root(Oid relid);
+extern bool derived_attached_here(Oid relid);
 extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
@@ -462,6 +464,7 @@ extern bool capture_start(CaptureRelation *capture, TrackingTable *tracking,
 						  TimestampTz *start);
 extern bool capture_keys_equal(CaptureRelation *capture, const Datum *a,
 							   const Datum *b);
+extern bool capture_attached_here(CaptureRelation *capture);
 extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 							  TupleTableSlot *slot);
 

@@ -239,6 +239,35 @@ derived_root(Oid relid)
 	return relid;
 }
 
+/* Has this transaction made the relation a partition, or one that it is below of? */
+bool
+derived_attached_here(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	bool		here = false;
+
+	while (!here && OidIsValid(relid) && get_rel_relispartition(relid))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(relid));
+		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		relid = InvalidOid;
+		if (HeapTupleIsValid(tuple))
+		{
+			here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+			relid = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+		}
+		systable_endscan(scan);
+	}
+	table_close(inherits, AccessShareLock);
+	return here;
+}
+
 /*
  * The table and all partitions below it, locked in this order, those included
  * whose DETACH CONCURRENTLY was interrupted (find_all_inheritors leaves them out).

@@ -2,7 +2,7 @@
 -- covered from then on, and end their version when they leave.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(38);
+SELECT plan(42);
 SELECT format('psql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s',
 	:'HOST', :'PORT', :'USER', :'DBNAME') AS client \gset
 -- What history says of a row: "value" of each version that ended, and how.
@@ -105,6 +105,40 @@ SELECT is(in_step(), '', 'ATTACH again');
 \set out `:client -c "ALTER TABLE r DETACH PARTITION r_2 :concurrently" 2>&1`
 SELECT is(:'out'::text || ended(201), 'e free', 'by a session that does nothing else');
 SELECT whole('r', 'the whole table afterwards');
+
+-- Detached, attached and changed in one transaction: what ended with the DETACH has
+-- ended, and nobody has seen what came back.
+CREATE TABLE timed (id int PRIMARY KEY, v text, e timestamptz, x bigint) PARTITION BY RANGE (id);
+CREATE TABLE timed_0 PARTITION OF timed FOR VALUES FROM (0) TO (100);
+SELECT create_history_table('timed', 'e', 'x');
+INSERT INTO r VALUES (110, 'h'), (111, 'i'), (112, 'j');
+INSERT INTO timed VALUES (1, 'h', now()), (2, 'i', now()), (3, 'j', now());
+BEGIN;
+ALTER TABLE r DETACH PARTITION s1."R 1";
+ALTER TABLE r ATTACH PARTITION s1."R 1" FOR VALUES FROM (100) TO (200);
+ALTER TABLE timed DETACH PARTITION timed_0;
+ALTER TABLE timed ATTACH PARTITION timed_0 FOR VALUES FROM (0) TO (100);
+UPDATE r SET v = 'hh' WHERE id = 110;
+DELETE FROM r WHERE id = 111;
+UPDATE timed SET v = 'hh', e = now() WHERE id = 1;
+DELETE FROM timed WHERE id = 2;
+COMMIT;
+CREATE FUNCTION tap.versions(history regclass, keys int[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	found text;
+BEGIN
+	EXECUTE format($f$SELECT string_agg(id || v || CASE WHEN isempty(sys_period) THEN ' empty' ELSE '' END,
+		', ' ORDER BY id, isempty(sys_period)) FROM %s WHERE id = ANY ($1)$f$, history) INTO found USING keys;
+	RETURN found;
+END$$;
+SELECT is(versions('r__history', '{110,111,112}'), '110h, 110h empty, 111i, 111i empty, 112j',
+	'DETACH, ATTACH and changes in one transaction: no version twice');
+SELECT is(in_step(), '', 'tracking is in step');
+SELECT is(versions('timed__history', '{1,2,3}'), '1h, 1h empty, 2i, 2i empty, 3j',
+	'so with a time column');
+UPDATE r SET v = 'hhh' WHERE id = 110;
+SELECT is(versions('r__history', '{110}'), '110h, 110hh, 110h empty',
+	'a later transaction records what it finds');
 
 -- A partition is no table to be tracked by itself, and one that was tracked before.
 CREATE TABLE own (id int PRIMARY KEY, v text);

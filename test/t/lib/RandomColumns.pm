@@ -40,9 +40,19 @@ sub family { my ($r, $t) = @_; return $r->model->family($t) }
 # Tables whose history side is left alone (disabled) would drift apart.
 sub followed { my ($r, $t) = @_; return !grep { $_->{tracked} && !$_->{enabled} } family($r, $t) }
 
+# Has this transaction synced the tracking table?  A rewrite of the live table leaves
+# nothing that tells rows it found from rows of its own, and the periods of what it
+# then changes are empty.
+sub just_synced
+{
+	my ($r, $ctx, $t) = @_;
+	return scalar grep { $_->{synced} && $_->{ctx} == $ctx } map { values %{ $_->{track} // {} } } family($r, $t);
+}
+
 sub columns_step
 {
 	my ($r, $s, $ctx, $t, @makers) = @_;
+	return 0 if just_synced($r, $ctx, $t);
 	my %chosen;
 	my @actions;
 	my @tell;

@@ -120,6 +120,7 @@ sub key_type
 {
 	my ($r, $s, $ctx, $t) = @_;
 	return 0 if $t->{partitions} || $t->{parent} || $t->{refs} || @{ $t->{children} } || !followed($r, $t);
+	return 0 if RandomColumns::just_synced($r, $ctx, $t);
 	my ($c) = grep { $_->{t} eq 'int4' && !$_->{identity} } map { RandomModel::column($t, $_) } @{ $t->{key} };
 	return 0 unless $c;
 	run($r, $s, 'ALTER TABLE ' . table_sql($t) . ' ALTER COLUMN ' . quote_ident($c->{n}) . ' TYPE int8');
