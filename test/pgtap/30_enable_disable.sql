@@ -6,7 +6,7 @@ CREATE EXTENSION catmaid_history;
 
 \ir lib/error_of.psql
 
-SELECT plan(40);
+SELECT plan(42);
 
 CREATE TABLE t (id int PRIMARY KEY, v text);
 SELECT create_history_table('t');
@@ -158,5 +158,15 @@ SELECT lives_ok($$SELECT enable_history_tracking_for_table('t')$$, 'a wider hist
 INSERT INTO t (id, n) VALUES (60, 60);
 DELETE FROM t WHERE id = 60;
 SELECT is((SELECT n FROM t__history WHERE id = 60), 60::numeric, 'and holds the value');
+CREATE TYPE mood AS ENUM ('sad', 'happy');
+CREATE TABLE feels (id int PRIMARY KEY, m mood, d date);
+SELECT create_history_table('feels');
+SELECT drop_history_view_for_table('feels');
+ALTER TABLE feels__history ALTER m TYPE text, ALTER d TYPE timestamp;
+SELECT lives_ok($$SELECT enable_history_tracking_for_table('feels')$$, 'so an enum''s that is text, a date''s that is a timestamp');
+INSERT INTO feels VALUES (1, 'happy', '2020-02-29'), (2, NULL, NULL);
+DELETE FROM feels;
+SELECT results_eq('SELECT m, d FROM feels__history ORDER BY id',
+	$$VALUES ('happy', timestamp '2020-02-29'), (NULL, NULL)$$, 'values come through the casts');
 
 SELECT * FROM finish();
