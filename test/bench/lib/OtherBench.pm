@@ -88,6 +88,8 @@ sub managing
 		my ($call) = @_;
 		return "SELECT $call FROM generate_series(1, 100) i;";
 	};
+	# those that disable and enable all shall meet these tables alone
+	$server->sql('SELECT drop_all_history_tables();');
 	$server->sql("CREATE SCHEMA managing; SET search_path = managing, public;"
 		. "SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text)', i) FROM generate_series(1, 100) i \\gexec\n"
 		. "SELECT format('INSERT INTO t%s SELECT i, i, i FROM generate_series(1, 1000) i', i) FROM generate_series(1, 100) i \\gexec\n");
