@@ -125,15 +125,16 @@ GRANT INSERT (user_id, project_id, change_type, label)
 
 SELECT pg_catalog.pg_extension_config_dump('catmaid_transaction_info', '');
 
--- The owner of the database restores its dumps.
+-- The owner of the database makes and restores its dumps. (Before PostgreSQL 14,
+-- which brought pg_database_owner, whoever is the owner now.)
 DO $$
 BEGIN
-    IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4
-        OPERATOR(pg_catalog.>=) 140000 THEN
-        EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
-                 ON catmaid_history_table, catmaid_history_dump, catmaid_transaction_info
-                 TO pg_database_owner';
-    END IF;
+    EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
+            ON catmaid_history_table, catmaid_history_dump, catmaid_transaction_info TO %s',
+        CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
+        THEN 'pg_database_owner'
+        ELSE (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba)) FROM pg_catalog.pg_database
+              WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) END);
 END
 $$;
 

@@ -167,7 +167,7 @@ SELECT skip('no pg_database_owner before PostgreSQL 14', 31);
 \endif
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me') \gexec
 DROP OWNED BY t69_dbowner, t69_evil, t69_victim, t69_reader CASCADE;
-DROP TABLESPACE t69_closed;
-DROP TABLESPACE t69_open;
+DROP TABLESPACE IF EXISTS t69_closed;
+DROP TABLESPACE IF EXISTS t69_open;
 DROP ROLE t69_dbowner, t69_evil, t69_victim, t69_reader;
 SELECT * FROM finish();

@@ -23,8 +23,8 @@ SET client_min_messages = error;
 DROP EXTENSION catmaid_history CASCADE;
 RESET client_min_messages;
 SET client_min_messages = warning;
-SELECT is((SELECT string_agg(tgname, ', ') FROM pg_trigger WHERE tgrelid = 'treenode'::regclass AND NOT tgisinternal),
-	'on_edit, on_insert_treenode_update_edges, on_edit_treenode_update_edges, on_delete_treenode_update_edges',
+SELECT is((SELECT string_agg(tgname, ', ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 'treenode'::regclass AND NOT tgisinternal),
+	'on_delete_treenode_update_edges, on_edit, on_edit_treenode_update_edges, on_insert_treenode_update_edges',
 	'no trigger of ours is left');
 SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND probin LIKE '%catmaid_history%'),
 	0::bigint, 'no function');
