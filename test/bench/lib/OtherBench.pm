@@ -81,15 +81,25 @@ sub peak
 	return sprintf '%.0f', $peak / 1024;
 }
 
+# Peers have event triggers that make DDL slow, and functions that disable and enable
+# all tables shall meet those of the workload alone.
+sub alone
+{
+	my ($server) = @_;
+	$server->sql("SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger"
+		. " WHERE evtname NOT LIKE 'catmaid_history%' \\gexec\n"
+		. 'SELECT drop_all_history_tables();');
+	return;
+}
+
 sub managing
 {
 	my ($self, $server) = @_;
+	alone($server);
 	my $each = sub {
 		my ($call) = @_;
 		return "SELECT $call FROM generate_series(1, 100) i;";
 	};
-	# those that disable and enable all shall meet these tables alone
-	$server->sql('SELECT drop_all_history_tables();');
 	$server->sql("CREATE SCHEMA managing; SET search_path = managing, public;"
 		. "SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text)', i) FROM generate_series(1, 100) i \\gexec\n"
 		. "SELECT format('INSERT INTO t%s SELECT i, i, i FROM generate_series(1, 1000) i', i) FROM generate_series(1, 100) i \\gexec\n");
@@ -107,6 +117,7 @@ sub managing
 sub many_tables
 {
 	my ($self, $server) = @_;
+	alone($server);
 	my @kb;
 	for my $tracked (0, 1)
 	{
