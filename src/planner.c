@@ -9,7 +9,8 @@
  * ranges: it believes that the index would find all of the table.  (See
  * selfuncs.c: brincostestimate.)  The ending transaction's id grows in the same
  * order, and its correlation is known; get_relation_stats_hook hands it out as
- * sys_period's.
+ * sys_period's, made less by as much as the index would find more than the rows
+ * that are asked for (found_by_brin).
  *
  * Nothing has to be preloaded: X__with_history calls catmaid_history_no_end()
  * for the end of a live row's period, and since the function is immutable the
@@ -21,6 +22,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_am.h"
@@ -28,16 +31,31 @@
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rangetypes.h"
 #include "utils/selfuncs.h"
+#include "utils/spccache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
+
+/*
+ * Where BRIN finds more of the table than this, it counts as finding all: to read
+ * blocks through a bitmap, and to look at each row in them twice, costs more than
+ * the planner thinks, and a BitmapAnd with the key's index is no better than that
+ * index.
+ */
+#define MUCH	0.4
 
 static get_relation_stats_hook_type next_relation_stats = NULL;
 
@@ -47,6 +65,14 @@ static AttrNumber xid_beside(Oid relid, AttrNumber attnum);
 static bool only_brin(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum);
 static bool correlation_of(Oid relid, AttrNumber attnum, bool inh, float4 *correlation);
 static HeapTuple with_correlation(HeapTuple stats, float4 correlation);
+static float4 found_by_brin(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
+							HeapTuple stats);
+static bool asked_for(PlannerInfo *root, Expr *clause, Index relid, AttrNumber attnum,
+					  RangeBound *from, RangeBound *until);
+static bool share_of_blocks(HeapTuple stats, const RangeBound *from,
+							const RangeBound *until, double *share);
+static double ended_by(TypeCacheEntry *type, const AttStatsSlot *slot, const RangeBound *bound);
+static double rows_of_same_cost(PlannerInfo *root, RelOptInfo *rel, double share);
 
 PG_FUNCTION_INFO_V1(catmaid_history_no_end);
 
@@ -88,6 +114,7 @@ relation_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 							Int16GetDatum(attnum), BoolGetDatum(rte->inh));
 	if (!HeapTupleIsValid(stats))
 		return false;
+	correlation *= found_by_brin(root, rte, attnum, stats);
 	vardata->statsTuple = with_correlation(stats, correlation);
 	ReleaseSysCache(stats);
 	if (vardata->statsTuple == NULL)
@@ -198,4 +225,192 @@ with_correlation(HeapTuple stats, float4 correlation)
 									 columns, values, isnull);
 	table_close(catalog, AccessShareLock);
 	return copy;
+}
+
+/*
+ * By how much less than the order of the table says the index is worth, for the
+ * times that the query asks for; 1 if they are not known.
+ *
+ * brincostestimate takes the selectivity, divided by the correlation, for the
+ * share of blocks that the index finds.  It is another: all blocks from the
+ * first version that ended after the time asked for on, to the last one that may
+ * have begun before, however long ago, and each range of blocks has some that
+ * lasted long.  And what is found lies together, other than the planner thinks of
+ * rows that a bitmap finds (cost_bitmap_heap_scan).  So it is given the number of
+ * scattered rows that would cost as much.
+ */
+static float4
+found_by_brin(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, HeapTuple stats)
+{
+	int			i;
+
+	for (i = 1; i < root->simple_rel_array_size; i++)
+	{
+		RelOptInfo *rel = root->simple_rel_array[i];
+		ListCell   *lc;
+
+		if (rel == NULL || root->simple_rte_array[i] != rte || rel->tuples < 1)
+			continue;
+		foreach(lc, rel->baserestrictinfo)
+		{
+			RestrictInfo *info = lfirst_node(RestrictInfo, lc);
+			RangeBound	from;
+			RangeBound	until;
+			double		share;
+			double		rows;
+
+			/* (the size of the relation has been estimated before its paths) */
+			if (info->norm_selec < 0 ||
+				!asked_for(root, info->clause, i, attnum, &from, &until) ||
+				!share_of_blocks(stats, &from, &until, &share))
+				continue;
+			rows = rows_of_same_cost(root, rel, share);
+			return Min(1.0, Max(info->norm_selec * rel->tuples / rows, 1e-6));
+		}
+	}
+	return 1.0;
+}
+
+/* The times that the clause asks for, if it is about the column and they are known. */
+static bool
+asked_for(PlannerInfo *root, Expr *clause, Index relid, AttrNumber attnum,
+		  RangeBound *from, RangeBound *until)
+{
+	OpExpr	   *op = (OpExpr *) clause;
+	Oid			operator;
+	Node	   *column;
+	Node	   *value;
+	Const	   *known;
+	bool		empty;
+
+	if (!is_opclause(clause) || list_length(op->args) != 2)
+		return false;
+	operator = op->opno;
+	column = linitial(op->args);
+	value = lsecond(op->args);
+	if (operator == OID_RANGE_ELEM_CONTAINED_OP ||
+		(operator == OID_RANGE_OVERLAP_OP && !IsA(column, Var)))
+	{
+		column = lsecond(op->args);
+		value = linitial(op->args);
+	}
+	if (!IsA(column, Var) || ((Var *) column)->varno != relid ||
+		((Var *) column)->varattno != attnum)
+		return false;
+	known = (Const *) estimate_expression_value(root, value);
+	if (!IsA(known, Const) || known->constisnull)
+		return false;
+
+	if ((operator == OID_RANGE_CONTAINS_ELEM_OP || operator == OID_RANGE_ELEM_CONTAINED_OP) &&
+		known->consttype == TIMESTAMPTZOID)
+	{
+		*from = (RangeBound) {.val = known->constvalue,.inclusive = true,.lower = false};
+		*until = *from;
+		return true;
+	}
+	if (operator != OID_RANGE_OVERLAP_OP || known->consttype != TSTZRANGEOID)
+		return false;
+	range_deserialize(lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO),
+					  DatumGetRangeTypeP(known->constvalue), from, until, &empty);
+	from->lower = false;
+	/* an open start is before all ends, not after them */
+	if (from->infinite)
+		*from = (RangeBound) {.val = TimestampTzGetDatum(DT_NOBEGIN),.inclusive = true};
+	return !empty;
+}
+
+/* Which share of the blocks has versions that overlap, or seem to? */
+static bool
+share_of_blocks(HeapTuple stats, const RangeBound *from, const RangeBound *until,
+				double *share)
+{
+	TypeCacheEntry *type = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
+	AttStatsSlot ends;
+	AttStatsSlot lengths;
+
+	if (!get_attstatsslot(&ends, stats, STATISTIC_KIND_BOUNDS_HISTOGRAM, InvalidOid,
+						  ATTSTATSSLOT_VALUES))
+		return false;
+	*share = 1.0 - ended_by(type, &ends, from);
+
+	/* those that ended too long after to have begun before */
+	if (!until->infinite &&
+		get_attstatsslot(&lengths, stats, STATISTIC_KIND_RANGE_LENGTH_HISTOGRAM, InvalidOid,
+						 ATTSTATSSLOT_VALUES))
+	{
+		double		longest = lengths.nvalues > 0 ?
+			DatumGetFloat8(lengths.values[lengths.nvalues - 1]) * USECS_PER_SEC : INFINITY;
+		TimestampTz end = DatumGetTimestampTz(until->val);
+
+		if (!TIMESTAMP_NOT_FINITE(end) && longest < (double) (DT_NOEND - Max(end, 0)) / 2)
+		{
+			RangeBound	last = *until;
+
+			last.val = TimestampTzGetDatum(end + (TimestampTz) longest);
+			*share -= 1.0 - ended_by(type, &ends, &last);
+		}
+		free_attstatsslot(&lengths);
+	}
+	free_attstatsslot(&ends);
+	*share = Max(*share, 0.0);
+	return true;
+}
+
+/* Which share of versions ended at the time or before, by the histogram? */
+static double
+ended_by(TypeCacheEntry *type, const AttStatsSlot *slot, const RangeBound *bound)
+{
+	int			low = 0;
+	int			high = slot->nvalues;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		RangeBound	lower;
+		RangeBound	upper;
+		bool		empty;
+
+		range_deserialize(type, DatumGetRangeTypeP(slot->values[middle]),
+						  &lower, &upper, &empty);
+		if (range_cmp_bound_values(type, &upper, bound) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return slot->nvalues > 1 ? Min(1.0, (double) low / (slot->nvalues - 1)) : 0.0;
+}
+
+/*
+ * How many rows, scattered over the table, would cost as much as to read this
+ * share of its blocks, one after the other?  See costsize.c:
+ * compute_bitmap_pages, cost_bitmap_heap_scan.
+ */
+static double
+rows_of_same_cost(PlannerInfo *root, RelOptInfo *rel, double share)
+{
+	double		pages = Max(rel->pages, 1);
+	double		per_row = cpu_tuple_cost + cpu_operator_cost;
+	double		low = 1.0;
+	double		high = Max(share * rel->tuples, 1.0);
+	double		random;
+	double		sequential;
+	double		cost;
+	int			i;
+
+	if (share > MUCH)
+		return rel->tuples;
+	get_tablespace_page_costs(rel->reltablespace, &random, &sequential);
+	cost = share * pages * sequential + high * per_row;
+	for (i = 0; i < 30 && high - low > 1.0; i++)
+	{
+		double		rows = (low + high) / 2;
+		double		fetched = Min(pages, 2 * pages * rows / (2 * pages + rows));
+		double		page = random - (random - sequential) * sqrt(fetched / pages);
+
+		if (fetched * page + rows * per_row < cost)
+			low = rows;
+		else
+			high = rows;
+	}
+	return low;
 }

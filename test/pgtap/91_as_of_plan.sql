@@ -37,7 +37,7 @@ GRANT SELECT ON tim, tim__history, tim__with_history TO t91_reader;
 \c
 SET client_min_messages = warning;
 SET search_path = public, tap;
-SELECT plan(18);
+SELECT plan(23);
 SELECT matches(plan_of($$SELECT * FROM tim__with_history WHERE sys_period @> timestamptz '2020-01-01 10:00'$$),
 	'Bitmap Index Scan on tim__history_sys_period', 'time column: the first query of a session uses the index');
 SELECT matches(plan_of($$SELECT * FROM trk__with_history WHERE sys_period @> timestamptz '2020-01-01 10:00'$$),
@@ -76,6 +76,24 @@ SELECT matches(plan_of($$SELECT * FROM tim__with_history ORDER BY id LIMIT 5$$),
 -- Where most of history is asked for, it is read as it is.
 SELECT doesnt_match(plan_of($$SELECT * FROM tim__with_history WHERE sys_period << tstzrange('2030-01-01', NULL)$$),
 	'Bitmap Index Scan', 'all of history');
+
+-- Of versions that had lasted long when they ended, the more have to be read the longer
+-- ago the time is; by key, then, nothing is gained by it.
+CREATE TABLE lng (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint);
+SELECT hist.create_history_table('lng', 'edition_time', 'txid') \g /dev/null
+INSERT INTO lng__history (id, v, sys_period, exec_transaction_id)
+	SELECT k % 20, v, tstzrange('2020-01-01', upper(sys_period)), exec_transaction_id FROM version, LATERAL (SELECT exec_transaction_id AS k) x;
+VACUUM ANALYZE lng__history;
+SELECT matches(plan_of($$SELECT * FROM lng__with_history WHERE sys_period @> timestamptz '2020-01-01 16:00'$$),
+	'Bitmap Index Scan on lng__history_sys_period', 'a recent time: with the index');
+SELECT doesnt_match(plan_of($$SELECT * FROM lng__with_history WHERE sys_period @> timestamptz '2020-01-01 01:00'$$),
+	'Bitmap Index Scan on lng__history_sys_period', 'long ago: without');
+SELECT doesnt_match(plan_of($$SELECT * FROM lng__with_history WHERE sys_period @> timestamptz '2020-01-01 01:00' AND id = 7$$),
+	'lng__history_sys_period', 'by key, long ago: by the key alone');
+SELECT doesnt_match(plan_of($$SELECT * FROM lng__with_history WHERE timestamptz '2020-01-01 01:00' <@ sys_period
+	AND id = 7$$), 'lng__history_sys_period', 'the other way round, too');
+SELECT matches(plan_of($$SELECT * FROM lng__with_history WHERE tstzrange('2020-01-01 16:00', NULL) && sys_period$$),
+	'Bitmap Index Scan on lng__history_sys_period', 'a period up to now: with the index');
 
 -- An owner who wants another index, where pages are not dear to fetch one by one.
 SET random_page_cost = 1.1;
