@@ -9,8 +9,8 @@
  * ranges: it believes that the index would find all of the table.  (See
  * selfuncs.c: brincostestimate.)  The ending transaction's id grows in the same
  * order, and its correlation is known; get_relation_stats_hook hands it out as
- * sys_period's, made less by as much as the index would find more than the rows
- * that are asked for (found_by_brin).
+ * sys_period's, with regard to what the index would find for the time that is
+ * asked for (found_by_brin).
  *
  * Nothing has to be preloaded: X__with_history calls catmaid_history_no_end()
  * for the end of a live row's period, and since the function is immutable the
@@ -228,8 +228,9 @@ with_correlation(HeapTuple stats, float4 correlation)
 }
 
 /*
- * By how much less than the order of the table says the index is worth, for the
- * times that the query asks for; 1 if they are not known.
+ * What the correlation is to be multiplied by for the times that the query asks
+ * for; 1 if they are not known.  (brincostestimate only divides by it, so that it
+ * may be more than 1.)
  *
  * brincostestimate takes the selectivity, divided by the correlation, for the
  * share of blocks that the index finds.  It is another: all blocks from the
@@ -265,7 +266,7 @@ found_by_brin(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, HeapTupl
 				!share_of_blocks(stats, &from, &until, &share))
 				continue;
 			rows = rows_of_same_cost(root, rel, share);
-			return Min(1.0, Max(info->norm_selec * rel->tuples / rows, 1e-6));
+			return Max(info->norm_selec * rel->tuples / rows, 1e-6);
 		}
 	}
 	return 1.0;
