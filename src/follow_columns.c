@@ -506,7 +506,8 @@ free_name(Oid history, const char *name)
 
 /*
  * The history child is about to inherit from history: of columns that have one
- * name and are different things, the kept one moves.
+ * name and are different things, the kept one moves.  Locks history as the
+ * inheriting will, child must be locked.
  */
 void
 follow_columns_make_room(Oid history, Oid child)
@@ -521,7 +522,7 @@ follow_columns_make_room(Oid history, Oid child)
 
 	if (parent == NULL || row == NULL)
 		return;
-	rel = table_open(history, NoLock);
+	rel = table_open(history, ShareUpdateExclusiveLock);
 	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
@@ -540,7 +541,7 @@ follow_columns_make_room(Oid history, Oid child)
 		else if (attnum != InvalidAttrNumber && !has_type(child, attnum, &column))
 			below = lappend(below, pstrdup(name));
 	}
-	table_close(rel, NoLock);
+	table_close(rel, NoLock);		/* keep the lock */
 	foreach(lc, above)
 		move_kept(history, lfirst(lc), child);
 	foreach(lc, below)

@@ -44,7 +44,8 @@ CREATE TABLE base (id int PRIMARY KEY, v text);
 -- (With the key in CREATE TABLE, PostgreSQL 18 refuses to change its type, whoever asks.)
 CREATE TABLE leaf (more text) INHERITS (base);
 ALTER TABLE leaf ADD PRIMARY KEY (id);
-CREATE TABLE other (PRIMARY KEY (id)) INHERITS (base);
+CREATE TABLE other () INHERITS (base);
+ALTER TABLE other ADD PRIMARY KEY (id);
 CREATE TABLE part (id int, region int, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
 CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
