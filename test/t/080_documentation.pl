@@ -39,6 +39,7 @@ for my $page (@pages)
 }
 demo();
 errors();
+findings();
 reference();
 completion();
 source_map();
@@ -222,6 +223,27 @@ SQL
 	return;
 }
 
+# doc/reference.md has all that check_history() may find, and how grave it is.
+sub findings
+{
+	my %shown = slurp_file("$top/doc/reference.md") =~ /^\| `(\w+)` \| ((?:error|warning|info)[^|]*) \|/gm;
+	my (%found, @wrong);
+	for my $file (glob "$top/src/check*.c")
+	{
+		my $source = slurp_file($file);
+		$found{$2}{$1} = 1 while $source =~ /\b(?:check_)?add\([^"()]*"(error|warning|info)", "(\w+)"/g;
+	}
+	cmp_ok(scalar keys %found, '>', 25, 'what check_history() may find is known');
+	for my $finding (sort keys %found)
+	{
+		my $said = join ' ', sort(($shown{$finding} // '') =~ /\b(error|warning|info)\b/g);
+		push @wrong, $finding unless $said eq join ' ', sort keys %{ $found{$finding} };
+	}
+	is(join("\n", @wrong), '', 'doc/reference.md has each with its severity');
+	is(join("\n", grep { !$found{$_} } sort keys %shown), '', 'and no other');
+	return;
+}
+
 # doc/errors.md has every message of the sources, with SQLSTATE and hints, and no other.
 sub errors
 {
@@ -243,23 +265,45 @@ sub errors
 			push @{ $said{$1} }, join '', $2 =~ /"((?:[^"\\]|\\.)*)"/g
 			  while $report =~ /(errmsg|errhint)\(((?:\s*"(?:[^"\\]|\\.)*")+)/g;
 			next if $said{errmsg}[0] eq '%s';    # passed on
-			my $message = as_regex($said{errmsg}[0]);
-			my @hints = map { as_regex($_) } grep { $_ ne '%s' } @{ $said{errhint} // [] };
 			my ($code) = $report =~ /(ERRCODE_\w+)/;
 			$code = 'ERRCODE_RAISE_EXCEPTION' if ($code // '') eq 'ERRCODE_HISTORY_REFUSED';
-			my @found = grep {
-				my $row = $_;
-				$row->[1] =~ /`$message`/
-				  && !grep { $row->[2] !~ /`$_`/ } @hints
-				  and !defined $code || $row->[0] =~ /$state{$code}/
-			} @rows;
-			$_->[3] = 1 for @found;
-			push @unknown, basename($file) . ": $said{errmsg}[0]" unless @found;
+			push @unknown, basename($file) . ": $said{errmsg}[0]"
+			  unless mark_row(\@rows, defined $code ? $state{$code} : undef, $said{errmsg}[0], @{ $said{errhint} // [] });
+		}
+	}
+	# the scripts' own, in PL/pgSQL
+	for my $file (glob "$top/sql/lib/*.sql $top/sql/catmaid_history--[0-9]*.sql")
+	{
+		my $source = slurp_file($file);
+		while ($source =~ /RAISE EXCEPTION '((?:[^']|'')*)'(.*?);\n/gs)
+		{
+			my ($message, $report) = ($1, $2);
+			my ($condition) = $report =~ /ERRCODE = '(\w+)'/;
+			my @hints = $report =~ /HINT = (?:format\()?'((?:[^']|'')*)'/g;
+			s/%[sI]?/%s/g, s/\'\'/'/g for $message, @hints;
+			push @unknown, basename($file) . ": $message"
+			  unless mark_row(\@rows, $state{ 'ERRCODE_' . uc($condition // '') } // 'no SQLSTATE', $message, @hints);
 		}
 	}
 	is(join("\n", @unknown), '', 'doc/errors.md has every message, with its SQLSTATE and hints');
 	is(join("\n", map { $_->[1] } grep { !$_->[3] } @rows), '', 'and no other');
 	return;
+}
+
+# Mark the rows that tell of this message, with its SQLSTATE and hints. Returns how many.
+sub mark_row
+{
+	my ($rows, $state, $message, @hints) = @_;
+	$message = as_regex($message);
+	@hints = map { as_regex($_) } grep { $_ ne '%s' } @hints;
+	my @found = grep {
+		my $row = $_;
+		$row->[1] =~ /`$message`/
+		  && !grep { $row->[2] !~ /`$_`/ } @hints
+		  and !defined $state || $row->[0] =~ /$state/
+	} @$rows;
+	$_->[3] = 1 for @found;
+	return scalar @found;
 }
 
 # A pattern for what a format of ereport() becomes.
