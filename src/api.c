@@ -31,6 +31,7 @@ static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
+static RegistryRow *require_history_table(Oid target);
 static void truncate_history(Oid history);
 static void forget_dropped(RegistryRow *row);
 static RegistryRow *require_registered(Oid live);
@@ -241,22 +242,17 @@ catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* truncate_history_table(target): a history table, and that alone */
+/*
+ * truncate_history_table(target): a history table, and that alone.  While it waited
+ * for the lock the history may have been dropped, or kept as a table of its own.
+ */
 Datum
 catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			target = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
-	RegistryRow *row = get_rel_name(target) ? registry_get_by_derived(target) : NULL;
 
-	if (row == NULL || row->history != target)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s is not a history table",
-						get_rel_name(target) ? psprintf("\"%s\"", get_rel_name(target)) : "this"),
-				 errhint("Name a history table, as listed in %s.",
-						 naming_quoted(registry_relid()))));
-	lock_table(row->live, AccessShareLock, 0);
-	registry_check_sound(row, 0);
+	lock_table(require_history_table(target)->live, AccessShareLock, 0);
+	registry_check_sound(require_history_table(target), 0);
 	truncate_history(target);
 	PG_RETURN_VOID();
 }
@@ -501,6 +497,22 @@ drop_with_children(Oid live)
 				drop_with_children(child->live);
 		}
 	history_drop(live, false);
+}
+
+/* The registry's row of a history table; an error if it is none. */
+static RegistryRow *
+require_history_table(Oid target)
+{
+	RegistryRow *row = get_rel_name(target) ? registry_get_by_derived(target) : NULL;
+
+	if (row == NULL || row->history != target)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not a history table",
+						get_rel_name(target) ? psprintf("\"%s\"", get_rel_name(target)) : "this"),
+				 errhint("Name a history table, as listed in %s.",
+						 naming_quoted(registry_relid()))));
+	return row;
 }
 
 static void
