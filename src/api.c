@@ -31,6 +31,7 @@ static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
+static void lock_views_of_hierarchies(List *rows);
 static RegistryRow *require_history_table(Oid target);
 static void truncate_history(Oid history);
 static void forget_dropped(RegistryRow *row);
@@ -276,6 +277,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 	List	   *there = NIL;
 	ListCell   *lc;
 
+	lock_views_of_hierarchies(rows);
 	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);
@@ -320,9 +322,34 @@ catmaid_history_widen_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
+	lock_views_of_hierarchies(list_make1(require_history(live, ERRCODE_UNDEFINED_OBJECT)));
 	lock_table(live, ShareRowExclusiveLock, 0);
 	repair_widen(require_history(live, ERRCODE_UNDEFINED_OBJECT), true);
 	PG_RETURN_VOID();
+}
+
+/*
+ * Lock, before any table, the views of these tables, of their parents and of their
+ * children.  Mending locks derived tables ACCESS EXCLUSIVE, children's with them,
+ * and not in the order in which a reader of such a view does.
+ */
+static void
+lock_views_of_hierarchies(List *rows)
+{
+	List	   *lives = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+
+		if (get_rel_name(live) == NULL)
+			continue;
+		security_check_owner(live, 0);
+		lives = list_concat_unique_oid(lives, derived_lineage(live));
+		lives = list_concat_unique_oid(lives, find_all_inheritors(live, NoLock, NULL));
+	}
+	views_lock(lives, AccessExclusiveLock);
 }
 
 /* Of a table that is gone the registry knows no more; its history stays. */

@@ -95,9 +95,21 @@ static List *
 check_all(CheckDepth depth)
 {
 	List	   *findings = check_functions(NIL);
+	List	   *rows = registry_all();
+	List	   *lives = NIL;
 	ListCell   *lc;
 
-	foreach(lc, registry_all())
+	foreach(lc, rows)
+	{
+		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+
+		if (get_rel_name(live) != NULL && relation_ownercheck_compat(live, GetUserId()))
+			lives = lappend_oid(lives, live);
+	}
+	/* before all tables, as who changes views does */
+	views_lock(lives, AccessShareLock);
+
+	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);
 
@@ -121,6 +133,7 @@ check_one(Oid live, CheckDepth depth)
 				 get_rel_name(live) ? errmsg("table \"%s\" has no history", get_rel_name(live)) :
 				 errmsg("relation with OID %u does not exist", live),
 				 errhint("SELECT live_table FROM %s;", naming_quoted(registry_relid()))));
+	views_lock(list_make1_oid(live), AccessShareLock);
 	return check_table(row, depth);
 }
 

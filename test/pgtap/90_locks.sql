@@ -46,11 +46,11 @@ SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
 	'ShareRowExclusive, ShareRowExclusive, Share, ShareUpdateExclusive', 'enabling');
 SELECT is(locks('SELECT sync_tracking_table(''x'', ''x__tracking'')'), 'ShareRowExclusive, -, RowExclusive, ShareUpdateExclusive', 'syncing');
 SELECT is(locks('SELECT repair_history(''x'')'),
-	'ShareRowExclusive, AccessExclusive, AccessExclusive, ShareUpdateExclusive', 'repairing');
-SELECT is(locks('SELECT widen_history_table(''x'')'), 'ShareRowExclusive, AccessShare, -, ShareUpdateExclusive', 'widening, nothing to do');
+	'ShareRowExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'repairing');
+SELECT is(locks('SELECT widen_history_table(''x'')'), 'ShareRowExclusive, AccessShare, -, AccessExclusive', 'widening, nothing to do');
 SELECT is(locks('SELECT widen_history_table(''narrow'')', 'narrow'),
 	'ShareRowExclusive, AccessExclusive, AccessShare, AccessExclusive', 'widening');
-SELECT is(locks('SELECT check_history(''x'')'), 'AccessShare, AccessShare, AccessShare, -', 'checking');
+SELECT is(locks('SELECT check_history(''x'')'), 'AccessShare, AccessShare, AccessShare, AccessShare', 'checking');
 SELECT is(locks('SELECT disable_history_tracking_for_table(''x'')'), 'AccessExclusive, -, -, AccessExclusive', 'disabling');
 SELECT is(locks('SELECT reload_history_tracking_for_table(''x'')'),
 	'AccessExclusive, ShareRowExclusive, Share, AccessExclusive', 'reloading');

@@ -68,11 +68,13 @@ my @deeds = (
 			"enable_history_tracking_for_table('$t')", "reload_history_tracking_for_table('$t')",
 			"create_history_view_for_table('$t')", "drop_history_view_for_table('$t')",
 			"truncate_history_table('${t}__history')",
+			"repair_history('$t')", "widen_history_table('$t')", "check_history('$t')",
+			"initialize_new_history_table('$t', '${t}__history', '" . ($t eq 'part' ? 'region' : 'id') . "')",
 			$t eq 'timed' ? () : "sync_tracking_table('$t', '${t}__tracking')" } qw(leaf part timed)),
 	(map { "SELECT $_('base')" } qw(drop_history_table_keep_data disable_history_tracking_for_table enable_history_tracking_for_table)),
 	# for all
 	(map { "SELECT $_()" } qw(enable_history_tracking disable_history_tracking reload_history_tracking
-			drop_all_history_tables truncate_all_history_tables)),
+			drop_all_history_tables truncate_all_history_tables repair_history check_history)),
 	# what the follower follows
 	(map { my $t = $_; map { "ALTER TABLE $t $_" } 'ADD COLUMN x int DEFAULT 1', 'DROP COLUMN v',
 			'ALTER COLUMN id TYPE bigint', 'ALTER COLUMN v TYPE int USING NULL', 'RENAME COLUMN v TO w', "RENAME TO ${t}_renamed",
