@@ -19,10 +19,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/memutils.h"
@@ -75,13 +77,20 @@ relation_shape(Relation rel, int not_null, int defaults, bool simple)
 	foreach(lc, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		IndexInfo  *info = BuildIndexInfo(index);
 
-		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
-			info->ii_ExclusionOps != NULL || !index->rd_index->indimmediate)
+		/*
+		 * BuildIndexInfo evaluates what is constant in expressions, with the
+		 * current user's rights: not before it is known that there are none.
+		 */
+		if (!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
+			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
 			shape->plain = false;
-		shape->indexes[shape->nindexes] = lfirst_oid(lc);
-		shape->infos[shape->nindexes++] = info;
+		else
+		{
+			shape->indexes[shape->nindexes] = lfirst_oid(lc);
+			shape->infos[shape->nindexes++] = BuildIndexInfo(index);
+		}
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
