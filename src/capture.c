@@ -248,7 +248,8 @@ capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
  * partition?
  *
  * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
- * txid column tells; with a tracking table tracking_start does.
+ * txid column tells; with a tracking table tracking_start does.  (TRUNCATE gives
+ * the table another file, too, but leaves no rows.)
  */
 bool
 capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
@@ -259,15 +260,30 @@ capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 
 	if (capture_attached_here(capture))
 		return true;
-	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+	if (!capture_wrote(rel, tuple->t_data))
 		return false;
-	if (!relation_is_rewritten_compat(rel))
+	if (!relation_is_rewritten_compat(rel) || truncate_has_emptied(rel))
 		return true;
 	if (OidIsValid(capture->tracking))
 		return false;
 	txid = slot_getattr(slot, capture->txid_column, &isnull);
 	return !isnull &&
 		DatumGetInt64(txid) == (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/*
+ * Has this transaction put the version where it is, by whatever command?  COPY's
+ * FREEZE hides it, which is allowed where the transaction has made the file.
+ */
+bool
+capture_wrote(Relation rel, HeapTupleHeader version)
+{
+	bool		new_file = rel->rd_createSubid != InvalidSubTransactionId ||
+		relation_is_rewritten_compat(rel);
+
+	return TransactionIdIsCurrentTransactionId(new_file ?
+											   HeapTupleHeaderGetRawXmin(version) :
+											   HeapTupleHeaderGetXmin(version));
 }
 
 /*

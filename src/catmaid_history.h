@@ -464,6 +464,7 @@ extern bool capture_start(CaptureRelation *capture, TrackingTable *tracking,
 						  TimestampTz *start);
 extern bool capture_keys_equal(CaptureRelation *capture, const Datum *a,
 							   const Datum *b);
+extern bool capture_wrote(Relation rel, HeapTupleHeader version);
 extern bool capture_attached_here(CaptureRelation *capture);
 extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 							  TupleTableSlot *slot);
@@ -473,6 +474,7 @@ extern void planner_init(void);
 
 /* truncate.c: the TRUNCATE trigger */
 extern bool truncate_is_going_on(Relation rel);
+extern bool truncate_has_emptied(Relation rel);
 extern void truncate_relation_changed(Oid relid);
 extern void truncate_init(void);
 extern void truncate_store_rows(Relation rel, CaptureRelation *capture,

@@ -220,7 +220,7 @@ others_have(CaptureRelation *capture, Relation rel, const Datum *key)
 	InitDirtySnapshot(dirty);
 	scan = key_scan_begin(capture, rel, key, &dirty);
 	while (!found && HeapTupleIsValid(tuple = key_scan_next(scan)))
-		found = !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+		found = !capture_wrote(rel, tuple->t_data);
 	key_scan_end(scan);
 	return found;
 }

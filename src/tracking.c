@@ -391,8 +391,7 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 	bool		live = HeapTupleIsValid(tuple);
 
 	if (live && made_here)
-		*made_here = capture_attached_here(capture) ||
-			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+		*made_here = capture_attached_here(capture) || capture_wrote(rel, tuple->t_data);
 	key_scan_end(scan);
 	return live;
 }

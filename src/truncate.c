@@ -41,8 +41,17 @@ typedef struct Truncation
 
 static List *going_on = NIL;
 
+/* a file that TRUNCATE has left to a table, in this transaction */
+typedef struct Emptied
+{
+	Oid			relid;
+	Oid			filenode;
+} Emptied;
+
+static List *emptied = NIL;		/* the newest first */
+
 static void begin(Relation rel);
-static void end(Oid relid);
+static void end(Relation rel);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
@@ -82,7 +91,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 		begin(rel);
 	}
 	else
-		end(RelationGetRelid(rel));
+		end(rel);
 	security_act_as_before(&before);
 	return PointerGetDatum(NULL);
 }
@@ -107,6 +116,27 @@ truncate_is_going_on(Relation rel)
 
 		if (truncation->relid == RelationGetRelid(rel) && !truncation->over &&
 			truncation->filenode == rel->rd_rel->relfilenode)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Has this transaction truncated the table, and not rewritten it since?  All its
+ * rows are the transaction's, then.  (Rolled back to a savepoint, the table has
+ * another file again.)
+ */
+bool
+truncate_has_emptied(Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, emptied)
+	{
+		Emptied    *file = lfirst(lc);
+
+		if (file->relid == RelationGetRelid(rel) &&
+			file->filenode == rel->rd_rel->relfilenode)
 			return true;
 	}
 	return false;
@@ -153,13 +183,24 @@ begin(Relation rel)
 }
 
 static void
-end(Oid relid)
+end(Relation rel)
 {
 	ListCell   *lc;
 
 	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->relid == relid)
+		if (((Truncation *) lfirst(lc))->relid == RelationGetRelid(rel))
 			going_on = foreach_delete_current(going_on, lc);
+
+	if (!truncate_has_emptied(rel))
+	{
+		MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+		Emptied    *file = palloc(sizeof(Emptied));
+
+		file->relid = RelationGetRelid(rel);
+		file->filenode = rel->rd_rel->relfilenode;
+		emptied = lcons(file, emptied);
+		MemoryContextSwitchTo(before);
+	}
 }
 
 static void
@@ -167,7 +208,10 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
+	{
 		going_on = NIL;
+		emptied = NIL;
+	}
 }
 
 static void

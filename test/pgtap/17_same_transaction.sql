@@ -4,7 +4,7 @@
 CREATE EXTENSION catmaid_history;
 \ir lib/as_of.psql
 
-SELECT plan(10);
+SELECT plan(14);
 
 CREATE FUNCTION on_edit() RETURNS trigger LANGUAGE plpgsql AS
 	$$BEGIN NEW.edition_time := now(); RETURN NEW; END$$;
@@ -89,6 +89,54 @@ SELECT results_eq('SELECT id, v, isempty(sys_period) FROM young__history ORDER B
 	'history and its first versions in one transaction');
 DELETE FROM young;
 SELECT remember('young', '2');
+
+-- COPY (FREEZE), whose rows do not tell whose they are.
+BEGIN;
+CREATE TABLE icy (id int PRIMARY KEY, v text);
+SELECT create_history_table('icy');
+COPY icy FROM stdin (FREEZE);
+1	cold
+2	cold
+\.
+UPDATE icy SET v = 'warm';
+COMMIT;
+SELECT results_eq('SELECT id, v, isempty(sys_period) FROM icy__history ORDER BY id',
+	$$VALUES (1, 'cold', true), (2, 'cold', true)$$, 'COPY (FREEZE) into a new table');
+CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text);
+SELECT create_history_table('late');
+BEGIN;
+TRUNCATE late;
+COPY late FROM stdin (FREEZE);
+1	cold
+2	cold
+\.
+UPDATE late SET v = 'warm' WHERE id = 2;
+COMMIT;
+SELECT results_eq('SELECT live_pk FROM late__tracking ORDER BY 1', 'VALUES (1), (2)',
+	'COPY (FREEZE) with a deferrable key: the tracking table has the keys');
+SELECT results_eq('SELECT id, v, isempty(sys_period) FROM late__history',
+	$$VALUES (2, 'cold', true)$$, '... and a version changed at once is empty');
+
+-- Emptied and filled again, with a time column that is not of now.
+CREATE TABLE refilled (id int PRIMARY KEY, v text, edition_time timestamptz, txid bigint);
+INSERT INTO refilled VALUES (1, 'old', '2020-01-01', 7);
+SELECT create_history_table('refilled', 'edition_time', 'txid');
+BEGIN;
+SAVEPOINT s;
+TRUNCATE refilled;
+ROLLBACK TO s;
+TRUNCATE refilled;
+INSERT INTO refilled VALUES (1, 'restored', '2020-01-01', 7);
+UPDATE refilled SET v = 'changed';
+TRUNCATE refilled;
+COPY refilled FROM stdin (FREEZE);
+1	copied	2020-01-01	7
+\.
+UPDATE refilled SET v = 'changed again';
+COMMIT;
+SELECT results_eq('SELECT v, isempty(sys_period) FROM refilled__history ORDER BY v',
+	$$VALUES ('changed', true), ('copied', true), ('old', false), ('restored', true)$$,
+	'TRUNCATE, then rows with an old time: only the version from before lasted');
 
 SELECT is_empty($$SELECT * FROM misremembered('trk') UNION ALL
 	SELECT * FROM misremembered('tim') UNION ALL SELECT * FROM misremembered('young')$$,
