@@ -36,16 +36,20 @@
 #include "compat.h"
 
 /*
- * The last row that left a partition for another: its tracking row's edition
- * time, for the insertion there that follows in the same command.
+ * Rows that left a partition for another, the last one first: the tracking row's
+ * edition time, for the insertion there that follows in the same command.  In
+ * between, a trigger of the application may write to this table and to others,
+ * and move rows in its turn; one for each command that is under way is enough.
  */
-static struct
+#define MOST_MOVED	8
+
+static struct MovedRow
 {
-	Oid			live;
+	Oid			live;			/* InvalidOid: no more of them */
 	TransactionId xid;
 	CommandId	command;
 	TimestampTz edition;
-}			moved = {InvalidOid};
+}			moved[MOST_MOVED];
 
 static bool is_ours(CaptureTable *table, TriggerData *trigdata);
 static void capture_change(CaptureTable *table, TriggerData *trigdata);
@@ -57,6 +61,8 @@ static HeapTuple stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
 static bool owns_tuple(TupleTableSlot *slot, HeapTuple tuple);
 static void remember_moved(CaptureRelation *capture, TrackingTable *tracking,
 						   HeapTuple old, const Datum *key, bool made_here);
+static struct MovedRow *find_moved(CaptureRelation *capture, TransactionId xid,
+								   CommandId command);
 static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
 static bool is_superseded(HeapTuple tuple);
 
@@ -410,26 +416,59 @@ static void
 remember_moved(CaptureRelation *capture, TrackingTable *tracking, HeapTuple old,
 			   const Datum *key, bool made_here)
 {
-	moved.live = InvalidOid;
+	TransactionId xid;
+	CommandId	command;
+	struct MovedRow *row;
+
 	if (!HeapTupleHeaderIndicatesMovedPartitions(old->t_data) ||
 		!is_superseded(old))
 		return;
-	moved.live = capture->live;
-	moved.xid = HeapTupleHeaderGetUpdateXid(old->t_data);
-	moved.command = HeapTupleHeaderGetCmax(old->t_data);
-	moved.edition = tracking_edition(tracking, key, made_here);
+	xid = HeapTupleHeaderGetUpdateXid(old->t_data);
+	command = HeapTupleHeaderGetCmax(old->t_data);
+
+	/* if there is one, its insertion has been suppressed */
+	row = find_moved(capture, xid, command);
+	if (row == NULL)
+	{
+		row = &moved[0];
+		memmove(row + 1, row, sizeof(moved) - sizeof(*row));
+	}
+	row->live = capture->live;
+	row->xid = xid;
+	row->command = command;
+	row->edition = tracking_edition(tracking, key, made_here);
+}
+
+static struct MovedRow *
+find_moved(CaptureRelation *capture, TransactionId xid, CommandId command)
+{
+	int			i;
+
+	for (i = 0; i < MOST_MOVED; i++)
+		if (moved[i].live == capture->live && moved[i].command == command &&
+			TransactionIdEquals(moved[i].xid, xid))
+			return &moved[i];
+	return NULL;
 }
 
 /* The edition time that the inserted row brings along, or DT_NOBEGIN. */
 static TimestampTz
 edition_moved(CaptureRelation *capture, HeapTuple new)
 {
-	bool		has_moved = moved.live == capture->live &&
-		TransactionIdEquals(moved.xid, HeapTupleHeaderGetXmin(new->t_data)) &&
-		moved.command == HeapTupleHeaderGetCmin(new->t_data);
+	TransactionId xmin = HeapTupleHeaderGetXmin(new->t_data);
+	struct MovedRow *row;
+	TimestampTz edition;
 
-	moved.live = InvalidOid;
-	return has_moved ? moved.edition : DT_NOBEGIN;
+	/* (a row of COPY's FREEZE does not tell its command) */
+	if (!OidIsValid(moved[0].live) || !TransactionIdIsNormal(xmin))
+		return DT_NOBEGIN;
+	row = find_moved(capture, xmin, HeapTupleHeaderGetCmin(new->t_data));
+	if (row == NULL)
+		return DT_NOBEGIN;
+	edition = row->edition;
+	memmove(row, row + 1, sizeof(*row) * (&moved[MOST_MOVED - 1] - row));
+	moved[MOST_MOVED - 1].live = InvalidOid;
+	return edition;
 }
 
 /* By the operators of the live table's primary key. */
