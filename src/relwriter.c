@@ -47,6 +47,7 @@ struct RelationShape
 };
 
 static bool is_plain(Relation rel, int not_null, int defaults);
+static void insert_statement(RelationWriter *writer, TupleTableSlot *slot);
 static void store_waiting(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
@@ -155,9 +156,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	if (!writer->shape->plain)
 	{
 		writer->estate->es_output_cid = cid;
-		AfterTriggerBeginQuery();
-		ExecSimpleRelationInsertCompat(writer->result_rel, writer->estate, slot);
-		AfterTriggerEndQuery(writer->estate);
+		insert_statement(writer, slot);
 		return;
 	}
 	if (!may_wait)
@@ -184,6 +183,37 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	writer->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
 	if (writer->nwaiting == MAX_ROWS || writer->bytes >= MAX_BYTES)
 		relation_writer_flush(writer);
+}
+
+/*
+ * As an INSERT of this row alone: triggers for each statement fire, too, which
+ * ExecSimpleRelationInsert leaves to its caller.
+ */
+static void
+insert_statement(RelationWriter *writer, TupleTableSlot *slot)
+{
+	ResultRelInfo *rel = writer->result_rel;
+	TransitionCaptureState *transition;
+
+	AfterTriggerBeginQuery();
+	ExecBSInsertTriggers(writer->estate, rel);
+	transition = MakeTransitionCaptureState(rel->ri_TrigDesc,
+											RelationGetRelid(writer->rel), CMD_INSERT);
+	ExecSimpleRelationInsertCompat(rel, writer->estate, slot);
+
+	/* into the transition table, unless a trigger has suppressed the row */
+	if (transition && ItemPointerIsValid(&slot->tts_tid))
+	{
+		TriggerDesc *triggers = rel->ri_TrigDesc;
+		TriggerDesc no_more = *triggers;
+
+		no_more.trig_insert_after_row = false;
+		rel->ri_TrigDesc = &no_more;
+		ExecARInsertTriggers(writer->estate, rel, slot, NIL, transition);
+		rel->ri_TrigDesc = triggers;
+	}
+	ExecASInsertTriggers(writer->estate, rel, transition);
+	AfterTriggerEndQuery(writer->estate);
 }
 
 /* Store the rows that wait. */

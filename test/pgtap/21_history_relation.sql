@@ -3,7 +3,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(38);
+SELECT plan(40);
 
 CREATE TABLE live (id int GENERATED ALWAYS AS IDENTITY, n int NOT NULL DEFAULT 5 CHECK (n > 0),
 	u int UNIQUE, s serial, g int GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT pk PRIMARY KEY (id),
@@ -150,6 +150,28 @@ CREATE FUNCTION drop_version() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETUR
 CREATE TRIGGER zz BEFORE INSERT ON live__history FOR EACH ROW EXECUTE FUNCTION drop_version();
 SELECT lives_ok('DELETE FROM live', 'a site''s trigger may suppress a version');
 SELECT is((SELECT count(*)::int FROM live__history WHERE n = 1000), 0, 'as on any table');
+DROP TRIGGER zz ON live__history;
+DELETE FROM seen;
+CREATE FUNCTION see_all() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_WHEN = 'BEFORE' THEN
+		INSERT INTO seen VALUES (0);
+	ELSE
+		INSERT INTO seen SELECT 1, n, exec_transaction_id FROM new_versions;
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER see_before BEFORE INSERT ON live__history FOR EACH STATEMENT EXECUTE FUNCTION see_all();
+CREATE TRIGGER see_after AFTER INSERT ON live__history REFERENCING NEW TABLE AS new_versions
+	FOR EACH STATEMENT EXECUTE FUNCTION see_all();
+ALTER TABLE live__history DISABLE TRIGGER see;
+INSERT INTO live (n) VALUES (901), (902);
+DELETE FROM live;
+SELECT results_eq('SELECT n FROM seen WHERE id = 1 ORDER BY n', 'VALUES (901), (902)',
+	'a site''s trigger for each statement sees the versions');
+SELECT cmp_ok((SELECT count(*) FROM seen WHERE id = 0), '>', 0::bigint, 'and so does one before');
+DROP TRIGGER see_before ON live__history;
+DROP TRIGGER see_after ON live__history;
 
 -- Names of indexes are clipped as PostgreSQL clips them; two tables that are
 -- alike in their first 43 characters.
