@@ -156,6 +156,7 @@ typedef struct TableSnapshot
 	bool		sound;			/* see registry_is_sound */
 	Oid			history_namespace;
 	Oid			tracking_namespace;
+	AttrNumber	history_natts;	/* 0 if it is gone */
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;

@@ -51,7 +51,8 @@ static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
 static Node *find_using(Node *statement, const char *column);
 static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
-static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
+static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
+					   const TableSnapshot *before);
 static void free_name(Oid history, const char *name);
 static bool held_by_live(Oid history, const char *name);
 static void move_kept(Oid history, const char *name, Oid other);
@@ -146,7 +147,7 @@ follow_columns(RegistryRow *row, const TableSnapshot *before,
 			(i >= before->natts || !before->columns[i].exists))
 		{
 			check_reserved(row, NameStr(now->columns[i].name));
-			add_column(row, i + 1, NameStr(now->columns[i].name));
+			add_column(row, i + 1, NameStr(now->columns[i].name), before);
 		}
 }
 
@@ -466,16 +467,21 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 }
 
 static void
-add_column(RegistryRow *row, AttrNumber attnum, const char *name)
+add_column(RegistryRow *row, AttrNumber attnum, const char *name,
+		   const TableSnapshot *before)
 {
 	Relation	live = table_open(row->live, NoLock);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), attnum - 1);
 	AttrNumber	existing = get_attnum(row->history, name);
 
-	/* it came down from the parent's history, in this very command */
+	/*
+	 * It came down from the parent's history, in this very command; or another
+	 * session has added it for a live column that this command then altered.
+	 */
 	if (existing != InvalidAttrNumber &&
-		derived_column_is_inherited(row->history, existing) &&
-		derived_column_is_inherited(row->live, attnum))
+		((derived_column_is_inherited(row->history, existing) &&
+		  derived_column_is_inherited(row->live, attnum)) ||
+		 (row->history == before->history && existing > before->history_natts)))
 	{
 		table_close(live, NoLock);
 		return;

@@ -15,6 +15,8 @@
 
 static bool cascades(Node *statement);
 static void clear_up_after(Oid live, bool cascade, bool keep);
+static bool moved(Oid relid, const NameData *name, Oid namespace);
+static bool beside(Oid live, Oid derived, const char *name);
 
 /*
  * The live table has been dropped by the statement: so is its history, or it is
@@ -82,7 +84,7 @@ clear_up_after(Oid live, bool cascade, bool keep)
 
 /*
  * Nobody takes the history or tracking table of a tracked table away by hand,
- * or renames it.  With tracking disabled a history table that was dropped takes
+ * or renames it, but with the live table, as another session may have.  With tracking disabled a history table that was dropped takes
  * its registry row along.
  */
 void
@@ -93,11 +95,11 @@ follow_check_derived(RegistryRow *row)
 	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
 	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
 	bool		renamed = !gone && before &&
-		(strcmp(history, NameStr(before->history_name)) != 0 ||
-		 get_rel_namespace(row->history) != before->history_namespace ||
+		((moved(row->history, &before->history_name, before->history_namespace) &&
+		  !beside(row->live, row->history, naming_history_table(row->live))) ||
 		 (tracking &&
-		  (strcmp(tracking, NameStr(before->tracking_name)) != 0 ||
-		   get_rel_namespace(row->tracking) != before->tracking_namespace)));
+		  moved(row->tracking, &before->tracking_name, before->tracking_namespace) &&
+		  !beside(row->live, row->tracking, naming_tracking_table(row->live))));
 	Relation	live;
 
 	if (!(gone || renamed))
@@ -115,6 +117,21 @@ follow_check_derived(RegistryRow *row)
 			derived_drop(row->tracking);
 		registry_delete(row->live);
 	}
+}
+
+static bool
+moved(Oid relid, const NameData *name, Oid namespace)
+{
+	return strcmp(get_rel_name(relid), NameStr(*name)) != 0 ||
+		get_rel_namespace(relid) != namespace;
+}
+
+/* Has the derived table the name and the schema that it should? */
+static bool
+beside(Oid live, Oid derived, const char *name)
+{
+	return strcmp(get_rel_name(derived), name) == 0 &&
+		get_rel_namespace(derived) == get_rel_namespace(live);
 }
 
 void

@@ -10,15 +10,17 @@
  * marked ones are those that the command may have changed.  DDL on tables that
  * are not tracked marks nothing and so costs next to nothing.
  *
- * Snapshots are read from the system caches, without locks.  That a concurrent
- * session changes the table while our command waits for its lock is no harm:
- * the follower finds the history side already done.
+ * Snapshots are read from the system caches, without locks.  A concurrent session
+ * may change the table, and its history, while our command runs or waits for its
+ * lock: columns that other transactions changed are as they are now in the copy
+ * of a snapshot, and what else they changed the follower finds done.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -57,6 +59,9 @@ static Oid	type_namespace(Oid type);
 static void note_derived(Oid relid, Oid live, bool is_partition);
 static void forget_derived(Oid live);
 static bool snapshot_read(TableSnapshot *snapshot);
+static AttrNumber natts_of(Oid relid);
+static void read_column(ColumnSnapshot *column, Form_pg_attribute att);
+static void pass_over_others(TableSnapshot *copy);
 static bool read_snapshot(TableSnapshot *snapshot);
 static void forget(TableSnapshot *snapshot);
 
@@ -147,7 +152,8 @@ snapshot_changed(void)
 
 /*
  * A copy, in the current memory context, of the snapshot of a table; NULL if it
- * was not registered when the snapshots were last brought up to date.
+ * was not registered when the snapshots were last brought up to date.  Only what
+ * this transaction has done to columns is still to come in it.
  */
 TableSnapshot *
 snapshot_copy(Oid live)
@@ -165,7 +171,39 @@ snapshot_copy(Oid live)
 			   sizeof(ColumnSnapshot) * snapshot->natts);
 	copy->parents = list_copy(snapshot->parents);
 	copy->leaves = list_copy(snapshot->leaves);
+	pass_over_others(copy);
 	return copy;
+}
+
+/*
+ * Columns that another transaction has added, dropped or changed since: its
+ * session has followed that, and there is nothing left to do.  Who changed a
+ * column says its row in pg_attribute.
+ */
+static void
+pass_over_others(TableSnapshot *copy)
+{
+	int			natts = natts_of(copy->live);
+	int			i;
+
+	if (natts > copy->natts)
+	{
+		copy->columns = repalloc(copy->columns, sizeof(ColumnSnapshot) * natts);
+		memset(copy->columns + copy->natts, 0,
+			   sizeof(ColumnSnapshot) * (natts - copy->natts));
+		copy->natts = natts;
+	}
+	for (i = 0; i < natts; i++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(copy->live),
+											Int16GetDatum(i + 1));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			read_column(&copy->columns[i], (Form_pg_attribute) GETSTRUCT(tuple));
+		ReleaseSysCache(tuple);
+	}
 }
 
 bool
@@ -305,20 +343,11 @@ snapshot_read(TableSnapshot *snapshot)
 	snapshot->natts = natts;
 	for (i = 0; i < natts; i++)
 	{
-		ColumnSnapshot *column = &snapshot->columns[i];
-		Form_pg_attribute att;
-
 		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(snapshot->live),
 								Int16GetDatum(i + 1));
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		att = (Form_pg_attribute) GETSTRUCT(tuple);
-		column->exists = !att->attisdropped;
-		column->name = att->attname;
-		if (column->exists)
-			columns_base_type(att, &column->type, &column->typmod);
-		column->declared_type = att->atttypid;
-		column->collation = att->attcollation;
+		read_column(&snapshot->columns[i], (Form_pg_attribute) GETSTRUCT(tuple));
 		ReleaseSysCache(tuple);
 	}
 	row.history = snapshot->history;
@@ -327,7 +356,10 @@ snapshot_read(TableSnapshot *snapshot)
 	note_name(&snapshot->history_name, snapshot->history);
 	note_name(&snapshot->tracking_name, snapshot->tracking);
 	if (NameStr(snapshot->history_name)[0] != '\0')
+	{
 		snapshot->history_namespace = get_rel_namespace(snapshot->history);
+		snapshot->history_natts = natts_of(snapshot->history);
+	}
 	if (NameStr(snapshot->tracking_name)[0] != '\0')
 		snapshot->tracking_namespace = get_rel_namespace(snapshot->tracking);
 	snapshot->key_index = primary_key_of(snapshot->live);
@@ -345,6 +377,31 @@ snapshot_read(TableSnapshot *snapshot)
 				note_derived(lfirst_oid(lc), snapshot->live, true);
 	}
 	return true;
+}
+
+/* The number of the relation's columns, dropped ones included; 0 if it is gone. */
+static AttrNumber
+natts_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	AttrNumber	natts;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	return natts;
+}
+
+static void
+read_column(ColumnSnapshot *column, Form_pg_attribute att)
+{
+	column->exists = !att->attisdropped;
+	column->name = att->attname;
+	if (column->exists)
+		columns_base_type(att, &column->type, &column->typmod);
+	column->declared_type = att->atttypid;
+	column->collation = att->attcollation;
 }
 
 static Oid
