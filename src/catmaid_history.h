@@ -147,6 +147,8 @@ typedef struct TableSnapshot
 {
 	Oid			live;			/* hash key */
 	bool		marked;			/* may have changed since */
+	int			aside;			/* see snapshot_set_aside */
+	bool		gone;			/* when it was set aside */
 	bool		registered;
 	MemoryContext context;
 	Oid			history;
@@ -258,6 +260,7 @@ extern void views_lock(List *lives, LOCKMODE mode);
 extern bool views_parked(Oid live);
 extern List *views_upon(Oid relid);
 extern void views_unpark(Node *statement);
+extern void views_leave_parked(Node *statement, Node *for_statement);
 extern void views_park_init(void);
 
 /* view_note.c: what a view is, noted, and made again from the note */
@@ -283,6 +286,8 @@ extern void view_note_make(ViewNote *note, bool cascade);
 extern void snapshot_init(void);
 extern void snapshot_refresh(void);
 extern List *snapshot_changed(void);
+extern bool snapshot_set_aside(int level);
+extern void snapshot_take_back(int level);
 extern TableSnapshot *snapshot_copy(Oid live);
 extern TableSnapshot *snapshot_now(Oid live);
 extern bool snapshot_any_registered(void);

@@ -12,6 +12,10 @@
  * at only where the catalogs come too late (views in the way, rows that go) or
  * do not tell (USING).
  *
+ * A command may run others: an extension's script, a function in USING, an
+ * event trigger that fires before ours.  What the outer one has changed before
+ * the first of these is followed at the end of the outer one.
+ *
  * A table without its triggers counts as disabled and is left alone, but for
  * row-level security.  Our own
  * DDL (ddl_is_ours) is not followed, nor is anything during pg_upgrade.
@@ -23,6 +27,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
@@ -30,6 +35,7 @@
 #include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
@@ -61,6 +67,24 @@ typedef struct Followed
 	bool		had_view;
 } Followed;
 
+/* The commands that are being executed, the outermost first. */
+typedef struct Command
+{
+	Node	   *statement;		/* never looked into */
+	SubTransactionId subid;
+	bool		may_set_aside;	/* what it changes, for its end */
+	bool		has_set_aside;
+} Command;
+
+static List *commands = NIL;	/* in TopTransactionContext */
+
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
+static void command_begins(Node *statement);
+static void command_ends(Node *statement);
+static int	command_level(Node *statement);
+static bool runs_others(Node *statement);
 static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
 static List *changed_tables(void);
 static void follow_tables(List *tables, Node *statement);
@@ -94,6 +118,8 @@ follower_init(void)
 							 &on_drop_table, ON_DROP_DROP, on_drop_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReservedCompat("catmaid_history");
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
 /* ddl_command_start */
@@ -103,6 +129,9 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_start");
 
 	if (event == NULL)
+		PG_RETURN_NULL();
+	command_begins(event->parsetree);
+	if (!follow_ddl)
 		PG_RETURN_NULL();
 	snapshot_refresh();
 	make_room(event->parsetree);
@@ -122,6 +151,9 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	if (!IsBinaryUpgrade)
 		dump_follow_command(((EventTriggerData *) fcinfo->context)->parsetree);
 	if (event == NULL)
+		PG_RETURN_NULL();
+	command_ends(event->parsetree);
+	if (!follow_ddl)
 		PG_RETURN_NULL();
 	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
 	pushed = !ActiveSnapshotSet();
@@ -145,9 +177,15 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *event = event_data(fcinfo, "catmaid_history_sql_drop");
 	ListCell   *lc;
+	int			level;
 
-	if (event == NULL || !OidIsValid(registry_relid_or_invalid()))
+	if (event == NULL || !follow_ddl || !OidIsValid(registry_relid_or_invalid()))
 		PG_RETURN_NULL();
+	level = command_level(event->parsetree);
+	snapshot_take_back(level);
+	if (level <= list_length(commands))
+		((Command *) list_nth(commands, level - 1))->may_set_aside =
+			!runs_others(event->parsetree);
 	foreach(lc, snapshot_changed())
 	{
 		RegistryRow *row = registry_get(lfirst_oid(lc));
@@ -163,6 +201,99 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
+static void
+command_begins(Node *statement)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+	Command    *around = commands ? llast(commands) : NULL;
+	Command    *command = palloc0(sizeof(Command));
+
+	/* what comes later is of the commands inside, which have followed it */
+	if (around && around->may_set_aside &&
+		snapshot_set_aside(list_length(commands)))
+	{
+		around->may_set_aside = false;
+		around->has_set_aside = true;
+	}
+	command->statement = statement;
+	command->subid = GetCurrentSubTransactionId();
+	command->may_set_aside = follow_ddl && !runs_others(statement);
+	commands = lappend(commands, command);
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * All that the command has changed is to be followed now.  Views that it has
+ * parked wait for the commands around it that have set tables aside: the history
+ * may lack what they would show.
+ */
+static void
+command_ends(Node *statement)
+{
+	int			level = command_level(statement);
+	ListCell   *lc;
+
+	commands = list_truncate(commands, level - 1);
+	snapshot_take_back(level);
+	foreach(lc, commands)
+		if (((Command *) lfirst(lc))->has_set_aside)
+			views_leave_parked(statement, ((Command *) lfirst(lc))->statement);
+}
+
+/* Its place among the commands, from 1; that of the next one if it is not there. */
+static int
+command_level(Node *statement)
+{
+	int			level;
+
+	for (level = list_length(commands); level > 0; level--)
+		if (((Command *) list_nth(commands, level - 1))->statement == statement)
+			return level;
+	return list_length(commands) + 1;
+}
+
+/* Is it there for the commands in it, and changes no tracked table itself? */
+static bool
+runs_others(Node *statement)
+{
+	return IsA(statement, CreateExtensionStmt) ||
+		IsA(statement, AlterExtensionStmt) ||
+		IsA(statement, CreateTableAsStmt) ||
+		IsA(statement, RefreshMatViewStmt);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+	{
+		commands = NIL;
+		snapshot_take_back(1);
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, commands)
+	{
+		Command    *command = lfirst(lc);
+
+		if (command->subid != mine)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			commands = foreach_delete_current(commands, lc);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			command->subid = parent;
+	}
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		snapshot_take_back(list_length(commands) + 1);
+}
+
 /* The event, or NULL if it is none of our business. */
 static EventTriggerData *
 event_data(FunctionCallInfo fcinfo, const char *function)
@@ -171,7 +302,7 @@ event_data(FunctionCallInfo fcinfo, const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as an event trigger", function)));
-	if (IsBinaryUpgrade || !follow_ddl || ddl_is_ours())
+	if (IsBinaryUpgrade || ddl_is_ours())
 		return NULL;
 	return (EventTriggerData *) fcinfo->context;
 }

@@ -83,7 +83,8 @@ snapshot_init(void)
 }
 
 /*
- * Bring all snapshots up to date: what has happened until now is the past.
+ * Bring all snapshots up to date, but those that are set aside: what has happened
+ * until now is the past.
  */
 void
 snapshot_refresh(void)
@@ -113,7 +114,7 @@ snapshot_refresh(void)
 	{
 		bool		there = false;
 
-		if (!snapshot->marked)
+		if (!snapshot->marked || snapshot->aside > 0)
 			continue;
 		snapshot->marked = false;
 		marked--;
@@ -132,7 +133,10 @@ snapshot_refresh(void)
 	}
 }
 
-/* The OIDs of the live tables that may have changed since, by OID. */
+/*
+ * The OIDs of the live tables that may have changed since, by OID.  Of those that
+ * are set aside, only what has been dropped meanwhile.
+ */
 List *
 snapshot_changed(void)
 {
@@ -144,10 +148,52 @@ snapshot_changed(void)
 		return NIL;
 	hash_seq_init(&status, snapshots);
 	while ((snapshot = hash_seq_search(&status)) != NULL)
-		if (snapshot->marked)
+		if (snapshot->marked &&
+			(snapshot->aside == 0 ||
+			 (!snapshot->gone && get_rel_name(snapshot->live) == NULL)))
 			changed = lappend_oid(changed, snapshot->live);
 	list_sort(changed, list_oid_cmp);
 	return changed;
+}
+
+/*
+ * A command begins inside of the level-th one that is being executed: what that
+ * one has changed until now stays to be followed at its end.  Returns whether
+ * there is any.
+ */
+bool
+snapshot_set_aside(int level)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+	bool		any = false;
+
+	if (marked == 0)
+		return false;
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (snapshot->marked && snapshot->aside == 0)
+		{
+			snapshot->aside = level;
+			snapshot->gone = get_rel_name(snapshot->live) == NULL;
+			any = true;
+		}
+	return any;
+}
+
+/* What has been set aside for this command, and for those inside of it. */
+void
+snapshot_take_back(int level)
+{
+	HASH_SEQ_STATUS status;
+	TableSnapshot *snapshot;
+
+	if (marked == 0)
+		return;
+	hash_seq_init(&status, snapshots);
+	while ((snapshot = hash_seq_search(&status)) != NULL)
+		if (snapshot->aside >= level)
+			snapshot->aside = 0;
 }
 
 /*

@@ -225,6 +225,21 @@ views_unpark(Node *statement)
 	}
 }
 
+/* What was parked for the statement is made again with the other one's. */
+void
+views_leave_parked(Node *statement, Node *for_statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, parked)
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (view->statement == statement)
+			view->statement = for_statement;
+	}
+}
+
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
