@@ -42,6 +42,7 @@ static void make_room_for_drop_schema(DropStmt *statement);
 static void make_room_for_drop_owned(DropOwnedStmt *statement);
 static void make_room_for_drop_type(DropStmt *statement);
 static bool may_drop_type(Type type);
+static void give_up_type(Oid type);
 
 /* ddl_command_start, with the snapshots up to date. */
 void
@@ -398,14 +399,15 @@ make_room_for_drop_owned(DropOwnedStmt *statement)
 		make_room_for_cascade(NIL, owners, (Node *) statement);
 }
 
-/* DROP TYPE or DOMAIN ... CASCADE takes columns along. */
+/*
+ * DROP TYPE or DOMAIN ... CASCADE takes columns along.  Without it, no kept column
+ * of a history stands in its way.
+ */
 static void
 make_room_for_drop_type(DropStmt *statement)
 {
 	ListCell   *lc;
 
-	if (statement->behavior != DROP_CASCADE)
-		return;
 	foreach(lc, statement->objects)
 	{
 		Type		tuple = LookupTypeName(NULL, lfirst_node(TypeName, lc), NULL, true);
@@ -413,7 +415,9 @@ make_room_for_drop_type(DropStmt *statement)
 
 		if (tuple == NULL)
 			continue;
-		if (may_drop_type(tuple))
+		if (may_drop_type(tuple) && statement->behavior == DROP_RESTRICT)
+			give_up_type(typeTypeId(tuple));
+		else if (may_drop_type(tuple))
 			foreach(cell, snapshot_tables_with_type(typeTypeId(tuple), InvalidOid))
 				make_room_park_view(lfirst_oid(cell), (Node *) statement);
 		ReleaseSysCache(tuple);
@@ -427,4 +431,47 @@ may_drop_type(Type type)
 	return type_ownercheck_compat(typeTypeId(type), GetUserId()) ||
 		namespace_ownercheck_compat(((Form_pg_type) GETSTRUCT(type))->typnamespace,
 									GetUserId());
+}
+
+/*
+ * Columns that histories have kept when their table's got another type become
+ * text, which nobody drops.  Where that cannot be, PostgreSQL refuses the DROP.
+ */
+static void
+give_up_type(Oid type)
+{
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+		HeapTuple	tuple;
+		int			i;
+
+		if (!snapshot_is_registered(row->live) || !follower_is_ours(row->live, &row))
+			continue;
+		for (i = 1; (tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(row->history),
+											 Int16GetDatum(i))) != NULL; i++)
+		{
+			FormData_pg_attribute att;
+			const char *name;
+
+			memcpy(&att, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
+			ReleaseSysCache(tuple);
+			name = quote_identifier(NameStr(att.attname));
+
+			/* an inherited one becomes text with the parent's */
+			if (att.attisdropped || att.attinhcount > 0 ||
+				(att.atttypid != type && get_element_type(att.atttypid) != type) ||
+				get_attnum(row->live, NameStr(att.attname)) != InvalidAttrNumber)
+				continue;
+			if (convert_try(security_owner_of(row->history),
+							psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE pg_catalog.text USING %s::pg_catalog.text",
+									 naming_quoted(row->history), name, name)))
+				ereport(NOTICE,
+						(errmsg("column \"%s\" of history table \"%s\" has become text",
+								NameStr(att.attname), get_rel_name(row->history)),
+						 errdetail("It keeps values of the type that is dropped.")));
+		}
+	}
 }

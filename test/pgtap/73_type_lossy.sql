@@ -3,7 +3,7 @@
 -- convert is NULL.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(45);
+SELECT plan(49);
 
 -- Distinct values of these columns in history.
 CREATE FUNCTION tap.old(rel text, cols text) RETURNS text LANGUAGE plpgsql AS $$
@@ -178,4 +178,22 @@ SELECT follows('k', 'USING NULL', '{v_1 text}');
 ALTER TABLE k ALTER v TYPE timestamptz USING current_timestamp;
 SELECT follows('k', 'USING current_timestamp', '{v_1 text,v_2 integer}');
 SELECT is((SELECT count(*)::int FROM k__history WHERE v IS NULL), 0, 'USING a constant: for old values, too');
+
+-- The type that columns had can be dropped, as is done to take a value out of an enum.
+CREATE TYPE temper AS ENUM ('low', 'high');
+CREATE TABLE m (id int PRIMARY KEY, v temper, w temper[]);
+CREATE TABLE m_child (PRIMARY KEY (id)) INHERITS (m);
+SELECT create_history_table('m_child');
+INSERT INTO m_child VALUES (1, 'low', '{low,high}');
+INSERT INTO m VALUES (2, 'high', '{high}');
+UPDATE m SET v = 'high';
+ALTER TYPE temper RENAME TO temper_old;
+CREATE TYPE temper AS ENUM ('high', 'higher');
+ALTER TABLE m ALTER v TYPE temper USING CASE WHEN v = 'high' THEN 'high'::temper END,
+	ALTER w TYPE text USING w[1]::text;
+SELECT allowed('DROP TYPE temper_old', 'the old type can be dropped');
+SELECT follows('m', 'after DROP TYPE', '{v_1 text,w_1 text}');
+SELECT follows('m_child', 'after DROP TYPE: a child', '{v_1 text,w_1 text}');
+SELECT results_eq('SELECT v_1, w_1 FROM m_child__history ORDER BY sys_period LIMIT 1', $$VALUES ('low', '{low,high}')$$,
+	'the old values are there still');
 SELECT * FROM finish();
