@@ -48,6 +48,7 @@ struct RelationShape
 
 static bool is_plain(Relation rel, int not_null, int defaults);
 static void insert_statement(RelationWriter *writer, TupleTableSlot *slot);
+static List *deferrable_indexes(ResultRelInfo *rel);
 static void store_waiting(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
@@ -186,34 +187,50 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 }
 
 /*
- * As an INSERT of this row alone: triggers for each statement fire, too, which
- * ExecSimpleRelationInsert leaves to its caller.
+ * As an INSERT of this row alone.  ExecSimpleRelationInsert leaves triggers for
+ * each statement to its caller, and knows of no transition tables: triggers
+ * after the row are fired here, with them.
  */
 static void
 insert_statement(RelationWriter *writer, TupleTableSlot *slot)
 {
 	ResultRelInfo *rel = writer->result_rel;
+	TriggerDesc *triggers = rel->ri_TrigDesc;
+	TriggerDesc none_after = {0};
 	TransitionCaptureState *transition;
+
+	if (triggers)
+		none_after = *triggers;
+	none_after.trig_insert_after_row = false;
 
 	AfterTriggerBeginQuery();
 	ExecBSInsertTriggers(writer->estate, rel);
-	transition = MakeTransitionCaptureState(rel->ri_TrigDesc,
-											RelationGetRelid(writer->rel), CMD_INSERT);
+	transition = MakeTransitionCaptureState(triggers, RelationGetRelid(writer->rel),
+											CMD_INSERT);
+	rel->ri_TrigDesc = triggers ? &none_after : NULL;
 	ExecSimpleRelationInsertCompat(rel, writer->estate, slot);
+	rel->ri_TrigDesc = triggers;
 
-	/* into the transition table, unless a trigger has suppressed the row */
-	if (transition && ItemPointerIsValid(&slot->tts_tid))
-	{
-		TriggerDesc *triggers = rel->ri_TrigDesc;
-		TriggerDesc no_more = *triggers;
-
-		no_more.trig_insert_after_row = false;
-		rel->ri_TrigDesc = &no_more;
-		ExecARInsertTriggers(writer->estate, rel, slot, NIL, transition);
-		rel->ri_TrigDesc = triggers;
-	}
+	/* unless a trigger has suppressed the row */
+	if (ItemPointerIsValid(&slot->tts_tid))
+		ExecARInsertTriggers(writer->estate, rel, slot, deferrable_indexes(rel),
+							 transition);
 	ExecASInsertTriggers(writer->estate, rel, transition);
 	AfterTriggerEndQuery(writer->estate);
+}
+
+/* Those of which not all is known yet: what is to be checked again, at the end. */
+static List *
+deferrable_indexes(ResultRelInfo *rel)
+{
+	List	   *indexes = NIL;
+	int			i;
+
+	for (i = 0; i < rel->ri_NumIndices; i++)
+		if (!rel->ri_IndexRelationDescs[i]->rd_index->indimmediate)
+			indexes = lappend_oid(indexes,
+								  RelationGetRelid(rel->ri_IndexRelationDescs[i]));
+	return indexes;
 }
 
 /* Store the rows that wait. */

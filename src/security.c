@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -88,7 +89,7 @@ security_act_as(Oid role, int how, SecurityState *before)
 	if (before->hides)
 	{
 		before->callback.callback = hide_values;
-		before->callback.arg = NULL;
+		before->callback.arg = before;
 		before->callback.previous = error_context_stack;
 		error_context_stack = &before->callback;
 	}
@@ -116,22 +117,41 @@ security_act_as_before(const SecurityState *before)
 
 /*
  * Error context callback: a value of the row may be in the detail of a violated
- * constraint, and in the very message where a function did not like it.
+ * constraint, and in the very message, context or query where a function did not
+ * like it.  What callbacks further in have said cannot be taken back, so another
+ * error takes the place of this one, with what those further out will say.
  */
 static void
 hide_values(void *arg)
 {
+	SecurityState *before = arg;
+	MemoryContext context;
+	ErrorData  *error;
+
 	switch (ERRCODE_TO_CATEGORY(geterrcode()))
 	{
 		case ERRCODE_DATA_EXCEPTION:
-			errmsg("the history of the table does not take the row");
-			break;
 		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
 			break;
 		default:
 			return;
 	}
-	errdetail("The values are shown to the owner of the table only.");
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	error = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+		error->message = _("the history of the table does not take the row");
+	error->detail = _("The values are shown to the owner of the table only.");
+	error->detail_log = error->context = error->internalquery = NULL;
+	error->internalpos = 0;
+	MemoryContextSwitchTo(context);
+
+	if (error->elevel == ERROR)
+	{
+		error_context_stack = before->callback.previous;
+		ThrowErrorData(error);
+	}
+	errmsg("%s", error->message);
+	errdetail("%s", error->detail);
 }
 
 /*

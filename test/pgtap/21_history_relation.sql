@@ -3,7 +3,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(40);
+SELECT plan(43);
 
 CREATE TABLE live (id int GENERATED ALWAYS AS IDENTITY, n int NOT NULL DEFAULT 5 CHECK (n > 0),
 	u int UNIQUE, s serial, g int GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT pk PRIMARY KEY (id),
@@ -172,6 +172,22 @@ SELECT results_eq('SELECT n FROM seen WHERE id = 1 ORDER BY n', 'VALUES (901), (
 SELECT cmp_ok((SELECT count(*) FROM seen WHERE id = 0), '>', 0::bigint, 'and so does one before');
 DROP TRIGGER see_before ON live__history;
 DROP TRIGGER see_after ON live__history;
+DELETE FROM seen;
+CREATE TRIGGER see_row AFTER INSERT ON live__history REFERENCING NEW TABLE AS new_versions
+	FOR EACH ROW EXECUTE FUNCTION see_all();
+INSERT INTO live (n) VALUES (903);
+SELECT lives_ok('DELETE FROM live', 'a trigger for each row may have the table of versions, too');
+SELECT results_eq('SELECT n FROM seen WHERE id = 1', 'VALUES (903)', 'and sees them there');
+DROP TRIGGER see_row ON live__history;
+ALTER TABLE live__history ADD CONSTRAINT once UNIQUE (n) DEFERRABLE INITIALLY DEFERRED;
+INSERT INTO live (n) VALUES (904);
+DELETE FROM live;
+BEGIN;
+INSERT INTO live (n) VALUES (904);
+DELETE FROM live;
+SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'a deferred constraint is checked');
+ROLLBACK;
+ALTER TABLE live__history DROP CONSTRAINT once;
 
 -- Names of indexes are clipped as PostgreSQL clips them; two tables that are
 -- alike in their first 43 characters.

@@ -11,7 +11,7 @@ CREATE ROLE t67_member IN ROLE t67_owner;
 CREATE ROLE t67_writer;
 CREATE ROLE t67_schema;
 CREATE EXTENSION catmaid_history;
-SELECT plan(76);
+SELECT plan(84);
 CREATE SCHEMA app AUTHORIZATION t67_schema;
 GRANT ALL ON SCHEMA app TO t67_owner;
 GRANT USAGE ON SCHEMA app TO t67_writer;
@@ -41,7 +41,8 @@ INSERT INTO obstacles VALUES
 	ADD COLUMN b app.dom GENERATED ALWAYS AS (secret::app.dom) STORED'),
 (7, 'expression', 'CREATE INDEX o ON app.%1$s__history (app.as_int(secret))'),
 (8, 'generated', 'ALTER TABLE app.%1$s__history ADD COLUMN b int GENERATED ALWAYS AS (app.as_int(secret)) STORED'),
-(9, 'partial index', 'CREATE INDEX o ON app.%1$s__history (id) WHERE app.as_int(secret) > 0');
+(9, 'partial index', 'CREATE INDEX o ON app.%1$s__history (id) WHERE app.as_int(secret) > 0'),
+(10, 'context', 'CREATE INDEX o ON app.%1$s__history (((''{"a": '' || secret || ''}'')::jsonb))');
 SELECT format('CREATE TABLE app.%I %s; ALTER TABLE app.%1$I OWNER TO t67_owner', t, ddl) FROM kinds \gexec
 CREATE TABLE app.part PARTITION OF app.parted FOR VALUES FROM (0) TO (100);
 ALTER TABLE app.part OWNER TO t67_owner;
@@ -88,6 +89,8 @@ SELECT alike(tap.told('tracked', put, 'UPDATE app.%s SET a = 2', role), '%TOPSEC
 	unnest('{t67_owner,t67_member}'::name[]) role WHERE n = 1;
 SELECT alike(tap.told('tracked', put, 'UPDATE app.%s SET a = 2', 't67_writer'), '%"o"%',
 	'everybody is told which constraint it was') FROM obstacles WHERE n = 1;
+SELECT alike(tap.told('tracked', put, 'UPDATE app.%s SET a = 2', 't67_writer'), '%PL/pgSQL function told%',
+	'and from where the command came') FROM obstacles WHERE n = 10;
 
 -- The tracking table's key, and other people's tables.
 SELECT unalike(tap.told('tracked', 'CREATE UNIQUE INDEX ON app.%1$s__tracking ((live_pk %% 7)); INSERT INTO app.%1$s VALUES (70707, ''ok'', 1)',
