@@ -132,7 +132,7 @@ typedef struct CaptureTable
 	struct Batch *batch;		/* NULL: open for this row only */
 } CaptureTable;
 
-/* How a registered table looked; see snapshot.c. */
+/* How a registered table looked; see snapshot.c, snapshot_table.c. */
 typedef struct ColumnSnapshot
 {
 	bool		exists;
@@ -230,12 +230,15 @@ extern bool follow_columns_changed(const TableSnapshot *before,
 								   const TableSnapshot *now, Node *statement);
 extern bool follow_columns_computed(const TableSnapshot *now, AttrNumber attnum,
 									Node *statement);
-extern void follow_columns_make_room(Oid history, Oid child);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
 									   const TableSnapshot *before);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
 						   const TableSnapshot *now, const AttrNumber *held,
 						   Node *statement, bool keep_dropped);
+
+/* follow_kept.c: kept columns give way */
+extern void follow_kept_free_name(Oid history, const char *name);
+extern void follow_kept_make_room(Oid history, Oid child);
 
 /* follow_table.c: everything but columns, of a table that still is there */
 extern void follow_identity(RegistryRow *row, const TableSnapshot *before,
@@ -295,6 +298,12 @@ extern bool snapshot_is_registered(Oid live);
 extern Oid	snapshot_live_of(Oid relid);
 extern List *snapshot_tables_of_type(Oid composite);
 extern List *snapshot_tables_with_type(Oid type, Oid namespace);
+
+/* snapshot_table.c: how one table looks */
+extern bool snapshot_read(TableSnapshot *snapshot);
+extern void snapshot_pass_over_others(TableSnapshot *copy);
+extern bool snapshot_has_type(Oid relid, AttrNumber attnum,
+							  const ColumnSnapshot *column);
 
 /* create.c: make a table's history, and take it away */
 extern void history_create(Oid live, char *time_column, char *txid_column,

@@ -228,7 +228,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	if (OidIsValid(parent_history))
 	{
-		follow_columns_make_room(parent_history, row.history);
+		follow_kept_make_room(parent_history, row.history);
 		derived_inherit(row.history, parent_history);
 	}
 	if (OidIsValid(parent_tracking) && OidIsValid(row.tracking))

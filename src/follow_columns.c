@@ -41,7 +41,6 @@ static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
 						   const char *temporary, Node *using);
 static bool change_in_place(RegistryRow *row, const ColumnSnapshot *now);
 static Oid	rewriting_role(Oid history);
-static bool has_type(Oid relid, AttrNumber attnum, const ColumnSnapshot *column);
 static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 					  int i, const TableSnapshot *before);
 static bool changes_values(Node *using, const ColumnSnapshot *now);
@@ -53,9 +52,6 @@ static char *type_sql(const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 					   const TableSnapshot *before);
-static void free_name(Oid history, const char *name);
-static bool held_by_live(Oid history, const char *name);
-static void move_kept(Oid history, const char *name, Oid other);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
 
@@ -179,7 +175,7 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 
 	if (history_name && strcmp(history_name, from) == 0)
 	{
-		free_name(row->history, to);
+		follow_kept_free_name(row->history, to);
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 					naming_quoted(row->history), quote_identifier(from),
 					quote_identifier(to));
@@ -242,7 +238,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 			else if (temporary[i] == NULL)
 			{
 				if (!is_lossless(old, new, using) ||
-					has_type(row->history, attnum, new) ||
+					snapshot_has_type(row->history, attnum, new) ||
 					change_in_place(row, new))
 					continue;
 
@@ -327,18 +323,6 @@ rewriting_role(Oid history)
 	return owner;
 }
 
-static bool
-has_type(Oid relid, AttrNumber attnum, const ColumnSnapshot *column)
-{
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
-	return type == column->type && typmod == column->typmod &&
-		collation == column->collation;
-}
-
 /*
  * Has the change come down from the parent's history already?  Then the history
  * column is inherited, as the live one is, and the parent is tracked and has
@@ -349,7 +333,7 @@ static bool
 came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 		  int i, const TableSnapshot *before)
 {
-	if (!has_type(row->history, attnum, now))
+	if (!snapshot_has_type(row->history, attnum, now))
 		return false;
 	if (before->columns[i].type != now->type || before->columns[i].typmod != now->typmod)
 		return true;
@@ -486,105 +470,9 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 		table_close(live, NoLock);
 		return;
 	}
-	free_name(row->history, name);
+	follow_kept_free_name(row->history, name);
 	derived_add_column(row->history, att);
 	table_close(live, NoLock);
-}
-
-/*
- * The history table is about to get a column of this name, and with it all that
- * inherit from it: kept columns that bear the name move to the next free one.
- */
-static void
-free_name(Oid history, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
-	{
-		Oid			relid = lfirst_oid(lc);
-
-		if (get_attnum(relid, name) != InvalidAttrNumber &&
-			(relid == history || !held_by_live(relid, name)))
-			move_kept(relid, name, InvalidOid);
-	}
-}
-
-/*
- * The history child is about to inherit from history: of columns that have one
- * name and are different things, the kept one moves.  Locks history as the
- * inheriting will, child must be locked.
- */
-void
-follow_columns_make_room(Oid history, Oid child)
-{
-	RegistryRow *parent = registry_get_by_derived(history);
-	RegistryRow *row = registry_get_by_derived(child);
-	Relation	rel;
-	List	   *above = NIL;
-	List	   *below = NIL;
-	ListCell   *lc;
-	int			i;
-
-	if (parent == NULL || row == NULL)
-		return;
-	rel = table_open(history, ShareUpdateExclusiveLock);
-	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-		char	   *name = NameStr(att->attname);
-		AttrNumber	attnum;
-		ColumnSnapshot column = {.type = att->atttypid,.typmod = att->atttypmod,
-		.collation = att->attcollation};
-
-		if (att->attisdropped || strcmp(name, PERIOD_COLUMN) == 0 ||
-			strcmp(name, XID_COLUMN) == 0 ||
-			get_attnum(parent->live, name) != InvalidAttrNumber)
-			continue;
-		attnum = get_attnum(child, name);
-		if (get_attnum(row->live, name) != InvalidAttrNumber)
-			above = lappend(above, pstrdup(name));
-		else if (attnum != InvalidAttrNumber && !has_type(child, attnum, &column))
-			below = lappend(below, pstrdup(name));
-	}
-	table_close(rel, NoLock);		/* keep the lock */
-	foreach(lc, above)
-		move_kept(history, lfirst(lc), child);
-	foreach(lc, below)
-		move_kept(child, lfirst(lc), history);
-}
-
-/*
- * Is the column of a history further down no kept one, but that of the live
- * table, with which a new column of the parent is merged?
- */
-static bool
-held_by_live(Oid history, const char *name)
-{
-	RegistryRow *row = registry_get_by_derived(history);
-	TableSnapshot *before = row ? snapshot_copy(row->live) : NULL;
-	int			i;
-
-	if (before == NULL)
-		return true;
-	for (i = 0; i < before->natts; i++)
-		if (before->columns[i].exists &&
-			strcmp(NameStr(before->columns[i].name), name) == 0)
-			return true;
-	return false;
-}
-
-/* To the next name that is free, also in other if that is not InvalidOid. */
-static void
-move_kept(Oid history, const char *name, Oid other)
-{
-	/* an inherited one moves where it comes from, and all the way down */
-	while (derived_column_is_inherited(history, get_attnum(history, name)))
-		history = linitial_oid(derived_parents(history));
-
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-				naming_quoted(history), quote_identifier(name),
-				quote_identifier(naming_free_column(history, other, name, true)));
 }
 
 /* Has the live table of a child history still the column (DROP with ONLY)? */

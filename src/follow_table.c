@@ -92,7 +92,7 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 							 naming_quoted_in(registry_namespace(),
 											  "drop_history_table_keep_data"),
 							 quote_literal_cstr(naming_quoted(row->live)))));
-		follow_columns_make_room(parent->history, row->history);
+		follow_kept_make_room(parent->history, row->history);
 		derived_inherit(row->history, parent->history);
 		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking))
 			derived_inherit(row->tracking, parent->tracking);

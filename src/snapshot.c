@@ -17,16 +17,10 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -53,15 +47,10 @@ static int	marked = 0;
 static void invalidate(Datum arg, Oid relid);
 static void mark(TableSnapshot *snapshot);
 static void load_registry(void);
-static Oid	primary_key_of(Oid relid);
-static void note_name(NameData *name, Oid relid);
 static Oid	type_namespace(Oid type);
 static void note_derived(Oid relid, Oid live, bool is_partition);
 static void forget_derived(Oid live);
-static bool snapshot_read(TableSnapshot *snapshot);
-static AttrNumber natts_of(Oid relid);
-static void read_column(ColumnSnapshot *column, Form_pg_attribute att);
-static void pass_over_others(TableSnapshot *copy);
+static bool read_table(TableSnapshot *snapshot);
 static bool read_snapshot(TableSnapshot *snapshot);
 static void forget(TableSnapshot *snapshot);
 
@@ -217,39 +206,8 @@ snapshot_copy(Oid live)
 			   sizeof(ColumnSnapshot) * snapshot->natts);
 	copy->parents = list_copy(snapshot->parents);
 	copy->leaves = list_copy(snapshot->leaves);
-	pass_over_others(copy);
+	snapshot_pass_over_others(copy);
 	return copy;
-}
-
-/*
- * Columns that another transaction has added, dropped or changed since: its
- * session has followed that, and there is nothing left to do.  Who changed a
- * column says its row in pg_attribute.
- */
-static void
-pass_over_others(TableSnapshot *copy)
-{
-	int			natts = natts_of(copy->live);
-	int			i;
-
-	if (natts > copy->natts)
-	{
-		copy->columns = repalloc(copy->columns, sizeof(ColumnSnapshot) * natts);
-		memset(copy->columns + copy->natts, 0,
-			   sizeof(ColumnSnapshot) * (natts - copy->natts));
-		copy->natts = natts;
-	}
-	for (i = 0; i < natts; i++)
-	{
-		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(copy->live),
-											Int16GetDatum(i + 1));
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
-			read_column(&copy->columns[i], (Form_pg_attribute) GETSTRUCT(tuple));
-		ReleaseSysCache(tuple);
-	}
 }
 
 bool
@@ -358,116 +316,26 @@ snapshot_now(Oid live)
 	TableSnapshot *snapshot = palloc0(sizeof(TableSnapshot));
 
 	snapshot->live = live;
-	return snapshot_read(snapshot) ? snapshot : NULL;
+	return read_table(snapshot) ? snapshot : NULL;
 }
 
-/* Fill in the snapshot from the catalogs, in the current memory context. */
 static bool
-snapshot_read(TableSnapshot *snapshot)
+read_table(TableSnapshot *snapshot)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(snapshot->live));
-	Form_pg_class form;
-	RegistryRow row = {.live = snapshot->live};
-	int			natts;
-	bool		partitioned;
-	int			i;
+	ListCell   *lc;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!snapshot_read(snapshot))
 		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	snapshot->name = form->relname;
-	snapshot->namespace = form->relnamespace;
-	snapshot->owner = form->relowner;
-	snapshot->row_security = form->relrowsecurity;
-	snapshot->force_row_security = form->relforcerowsecurity;
-	snapshot->persistence = form->relpersistence;
-	natts = form->relnatts;
-	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;
-	ReleaseSysCache(tuple);
 
-	snapshot->columns = palloc0(sizeof(ColumnSnapshot) * Max(natts, 1));
-	snapshot->natts = natts;
-	for (i = 0; i < natts; i++)
-	{
-		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(snapshot->live),
-								Int16GetDatum(i + 1));
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		read_column(&snapshot->columns[i], (Form_pg_attribute) GETSTRUCT(tuple));
-		ReleaseSysCache(tuple);
-	}
-	row.history = snapshot->history;
-	row.tracking = snapshot->tracking;
-	snapshot->sound = registry_is_sound(&row, snapshot->owner);
-	note_name(&snapshot->history_name, snapshot->history);
-	note_name(&snapshot->tracking_name, snapshot->tracking);
-	if (NameStr(snapshot->history_name)[0] != '\0')
-	{
-		snapshot->history_namespace = get_rel_namespace(snapshot->history);
-		snapshot->history_natts = natts_of(snapshot->history);
-	}
-	if (NameStr(snapshot->tracking_name)[0] != '\0')
-		snapshot->tracking_namespace = get_rel_namespace(snapshot->tracking);
-	snapshot->key_index = primary_key_of(snapshot->live);
-	snapshot->parents = derived_parents(snapshot->live);
-	if (partitioned)
-	{
-		ListCell   *lc;
+	if (get_rel_relkind(snapshot->live) != RELKIND_PARTITIONED_TABLE)
+		return true;
 
-		snapshot->leaves = triggers_leaf_partitions(snapshot->live, NoLock);
-
-		/* what happens to a partition in the middle happens to the table */
-		forget_derived(snapshot->live);
-		foreach(lc, derived_partition_tree(snapshot->live, NoLock))
-			if (lfirst_oid(lc) != snapshot->live)
-				note_derived(lfirst_oid(lc), snapshot->live, true);
-	}
+	/* what happens to a partition in the middle happens to the table */
+	forget_derived(snapshot->live);
+	foreach(lc, derived_partition_tree(snapshot->live, NoLock))
+		if (lfirst_oid(lc) != snapshot->live)
+			note_derived(lfirst_oid(lc), snapshot->live, true);
 	return true;
-}
-
-/* The number of the relation's columns, dropped ones included; 0 if it is gone. */
-static AttrNumber
-natts_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	AttrNumber	natts;
-
-	if (!HeapTupleIsValid(tuple))
-		return 0;
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
-	return natts;
-}
-
-static void
-read_column(ColumnSnapshot *column, Form_pg_attribute att)
-{
-	column->exists = !att->attisdropped;
-	column->name = att->attname;
-	if (column->exists)
-		columns_base_type(att, &column->type, &column->typmod);
-	column->declared_type = att->atttypid;
-	column->collation = att->attcollation;
-}
-
-static Oid
-primary_key_of(Oid relid)
-{
-	Relation	indexes = table_open(IndexRelationId, AccessShareLock);
-	Oid			found = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(indexes, IndexIndrelidIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if (((Form_pg_index) GETSTRUCT(tuple))->indisprimary)
-			found = ((Form_pg_index) GETSTRUCT(tuple))->indexrelid;
-	systable_endscan(scan);
-	table_close(indexes, AccessShareLock);
-	return found;
 }
 
 static void
@@ -545,14 +413,6 @@ load_registry(void)
 }
 
 static void
-note_name(NameData *name, Oid relid)
-{
-	char	   *current = OidIsValid(relid) ? get_rel_name(relid) : NULL;
-
-	namestrcpy(name, current ? current : "");
-}
-
-static void
 note_derived(Oid relid, Oid live, bool is_partition)
 {
 	DerivedEntry *entry;
@@ -610,7 +470,7 @@ read_snapshot(TableSnapshot *snapshot)
 	snapshot->parents = snapshot->leaves = NIL;
 	MemoryContextReset(snapshot->context);
 	before = MemoryContextSwitchTo(snapshot->context);
-	if (!snapshot_read(snapshot))
+	if (!read_table(snapshot))
 	{
 		MemoryContextSwitchTo(before);
 		return false;
