@@ -296,6 +296,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 	{
 		repair_owners(lfirst(lc), GetUserId());
 		repair_missing(lfirst(lc));
+		repair_names(lfirst(lc));
 	}
 	foreach(lc, there)
 	{

@@ -213,6 +213,7 @@ extern void check_warn(Oid live, const char *what, List *findings);
 /* repair.c: mend what can be */
 extern void repair_owners(RegistryRow *row, Oid on_behalf_of);
 extern void repair_missing(RegistryRow *row);
+extern void repair_names(RegistryRow *row);
 extern void repair_widen(RegistryRow *row, bool rewrite);
 extern void repair_table(RegistryRow *row, bool tracked, bool adopting);
 extern List *repair_in_order(List *rows);
@@ -586,6 +587,7 @@ extern void convert_rows(Oid role, Oid history, const char *column,
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
+extern char *naming_live_of(const char *history);
 extern char *naming_free_column(Oid relid, Oid other, const char *name, bool moving);
 extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);

@@ -122,6 +122,12 @@ check_tables(Check *check)
 			naming_quoted(row->history), PERIOD_COLUMN, XID_COLUMN);
 		return false;
 	}
+	if (strcmp(history, naming_history_table(row->live)) != 0 ||
+		get_rel_namespace(row->history) != get_rel_namespace(row->live))
+		add(check, "warning", "name_differs", history, mend(check),
+			"The history table should be %s.%s.",
+			quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
+			quote_identifier(naming_history_table(row->live)));
 	return true;
 }
 

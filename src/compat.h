@@ -34,6 +34,7 @@
 /* 16 replaced the per-kind checks of ownership and privileges by one. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
@@ -43,6 +44,8 @@
 	object_ownercheck(TypeRelationId, (type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
 	object_ownercheck(NamespaceRelationId, (nspid), (roleid))
+#define extension_ownercheck_compat(extension, roleid) \
+	object_ownercheck(ExtensionRelationId, (extension), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	object_ownercheck(RelationRelationId, (relid), (roleid))
 #else
@@ -52,6 +55,8 @@
 	pg_type_ownercheck((type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
 	pg_namespace_ownercheck((nspid), (roleid))
+#define extension_ownercheck_compat(extension, roleid) \
+	pg_extension_ownercheck((extension), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	pg_class_ownercheck((relid), (roleid))
 #endif

@@ -257,7 +257,10 @@ cover_partition(RegistryRow *row, Oid leaf)
 	table_close(rel, NoLock);
 }
 
-/* The rows that left with the partition have ended. */
+/*
+ * The rows that left with the partition have ended.  A history of its own it has
+ * by another session, which has detached it and seen to that.
+ */
 static void
 release_partition(RegistryRow *row, Oid leaf)
 {
@@ -266,7 +269,7 @@ release_partition(RegistryRow *row, Oid leaf)
 
 	if (rel == NULL)
 		return;
-	if (triggers_covers_truncate(rel))
+	if (triggers_covers_truncate(rel) && registry_get(leaf) == NULL)
 	{
 		security_act_as(security_owner_of(row->live),
 						ACT_FOR_WRITER | ACT_TO_MANAGE, &state);

@@ -13,8 +13,11 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -22,6 +25,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -41,6 +45,7 @@ static bool goes(Oid relid, List *namespaces, List *owners);
 static void make_room_for_drop_schema(DropStmt *statement);
 static void make_room_for_drop_owned(DropOwnedStmt *statement);
 static void make_room_for_drop_type(DropStmt *statement);
+static void make_room_for_drop_extension(DropStmt *statement);
 static bool may_drop_type(Type type);
 static void give_up_type(Oid type);
 
@@ -230,6 +235,8 @@ make_room_for_drop(DropStmt *statement)
 		make_room_for_drop_schema(statement);
 	if (statement->removeType == OBJECT_TYPE || statement->removeType == OBJECT_DOMAIN)
 		make_room_for_drop_type(statement);
+	if (statement->removeType == OBJECT_EXTENSION)
+		make_room_for_drop_extension(statement);
 	if (statement->removeType != OBJECT_TABLE)
 		return;
 
@@ -422,6 +429,47 @@ make_room_for_drop_type(DropStmt *statement)
 				make_room_park_view(lfirst_oid(cell), (Node *) statement);
 		ReleaseSysCache(tuple);
 	}
+}
+
+/* Likewise DROP EXTENSION, for the extension's types. */
+static void
+make_room_for_drop_extension(DropStmt *statement)
+{
+	Relation	depend;
+	ListCell   *lc;
+
+	if (statement->behavior != DROP_RESTRICT)
+		return;
+	depend = table_open(DependRelationId, AccessShareLock);
+	foreach(lc, statement->objects)
+	{
+		Oid			extension = get_extension_oid(strVal(lfirst(lc)), true);
+		ScanKeyData key[2];
+		SysScanDesc scan;
+		HeapTuple	tuple;
+		List	   *types = NIL;
+		ListCell   *cell;
+
+		if (!OidIsValid(extension) ||
+			!extension_ownercheck_compat(extension, GetUserId()))
+			continue;
+		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(ExtensionRelationId));
+		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(extension));
+		scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+			if (form->classid == TypeRelationId && form->deptype == DEPENDENCY_EXTENSION)
+				types = lappend_oid(types, form->objid);
+		}
+		systable_endscan(scan);
+		foreach(cell, types)
+			give_up_type(lfirst_oid(cell));
+	}
+	table_close(depend, AccessShareLock);
 }
 
 /* As DROP asks (RemoveObjects): its owner may, or that of the schema. */

@@ -44,6 +44,16 @@ naming_view(Oid live)
 	return derived_name(live, VIEW_SUFFIX);
 }
 
+/* The name of the table that a history table of this name belongs to, or NULL. */
+char *
+naming_live_of(const char *history)
+{
+	int			length = strlen(history) - strlen(HISTORY_SUFFIX);
+
+	return length > 0 && strcmp(history + length, HISTORY_SUFFIX) == 0 ?
+		pnstrdup(history, length) : NULL;
+}
+
 /*
  * The name for an index of the live table's history.
  *

@@ -3,7 +3,7 @@
 -- convert is NULL.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(49);
+SELECT plan(53);
 
 -- Distinct values of these columns in history.
 CREATE FUNCTION tap.old(rel text, cols text) RETURNS text LANGUAGE plpgsql AS $$
@@ -196,4 +196,17 @@ SELECT follows('m', 'after DROP TYPE', '{v_1 text,w_1 text}');
 SELECT follows('m_child', 'after DROP TYPE: a child', '{v_1 text,w_1 text}');
 SELECT results_eq('SELECT v_1, w_1 FROM m_child__history ORDER BY sys_period LIMIT 1', $$VALUES ('low', '{low,high}')$$,
 	'the old values are there still');
+
+-- Or go with its extension; but what CASCADE may take is PostgreSQL's to say.
+CREATE EXTENSION citext;
+CREATE TABLE ext (id int PRIMARY KEY, v citext, w citext);
+SELECT create_history_table('ext');
+INSERT INTO ext VALUES (1, 'Old', 'x');
+ALTER TABLE ext ALTER v TYPE int USING length(v::text);
+SELECT throws_ok('DROP EXTENSION citext', '2BP01', NULL, 'a column that the table still has keeps its type');
+SELECT is((SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = 'ext__history'::regclass AND attname = 'v_1'),
+	'citext', 'then the kept one does, too');
+ALTER TABLE ext DROP w;
+SELECT allowed('DROP EXTENSION citext', 'an extension whose type only histories have can be dropped');
+SELECT results_eq('SELECT v_1 FROM ext__history', $$VALUES ('Old')$$, 'and its values stay');
 SELECT * FROM finish();

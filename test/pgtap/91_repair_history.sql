@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS t91_owner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t91_owner;
-SELECT plan(31);
+SELECT plan(37);
 
 CREATE TABLE up (id bigint PRIMARY KEY, v varchar(30));
 CREATE TABLE down (w text, PRIMARY KEY (id)) INHERITS (up);
@@ -89,6 +89,29 @@ SELECT lives_ok('SELECT widen_history_table(''timed'')', 'widening does');
 SELECT lives_ok('SELECT enable_history_tracking_for_table(''timed'')', 'after which it can be enabled');
 UPDATE timed SET v = 'does' WHERE id > 1;
 SELECT is((SELECT count(*) FROM timed__history WHERE id = 5000000000), 1::bigint, 'and stores all keys');
+
+-- A table that was renamed and moved unseen; names that are taken.
+CREATE SCHEMA elsewhere;
+CREATE TABLE named (id int PRIMARY KEY, v int);
+SELECT create_history_table('named') \g /dev/null
+INSERT INTO named VALUES (1, 1);
+SET catmaid_history.follow_ddl = off;
+ALTER TABLE named RENAME TO called;
+ALTER TABLE called SET SCHEMA elsewhere;
+RESET catmaid_history.follow_ddl;
+SELECT results_eq('SELECT finding, object FROM check_history(''elsewhere.called'')',
+	$$VALUES ('name_differs', 'named__history')$$, 'a history of another name is found');
+CREATE VIEW elsewhere.called__with_history AS SELECT 1 AS one;
+SELECT lives_ok('SELECT repair_history(''elsewhere.called'')', 'a name that is taken does not stop repairing');
+SELECT is(to_regclass('elsewhere.called__history'), NULL, 'but renaming');
+DROP VIEW elsewhere.called__with_history;
+SELECT lives_ok('SELECT repair_history(''elsewhere.called'')', 'a free one is given');
+SELECT is((SELECT count(*) FROM check_history('elsewhere.called')), 0::bigint, 'nothing is left to find');
+ALTER TABLE elsewhere.called ALTER v TYPE text;
+UPDATE elsewhere.called SET v = 'two';
+SELECT results_eq('SELECT v FROM elsewhere.called__with_history ORDER BY sys_period', $$VALUES ('1'), ('two')$$,
+	'tables and view are the table''s again');
+DROP TABLE elsewhere.called;
 
 -- Tables that are gone.
 SET catmaid_history.follow_ddl = off;
