@@ -202,11 +202,12 @@ CREATE EXTENSION citext;
 CREATE TABLE ext (id int PRIMARY KEY, v citext, w citext);
 SELECT create_history_table('ext');
 INSERT INTO ext VALUES (1, 'Old', 'x');
+UPDATE ext SET w = 'y';
 ALTER TABLE ext ALTER v TYPE int USING length(v::text);
 SELECT throws_ok('DROP EXTENSION citext', '2BP01', NULL, 'a column that the table still has keeps its type');
 SELECT is((SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = 'ext__history'::regclass AND attname = 'v_1'),
 	'citext', 'then the kept one does, too');
 ALTER TABLE ext DROP w;
 SELECT allowed('DROP EXTENSION citext', 'an extension whose type only histories have can be dropped');
-SELECT results_eq('SELECT v_1 FROM ext__history', $$VALUES ('Old')$$, 'and its values stay');
+SELECT results_eq('SELECT v_1 FROM ext__history ORDER BY sys_period LIMIT 1', $$VALUES ('Old')$$, 'and its values stay');
 SELECT * FROM finish();
