@@ -238,10 +238,17 @@ sub drop_column
 	return if $keep && grep { $_->[1]{local} } with_name($r, $t, $name);
 	return ('DROP COLUMN ' . quote_ident($name), [ 1, sub {
 		my $kept_name = kept_name($name, family($r, $t));
+		my %stays;
 		for my $pair (with_name($r, $t, $name))
 		{
 			my ($m, $mc) = @$pair;
-			if ($m->{id} ne $t->{id} && $mc->{local}) { $mc->{inh} = 0; next }
+			if ($m->{id} ne $t->{id} && ($mc->{local} || $stays{ $m->{parent} }))
+			{
+				# its own column, and that of those below
+				$mc->{inh} = 0 unless $stays{ $m->{parent} };
+				$stays{ $m->{id} } = 1;
+				next;
+			}
 			@{ $m->{cols} } = grep { $_->{cid} ne $mc->{cid} } @{ $m->{cols} };
 			next unless $m->{tracked};
 			my ($h) = grep { $_->{cid} eq $mc->{cid} } @{ $m->{hcols} };
