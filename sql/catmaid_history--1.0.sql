@@ -97,7 +97,7 @@ COMMENT ON TYPE history_change_type IS
     'What kind of work a transaction did: of the application, of a migration, or by hand.';
 
 CREATE TABLE catmaid_transaction_info (
-    transaction_id bigint DEFAULT txid_current(),
+    transaction_id bigint DEFAULT pg_catalog.txid_current(),
     execution_time timestamptz NOT NULL DEFAULT current_timestamp,
     user_id integer,
     project_id integer,

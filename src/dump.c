@@ -247,10 +247,11 @@ mend_condition(void)
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID,
 				"UPDATE pg_catalog.pg_extension SET extcondition ="
-				" (SELECT pg_catalog.array_agg(CASE WHEN c LIKE 'WHERE false UNION ALL %%'"
-				" THEN pg_catalog.substr(c, 1, pg_catalog.strpos(c, ' FROM ') - 1) || %s"
+				" (SELECT pg_catalog.array_agg(CASE WHEN c OPERATOR(pg_catalog.~~) 'WHERE false UNION ALL %%'"
+				" THEN pg_catalog.substr(c, 1, pg_catalog.strpos(c, ' FROM ') OPERATOR(pg_catalog.-) 1)"
+				" OPERATOR(pg_catalog.||) %s"
 				" ELSE c END ORDER BY n)"
 				" FROM pg_catalog.unnest(extcondition) WITH ORDINALITY AS x(c, n))"
-				" WHERE extname = 'catmaid_history'",
+				" WHERE extname OPERATOR(pg_catalog.=) 'catmaid_history'::pg_catalog.name",
 				quote_literal_cstr(from));
 }
