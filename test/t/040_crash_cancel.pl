@@ -49,6 +49,7 @@ cancelled_in_savepoint();
 terminated_writer();
 cancelled_while_waiting();
 timed_out_functions();
+timed_out_following();
 crash_with_work_under_way();
 crash_of_unlogged_table();
 
@@ -259,7 +260,8 @@ sub until_through
 	{
 		$s->do("SET statement_timeout = $timeout");
 		my $error = $s->try($sql)->{error};
-		$s->do('SET statement_timeout = 0');
+		# this, too, can take longer than the timeout
+		1 while $s->try('SET statement_timeout = 0')->{error};
 		last unless $error;
 		die "$sql: $error->{C} $error->{M}" if $error->{C} ne '57014';
 		$cancelled++;
@@ -267,6 +269,87 @@ sub until_through
 		$timeout *= 2;
 	}
 	return ($cancelled, $left);
+}
+
+# DDL that is followed, and what puts a history right, on tables that are big enough: with
+# a tracking table, and with time columns.  After each attempt all sides agree.
+sub timed_out_following
+{
+	my $rows = 3000;
+	my @steps = (
+		# what is done before it, with nothing followed; what is cancelled; whether it surely is, once at least
+		[ undef, 'ALTER TABLE {t} ALTER COLUMN n TYPE bigint', 1 ],
+		[ undef, "ALTER TABLE {t} ALTER COLUMN n TYPE varchar(20) USING 'n' || n", 1 ],
+		[ undef, 'ALTER TABLE {t} ALTER COLUMN n TYPE int USING substr(n, 2)::int', 1 ],
+		[ undef, 'ALTER TABLE {t} ALTER COLUMN id TYPE bigint', 1 ],
+		[ undef, 'ALTER TABLE {t} RENAME COLUMN n TO m', 0 ],
+		[ undef, 'ALTER TABLE {t} ADD COLUMN x int DEFAULT 1, ADD COLUMN y text', 0 ],
+		[ undef, 'ALTER TABLE {t} DROP COLUMN y', 0 ],
+		[ undef, 'ALTER TABLE {t} RENAME TO {t}_other', 0, 'ALTER TABLE {t}_other RENAME TO {t}' ],
+		[ 'ALTER TABLE {t} ADD COLUMN late int; ALTER TABLE {t} ADD COLUMN later text', "SELECT repair_history('{t}')", 0 ],
+		[ 'ALTER TABLE {t} DISABLE TRIGGER USER; DELETE FROM {t} WHERE id % 3 = 0; INSERT INTO {t} (id, v) SELECT -i, \'new\' FROM generate_series(1, 1000) i; ALTER TABLE {t} ENABLE TRIGGER USER',
+			"SELECT reload_history_tracking_for_table('{t}')", 0 ],
+		[ 'DROP VIEW {t}__with_history; ALTER TABLE {t} ALTER COLUMN x TYPE bigint', "SELECT widen_history_table('{t}')", 1 ],
+	);
+	$s->do('SET client_min_messages = error');
+	for my $t (qw(follows follows_timed))
+	{
+		my $timed = $t =~ /timed/;
+		$s->do("CREATE TABLE $t (id int PRIMARY KEY, v text, n int" . ($timed ? ', edition_time timestamptz DEFAULT now(), txid bigint DEFAULT txid_current())' : ')'));
+		$s->do("SELECT create_history_table('$t'" . ($timed ? ", 'edition_time', 'txid')" : ')'));
+		$s->do("INSERT INTO $t (id, v, n) SELECT i, 'v', i FROM generate_series(1, $rows) AS i");
+		$s->do("UPDATE $t SET v = 'w'");
+		my @all = @steps;
+		push @all, [ "ALTER TABLE $t DISABLE TRIGGER USER; DELETE FROM $t WHERE id % 5 = 0; ALTER TABLE $t ENABLE TRIGGER USER", "SELECT sync_tracking_table('{t}', '{t}__tracking')", 1 ] if !$timed;
+		for my $step (@all)
+		{
+			my ($unseen, $sql, $surely, $back) = map { defined ? s/\{t\}/$t/gr : undef } @$step;
+			$s->do("SET catmaid_history.follow_ddl = off; $unseen; RESET catmaid_history.follow_ddl") if $unseen;
+			timed_out_step($t, $sql, $surely, $unseen);
+			$s->do($back) if $back;
+		}
+		is(findings($t), '', "$t: nothing is wrong in the end");
+	}
+	$s->do('RESET client_min_messages');
+	return;
+}
+
+sub timed_out_step
+{
+	my ($t, $sql, $surely, $unseen) = @_;
+	my @sides = ($t, "${t}__history", $t =~ /timed/ ? () : "${t}__tracking");
+	my ($catalog, $contents, $findings) = (catalog($s), contents($s, @sides), findings($t));
+	isnt($findings, '', "$sql: something is wrong before") if $unseen && $sql !~ /reload.*timed/;
+	is($findings, '', "$sql: nothing is wrong before") if !$unseen;
+	my ($cancelled, $left, $unrecorded) = (0, 0, 0);
+	($cancelled, $left) = until_through($sql, sub {
+		$unrecorded++ if !$unseen && !records($t);
+		return catalog($s) ne $catalog || contents($s, @sides) ne $contents || findings($t) ne $findings;
+	});
+	cmp_ok($cancelled, '>', 0, "$sql timed out $cancelled times") if $surely;
+	is($left, 0, "$sql: an attempt that timed out left nothing ($cancelled of them)");
+	is($unrecorded, 0, "$sql: a write after each is recorded");
+	is(findings($t), '', "$sql: it can be done again, and nothing is wrong then");
+	my ($now) = $sql =~ /RENAME TO (\w+)/;
+	ok(records($now // $t), "$sql: and a write is recorded");
+	return;
+}
+
+# What check_history() has to say, of all tables or one that may have another name now.
+sub findings
+{
+	my ($t) = @_;
+	return $s->value("SELECT coalesce(string_agg(concat_ws(' ', live_table, finding, object, detail), '; ' ORDER BY live_table::text, finding, object, detail), '') FROM check_history() WHERE live_table::text ~ '^$t'");
+}
+
+# True if one row's old version goes to history.  (Nothing is kept of it.)
+sub records
+{
+	my ($t) = @_;
+	$s->do("BEGIN; UPDATE $t SET v = 'again' WHERE id = 1");
+	my $n = $s->value("SELECT count(*) FROM ${t}__history WHERE id = 1 AND v = 'w' AND exec_transaction_id = txid_current()");
+	$s->do('ROLLBACK');
+	return $n == 1;
 }
 
 # The server dies with one transaction open, one prepared, and one just committed.
