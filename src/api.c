@@ -412,7 +412,8 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 
 /*
  * Lock the table, and its views and parents as far as they may be changed with
- * it; readers are kept out of the view only where they are of the table.
+ * it; readers are kept out of the view only where they are of the table.  Likewise
+ * its partitions, before any history: as who writes to a partition does.
  */
 static void
 lock_lineage(Oid live, LOCKMODE mode)
@@ -430,6 +431,8 @@ lock_lineage(Oid live, LOCKMODE mode)
 		else if (mode >= ShareUpdateExclusiveLock)
 			LockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock);
 	}
+	if (mode >= ShareRowExclusiveLock)
+		(void) derived_partition_tree(live, mode);
 }
 
 static RegistryRow *

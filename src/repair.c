@@ -228,6 +228,7 @@ is_empty(Oid relid)
 {
 	ListCell   *lc;
 
+	LockRelationOid(relid, AccessShareLock);	/* before its children */
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
@@ -293,6 +294,7 @@ widen(void *arg)
 	Widening   *widening = arg;
 	ListCell   *lc;
 
+	LockRelationOid(widening->history, AccessExclusiveLock);
 	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL));
 	foreach(lc, widening->statements)
 		ddl_execute(security_owner_of(widening->history), "%s", (char *) lfirst(lc));

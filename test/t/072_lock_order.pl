@@ -8,7 +8,7 @@
 #
 # PostgreSQL's own commands lock tables in orders of their own: DROP TABLE the one with
 # a foreign key before the one referred to, a write to a partition the partition
-# before the root.  So a deadlock upon live tables alone, with such a command in it,
+# before the root, ALTER TABLE ... NO INHERIT the child before the parent.  So a deadlock upon live tables alone, with such a command in it,
 # is none of ours; one between two of our functions always is.
 #
 # And each of them is interrupted where it was stopped, by a cancel or by lock_timeout:
@@ -155,7 +155,7 @@ sub try_two
 		my $detail = $error->{D} // '';
 		$detail =~ s/\n.*?: BEGIN.*//s;
 		$detail =~ s/relation (\d+)/$main->value("SELECT $1::regclass")/ge;
-		next if $error->{C} eq '40P01' && $detail !~ /__|catmaid/ && grep { /^DROP|part_\d/ } $first, $second;
+		next if $error->{C} eq '40P01' && $detail !~ /__|catmaid/ && grep { /^DROP|NO INHERIT|part_\d/ } $first, $second;
 		$bad{"$error->{C} $error->{M}: $first" . ($second ? " | $second" : '')} //= "$lock. $detail";
 	}
 	return $stopped;
