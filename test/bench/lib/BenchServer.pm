@@ -18,6 +18,9 @@ sub new
 	die "catmaid_history is not installed: make && make install\n"
 	  unless -f "$sharedir/extension/catmaid_history.control";
 
+	# a signal, too, shall leave no server behind
+	$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
 	my $home = tempdir('catmaid_history_bench.XXXXXX', TMPDIR => 1);
 	my $self = bless {
 		bindir => $bindir, sharedir => $sharedir, home => $home, pid => $$
