@@ -48,8 +48,9 @@ sub run
 				print STDERR "$name\n";
 				for my $round (1 .. $o->{rounds})
 				{
-					push @{ $ms{$_} }, $self->turn($server, $history, $_, $time->[1], $what)
-					  for $round % 2 ? @indexes : reverse @indexes;
+					# each is the first one in its turn
+					my @turns = @indexes[map { ($_ + $round) % @indexes } 0 .. $#indexes];
+					push @{ $ms{$_} }, $self->turn($server, $history, $_, $time->[1], $what) for @turns;
 				}
 				my %m = map { $_ => Report::median(@{ $ms{$_} }) } @indexes;
 				push @rows, [ $name, map({ Report::figure($m{$_}) . ' ms' } @indexes),
