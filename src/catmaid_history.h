@@ -111,8 +111,9 @@ typedef struct RelationWriter
 	struct BulkInsertStateData *bistate;	/* or NULL */
 	MemoryContext context;		/* the slots' */
 	MemoryContext scratch;		/* or NULL */
-	Relation   *indexes;		/* of a plain one; NULL: not opened yet */
+	Relation   *indexes;		/* of a plain one; NULL: none opened yet */
 	struct IndexInfo **infos;
+	bool		all_open;		/* all of them are */
 	EState	   *estate;			/* of any other */
 	ResultRelInfo *result_rel;
 } RelationWriter;

@@ -257,7 +257,7 @@ relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
 	Assert(writer->bistate == NULL);
 
 	/* they stay open, whatever becomes of the subtransaction ... */
-	if (writer->indexes == NULL)
+	if (!writer->all_open)
 	{
 		ResourceOwner current = CurrentResourceOwner;
 
@@ -427,6 +427,10 @@ is_plain(Relation rel, int not_null, int defaults)
 		  constr->num_defval <= defaults));
 }
 
+/*
+ * Open those that are not.  If that fails, for want of a lock, say, it may be tried
+ * again: by the transaction around the subtransaction that it failed in.
+ */
 static void
 open_indexes(RelationWriter *writer)
 {
@@ -434,13 +438,20 @@ open_indexes(RelationWriter *writer)
 	MemoryContext before = MemoryContextSwitchTo(writer->context);
 	int			i;
 
-	writer->indexes = palloc(sizeof(Relation) * (shape->nindexes + 1));
-	writer->infos = palloc(sizeof(IndexInfo *) * (shape->nindexes + 1));
+	if (writer->indexes == NULL)
+	{
+		writer->infos = palloc0(sizeof(IndexInfo *) * (shape->nindexes + 1));
+		writer->indexes = palloc0(sizeof(Relation) * (shape->nindexes + 1));
+	}
 	for (i = 0; i < shape->nindexes; i++)
 	{
-		Relation	index = index_open(shape->indexes[i], RowExclusiveLock);
-		IndexInfo  *info = palloc(sizeof(IndexInfo));
+		IndexInfo  *info;
+		Relation	index;
 
+		if (writer->indexes[i])
+			continue;
+		info = palloc(sizeof(IndexInfo));
+		index = index_open(shape->indexes[i], RowExclusiveLock);
 		*info = *shape->infos[i];
 		/* CREATE INDEX CONCURRENTLY and its like change this by and by */
 		info->ii_ReadyForInserts = index->rd_index->indisready &&
@@ -448,9 +459,10 @@ open_indexes(RelationWriter *writer)
 		/* for the access method, while the index is open */
 		info->ii_AmCache = NULL;
 		info->ii_Context = CurrentMemoryContext;
-		writer->indexes[i] = index;
 		writer->infos[i] = info;
+		writer->indexes[i] = index;
 	}
+	writer->all_open = true;
 	MemoryContextSwitchTo(before);
 }
 
@@ -461,6 +473,8 @@ close_indexes(RelationWriter *writer)
 
 	for (i = 0; i < writer->shape->nindexes; i++)
 	{
+		if (writer->indexes[i] == NULL)
+			continue;
 		index_insert_cleanup_compat(writer->indexes[i], writer->infos[i]);
 		index_close(writer->indexes[i], NoLock);
 		pfree(writer->infos[i]);
@@ -513,7 +527,7 @@ put_in_indexes(RelationWriter *writer, TupleTableSlot **slots, int nslots,
 	int			i;
 	int			j;
 
-	if (writer->indexes == NULL)
+	if (!writer->all_open)
 		open_indexes(writer);
 	for (i = 0; i < writer->shape->nindexes; i++)
 	{
