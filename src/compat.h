@@ -128,22 +128,40 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 #define index_insert_cleanup_compat(index, info)	((void) 0)
 #endif
 
-/* 16 knows of indexes that summarize; does the new version want entries? */
-static inline bool
+/* In which indexes does a new version want entries? */
+typedef enum NewEntries
+{
+	NEW_ENTRIES_NONE,
+	NEW_ENTRIES_SUMMARIZING,
+	NEW_ENTRIES_ALL
+} NewEntries;
+
+/*
+ * 16 knows of indexes that summarize (BRIN): they want to know of values that a
+ * version has which no other index points to.
+ */
+static inline NewEntries
 simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *slot)
 {
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes update_indexes;
 
 	simple_table_tuple_update(rel, tid, slot, SnapshotAny, &update_indexes);
-	return update_indexes != TU_None;
+	return update_indexes == TU_All ? NEW_ENTRIES_ALL :
+		update_indexes == TU_Summarizing ? NEW_ENTRIES_SUMMARIZING : NEW_ENTRIES_NONE;
 #else
 	bool		update_indexes;
 
 	simple_table_tuple_update(rel, tid, slot, SnapshotAny, &update_indexes);
-	return update_indexes;
+	return update_indexes ? NEW_ENTRIES_ALL : NEW_ENTRIES_NONE;
 #endif
 }
+
+#if PG_VERSION_NUM >= 160000
+#define index_summarizes_compat(info)	((info)->ii_Summarizing)
+#else
+#define index_summarizes_compat(info)	(false)
+#endif
 
 /* 14 says whether the parse tree may be changed. */
 #if PG_VERSION_NUM >= 140000

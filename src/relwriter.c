@@ -55,7 +55,7 @@ static void close_indexes(RelationWriter *writer);
 static void open_executor(RelationWriter *writer);
 static TupleTableSlot *fetch_old(RelationWriter *writer, ItemPointer tid);
 static void put_in_indexes(RelationWriter *writer, TupleTableSlot **slots,
-						   int nslots, bool key_unchanged);
+						   int nslots, NewEntries which, bool key_unchanged);
 
 /*
  * What to know of the table for writing it, in the current memory context.
@@ -163,7 +163,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	if (!may_wait)
 	{
 		table_tuple_insert(writer->rel, slot, cid, 0, NULL);
-		put_in_indexes(writer, &slot, 1, false);
+		put_in_indexes(writer, &slot, 1, NEW_ENTRIES_ALL, false);
 		return;
 	}
 
@@ -325,7 +325,7 @@ store_waiting(RelationWriter *writer)
 	else
 		table_multi_insert(writer->rel, writer->slots, n, writer->cid, 0,
 						   writer->bistate);
-	put_in_indexes(writer, writer->slots, n, false);
+	put_in_indexes(writer, writer->slots, n, NEW_ENTRIES_ALL, false);
 
 	MemoryContextSwitchTo(before);
 	if (writer->scratch)
@@ -346,8 +346,8 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 
 	if (writer->shape->plain)
 	{
-		if (simple_table_tuple_update_compat(writer->rel, tid, slot))
-			put_in_indexes(writer, &slot, 1, true);
+		put_in_indexes(writer, &slot, 1,
+					   simple_table_tuple_update_compat(writer->rel, tid, slot), true);
 		return;
 	}
 	old = fetch_old(writer, tid);
@@ -522,11 +522,13 @@ fetch_old(RelationWriter *writer, ItemPointer tid)
  */
 static void
 put_in_indexes(RelationWriter *writer, TupleTableSlot **slots, int nslots,
-			   bool key_unchanged)
+			   NewEntries which, bool key_unchanged)
 {
 	int			i;
 	int			j;
 
+	if (which == NEW_ENTRIES_NONE)
+		return;
 	if (!writer->all_open)
 		open_indexes(writer);
 	for (i = 0; i < writer->shape->nindexes; i++)
@@ -534,7 +536,8 @@ put_in_indexes(RelationWriter *writer, TupleTableSlot **slots, int nslots,
 		Relation	index = writer->indexes[i];
 		IndexInfo  *info = writer->infos[i];
 
-		if (!info->ii_ReadyForInserts)
+		if (!info->ii_ReadyForInserts ||
+			(which == NEW_ENTRIES_SUMMARIZING && !index_summarizes_compat(info)))
 			continue;
 		for (j = 0; j < nslots; j++)
 		{

@@ -3,7 +3,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(43);
+SELECT plan(45);
 
 CREATE TABLE live (id int GENERATED ALWAYS AS IDENTITY, n int NOT NULL DEFAULT 5 CHECK (n > 0),
 	u int UNIQUE, s serial, g int GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT pk PRIMARY KEY (id),
@@ -110,6 +110,26 @@ SELECT lives_ok($$UPDATE live__history SET n = n; DELETE FROM tim__history WHERE
 SELECT lives_ok($$SELECT sync_tracking_table('live', 'live__tracking'), truncate_history_table(
 	'comp__history')$$, 'and so can our functions');
 DROP PUBLICATION everything;
+
+-- An index that summarizes, on what is updated in place of a tracking table: it alone
+-- is told of the new value (PostgreSQL 16).
+CREATE TABLE often (id int PRIMARY KEY, n int);
+SELECT create_history_table('often');
+CREATE INDEX ON often__tracking USING brin (edition_time, txid);
+INSERT INTO often VALUES (1, 1), (2, 1);
+DO $$
+BEGIN
+	FOR i IN 10 .. 200 LOOP
+		UPDATE often SET n = n + 1 WHERE id < 3; COMMIT;
+		UPDATE often SET n = n + 1 WHERE id < 3; COMMIT;
+		INSERT INTO often VALUES (i, 1); COMMIT;
+	END LOOP;
+END $$;
+CREATE EXTENSION amcheck;
+SELECT lives_ok('SELECT bt_index_check(indexrelid, true) FROM pg_index
+	WHERE indrelid = ''often__tracking''::regclass AND indisunique',
+	'a BRIN index on a tracking table: the index on the key is whole');
+SELECT is((SELECT count(*)::int FROM often__history), 764, 'and all versions are there');
 
 -- What a site adds.
 DELETE FROM live__history;
