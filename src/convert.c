@@ -259,13 +259,11 @@ convert_relation(Conversion *conversion, Oid relid)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, rows.row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!conversion->each)
-		{
-			convert_row(&rows);
-			continue;
-		}
 		MemoryContextSwitchTo(per_row);
-		(void) convert_attempt(convert_row_alone, &rows, NULL);
+		if (conversion->each)
+			(void) convert_attempt(convert_row_alone, &rows, NULL);
+		else
+			convert_row(&rows);
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(per_row);
 	}
@@ -355,7 +353,6 @@ convert_row(RowConversion *rows)
 	relation_writer_update(&rows->writer, &rows->row->tts_tid);
 	security_act_as_before(&before);
 	ResetExprContext(rows->econtext);
-	ResetPerTupleExprContext(rows->writer.estate);
 }
 
 static void

@@ -44,7 +44,12 @@ key_scan_begin(CaptureRelation *capture, Relation rel, const Datum *key,
 	memcpy(scan->scankey, capture->live_scankey,
 		   sizeof(ScanKeyData) * capture->nkeys);
 	for (i = 0; i < capture->nkeys; i++)
+	{
+		/* what these functions keep goes with the scan, not with the cache */
+		scan->scankey[i].sk_func.fn_mcxt = CurrentMemoryContext;
+		scan->scankey[i].sk_func.fn_extra = NULL;
 		scan->scankey[i].sk_argument = key[i];
+	}
 
 	if (!OidIsValid(capture->live_index) || capture->live_index_is_btree)
 	{

@@ -22,17 +22,24 @@
 #include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
+
+/*
+ * Functions that compare keys may keep something of each look-up (record_cmp does),
+ * where the scan's own memory is; when it has grown to this, the scan begins anew.
+ */
+#define MOST_MEMORY	(512 * 1024L)
 
 /* what a tracking row with a key of a few columns takes, and its line pointer */
 #define ROOM	(MAXALIGN(SizeofHeapTupleHeader) + 64 + sizeof(ItemIdData))
 
 struct Lookup
 {
-	MemoryContext context;		/* of what access methods keep from row to row */
+	MemoryContext context;		/* of the scan: what it keeps from row to row */
 	Relation	rel;
 	Relation	index;			/* or NULL */
 	bool		is_heap;
@@ -43,6 +50,7 @@ struct Lookup
 	const ScanKeyData *keys;	/* by columns of the table */
 };
 
+static void begin_scan(Lookup *scan);
 static bool fetch_from_heap(Lookup *scan);
 
 /*
@@ -55,7 +63,9 @@ lookup_open(Relation rel, Oid index, const ScanKeyData *keys, int nkeys)
 {
 	Lookup    *scan = palloc0(sizeof(Lookup));
 
-	scan->context = CurrentMemoryContext;
+	scan->context = AllocSetContextCreate(CurrentMemoryContext,
+										  "catmaid_history lookup",
+										  ALLOCSET_DEFAULT_SIZES);
 	scan->rel = rel;
 	scan->keys = keys;
 	scan->nkeys = nkeys;
@@ -63,10 +73,19 @@ lookup_open(Relation rel, Oid index, const ScanKeyData *keys, int nkeys)
 	{
 		scan->is_heap = rel->rd_tableam == GetHeapamTableAmRoutine();
 		scan->index = index_open(index, AccessShareLock);
-		scan->scan = index_beginscan_compat(rel, scan->index, SnapshotAny, nkeys);
 		scan->slot = table_slot_create(rel, NULL);
+		begin_scan(scan);
 	}
 	return scan;
+}
+
+static void
+begin_scan(Lookup *scan)
+{
+	MemoryContext before = MemoryContextSwitchTo(scan->context);
+
+	scan->scan = index_beginscan_compat(scan->rel, scan->index, SnapshotAny, scan->nkeys);
+	MemoryContextSwitchTo(before);
 }
 
 /* Begin to look for the rows of a key that the snapshot shows. */
@@ -80,6 +99,9 @@ lookup_start(Lookup *scan, const Datum *key, Snapshot snapshot)
 	memcpy(keys, scan->keys, sizeof(ScanKeyData) * scan->nkeys);
 	for (i = 0; i < scan->nkeys; i++)
 	{
+		/* scan->keys live long, and so would what their functions keep */
+		keys[i].sk_func.fn_mcxt = scan->context;
+		keys[i].sk_func.fn_extra = NULL;
 		keys[i].sk_argument = key[i];
 		if (scan->scan)
 			keys[i].sk_attno = i + 1;
@@ -116,13 +138,21 @@ lookup_next(Lookup *scan)
 void
 lookup_stop(Lookup *scan)
 {
-	if (scan->scan)
+	if (scan->scan == NULL)
 	{
-		ExecClearTuple(scan->slot);
-		index_rescan(scan->scan, NULL, scan->nkeys, NULL, 0);
-	}
-	else
 		systable_endscan(scan->table_scan);
+		MemoryContextReset(scan->context);
+		return;
+	}
+	ExecClearTuple(scan->slot);
+	if (MemoryContextMemAllocated(scan->context, true) < MOST_MEMORY)
+		index_rescan(scan->scan, NULL, scan->nkeys, NULL, 0);
+	else
+	{
+		index_endscan(scan->scan);
+		MemoryContextReset(scan->context);
+		begin_scan(scan);
+	}
 }
 
 void
@@ -134,6 +164,7 @@ lookup_close(Lookup *scan)
 		ExecDropSingleTupleTableSlot(scan->slot);
 		index_close(scan->index, NoLock);
 	}
+	MemoryContextDelete(scan->context);
 	pfree(scan);
 }
 

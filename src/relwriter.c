@@ -53,6 +53,7 @@ static void store_waiting(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
 static void open_executor(RelationWriter *writer);
+static void forget_row(RelationWriter *writer);
 static TupleTableSlot *fetch_old(RelationWriter *writer, ItemPointer tid);
 static void put_in_indexes(RelationWriter *writer, TupleTableSlot **slots,
 						   int nslots, NewEntries which, bool key_unchanged);
@@ -158,6 +159,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	{
 		writer->estate->es_output_cid = cid;
 		insert_statement(writer, slot);
+		forget_row(writer);
 		return;
 	}
 	if (!may_wait)
@@ -358,6 +360,7 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 	EvalPlanQualEnd(&epq);
 	AfterTriggerEndQuery(writer->estate);
 	ExecDropSingleTupleTableSlot(old);
+	forget_row(writer);
 }
 
 /* Delete the row at tid, under the same conditions. */
@@ -380,6 +383,7 @@ relation_writer_delete(RelationWriter *writer, ItemPointer tid)
 	EvalPlanQualEnd(&epq);
 	AfterTriggerEndQuery(writer->estate);
 	ExecDropSingleTupleTableSlot(old);
+	forget_row(writer);
 }
 
 /* Store what waits, and close. */
@@ -502,6 +506,16 @@ open_executor(RelationWriter *writer)
 	InitResultRelInfo(writer->result_rel, writer->rel, 1, NULL, 0);
 	estate_set_result_relation_compat(writer->estate, writer->result_rel);
 	ExecOpenIndices(writer->result_rel, false);
+}
+
+/*
+ * What expressions and triggers have left of a row, which has been stored.  The
+ * caller's expressions for it were computed there, too.
+ */
+static void
+forget_row(RelationWriter *writer)
+{
+	ResetPerTupleExprContext(writer->estate);
 }
 
 /* The row at tid, in a slot of its own. */

@@ -136,7 +136,8 @@ hide_values(void *arg)
 		default:
 			return;
 	}
-	context = MemoryContextSwitchTo(TopTransactionContext);
+	/* goes with the subtransaction, which it will abort in most cases */
+	context = MemoryContextSwitchTo(CurTransactionContext);
 	error = CopyErrorData();
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
 		error->message = _("the history of the table does not take the row");
