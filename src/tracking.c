@@ -72,6 +72,7 @@ static void read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 						bool *made_here);
 static TimestampTz last_end(TrackingTable *tracking, const Datum *key);
+static Datum history_value(CaptureRelation *capture, int i, Datum value);
 static void write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
 					  int64 txid, const TrackingRow *old, bool may_wait);
 static void delete_row(TrackingTable *tracking, const TrackingRow *old);
@@ -401,6 +402,8 @@ static TimestampTz
 last_end(TrackingTable *tracking, const Datum *key)
 {
 	CaptureRelation *capture = tracking->capture;
+	Datum		history_key[INDEX_MAX_KEYS];
+	int			i;
 
 	if (tracking->history == NULL)
 	{
@@ -411,8 +414,23 @@ last_end(TrackingTable *tracking, const Datum *key)
 											  capture->history_scankey, capture->nkeys);
 		MemoryContextSwitchTo(before);
 	}
-	return history_last_end(tracking->history, tracking->history_keys, key,
+	for (i = 0; i < capture->nkeys; i++)
+		history_key[i] = history_value(capture, i, key[i]);
+	return history_last_end(tracking->history, tracking->history_keys, history_key,
 							capture->map->period);
+}
+
+/*
+ * The value of the i-th key column, as the history's scan key wants it: where no
+ * operator compares the two types, of the history column's type.
+ */
+static Datum
+history_value(CaptureRelation *capture, int i, Datum value)
+{
+	ScanKey		key = &capture->history_scankey[i];
+	struct HistoryCast *cast = capture->map->cast[key->sk_attno - 1];
+
+	return cast && !OidIsValid(key->sk_subtype) ? columns_cast(cast, value) : value;
 }
 
 /* Insert the key's row, or replace the old one. */
