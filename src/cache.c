@@ -41,6 +41,7 @@ static HTAB *cache = NULL;
 
 static void sweep(void);
 static void invalidate(Datum arg, Oid relid);
+static void invalidate_casts(Datum arg, int cacheid, uint32 hash);
 static Oid	live_table_of(Relation rel);
 static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
@@ -63,6 +64,7 @@ cache_init(void)
 	cache = hash_create("catmaid_history capture", 128, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, invalidate_casts, (Datum) 0);
 }
 
 /*
@@ -187,6 +189,18 @@ invalidate(Datum arg, Oid relid)
 			relid == entry->tracking || relid == entry->live ||
 			relid == entry->registry || list_member_oid(entry->ancestors, relid))
 			entry->valid = false;
+}
+
+/* A cast came or went: values may become history values in another way. */
+static void
+invalidate_casts(Datum arg, int cacheid, uint32 hash)
+{
+	HASH_SEQ_STATUS status;
+	CaptureRelation *entry;
+
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->valid = false;
 }
 
 static void
