@@ -212,6 +212,14 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	Relation	history;
 	Relation	tracking = NULL;
 
+	/* a partition, come since the table has no key any more: its rows do not tell who made them */
+	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("changes of foreign table \"%s\" cannot be recorded",
+						RelationGetRelationName(rel)),
+				 errhint("Detach the partition from table \"%s\", or disable tracking.",
+						 get_rel_name(live))));
 	memset(&new, 0, sizeof(new));
 	new.relid = RelationGetRelid(rel);
 	new.live = live;
@@ -430,6 +438,7 @@ compare_across_types(ScanKey key, Oid column_type, Oid key_type)
 							   key->sk_collation, get_opcode(operator), (Datum) 0);
 }
 
+/* The history or tracking table, locked as for writing. */
 static Relation
 open_derived(Oid relid, Relation rel)
 {
@@ -444,6 +453,18 @@ open_derived(Oid relid, Relation rel)
 						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
 													"drop_history_table"),
 						 quote_literal_cstr(naming_quoted(RelationGetRelid(rel))))));
+
+	/* a registry that was written by hand; or CREATE RULE has made it a view */
+	if (derived->rd_rel->relkind != RELKIND_RELATION ||
+		derived->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is no permanent table, but is registered as belonging to the history of table \"%s\"",
+						RelationGetRelationName(derived), RelationGetRelationName(rel)),
+				 errhint("SELECT %s(%s::regclass) lets writes go on, unrecorded; then drop it.",
+						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
+													"disable_history_tracking_for_table"),
+						 quote_literal_cstr(naming_quoted(derived_root(RelationGetRelid(rel)))))));
 	return derived;
 }
 
