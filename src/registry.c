@@ -374,7 +374,7 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 	Datum	   *values = palloc(sizeof(Datum) * natts);
 	bool	   *nulls = palloc(sizeof(bool) * natts);
 	Datum	   *names;
-	int			n;
+	int			n = 0;
 	int			i;
 
 	nulls[Anum_key - 1] = true;
@@ -387,15 +387,14 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 	row->time_column = TextDatumGetCString(values[Anum_time - 1]);
 	row->txid_column = TextDatumGetCString(values[Anum_txid - 1]);
 
-	if (nulls[Anum_key - 1])
-		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
-	else
-	{
+	if (!nulls[Anum_key - 1])
 		deconstruct_array(DatumGetArrayTypePCopy(values[Anum_key - 1]),
 						  TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
-		for (i = 0; i < n; i++)
-			row->key = lappend(row->key, TextDatumGetCString(names[i]));
-	}
+	/* one at least, and no more than an index has, whatever somebody has written there */
+	for (i = 0; i < Min(n, INDEX_MAX_KEYS); i++)
+		row->key = lappend(row->key, TextDatumGetCString(names[i]));
+	if (row->key == NIL)
+		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
 	return row;
 }
 

@@ -20,7 +20,7 @@ CREATE FUNCTION tap.safe() RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s | %s', (SELECT string_agg(p::text, ';' ORDER BY p::text) FROM safe.payroll p),
 		(SELECT string_agg(c::text, ';' ORDER BY c::text) FROM safe.counters c)) $$;
 SELECT tap.safe() AS before \gset
-SELECT plan(3 * 17 + 7);
+SELECT plan(5 * 17 + 7);
 SELECT current_setting('server_version_num')::int >= 140000 AS v14 \gset
 \if :v14
 
@@ -96,6 +96,16 @@ SELECT tap.forge(:'tracking', deed, 'a forged tracking table: ' || deed) FROM de
 \set names 'UPDATE catmaid_history_table SET time_column = ''a"; DROP TABLE safe.payroll; --'', txid_column = ''a"; DROP TABLE safe.payroll; --'', live_table_pkey_column = ''id); DROP TABLE safe.payroll; --'''
 SELECT tap.forge(:'names', deed, 'forged column names: ' || deed) FROM deeds ORDER BY n;
 
+-- A key without columns, and one with more than any index has.
+SET ROLE t64_dbowner;
+SELECT format('CREATE TABLE den.wide (%s, edition_time timestamptz NOT NULL, txid bigint NOT NULL)',
+	string_agg(format('live_pk_%s int', i), ', ')) FROM generate_series(1, 400) i \gexec
+RESET ROLE;
+\set none 'UPDATE catmaid_history_table SET live_table_pkey_columns = ''{}'''
+\set many 'UPDATE catmaid_history_table SET tracking_table = ''den.wide'', live_table_pkey_columns = array_fill(''id''::text, ARRAY[400])'
+SELECT tap.forge(:'none', deed, 'a forged key without columns: ' || deed) FROM deeds ORDER BY n;
+SELECT tap.forge(:'many', deed, 'a forged key of 400 columns: ' || deed) FROM deeds ORDER BY n;
+
 SELECT is(tap.safe(), :'before', 'all is as it was');
 
 -- The other way round: a superuser's versions sent to the forger, whose table
@@ -131,7 +141,7 @@ UPDATE den.t SET a = 'new';
 SELECT is((SELECT string_agg(a, ',') FROM den.t__history), 'old', 'with the true row it records');
 
 \else
-SELECT skip('no pg_database_owner before PostgreSQL 14', 3 * 17 + 7);
+SELECT skip('no pg_database_owner before PostgreSQL 14', 5 * 17 + 7);
 \endif
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me') \gexec
 DROP OWNED BY t64_dbowner CASCADE;
