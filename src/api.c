@@ -310,9 +310,12 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 	foreach(lc, there)
 	{
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;
+		RegistryRow *row = registry_get(live);
 
-		check_warn(live, psprintf("the history of table %s is not in order", naming_quoted(live)),
-				   check_table(registry_get(live), CHECK_CATALOGS));
+		if (row)
+			check_warn(live, psprintf("the history of table %s is not in order",
+									  naming_quoted(live)),
+					   check_table(row, CHECK_CATALOGS));
 	}
 	PG_RETURN_VOID();
 }

@@ -16,6 +16,7 @@
 static bool cascades(Node *statement);
 static void clear_up_after(Oid live, bool cascade, bool keep);
 static bool moved(Oid relid, const NameData *name, Oid namespace);
+static bool bears(Oid relid, const char *name);
 static bool beside(Oid live, Oid derived, const char *name);
 
 /*
@@ -122,15 +123,23 @@ follow_check_derived(RegistryRow *row)
 static bool
 moved(Oid relid, const NameData *name, Oid namespace)
 {
-	return strcmp(get_rel_name(relid), NameStr(*name)) != 0 ||
-		get_rel_namespace(relid) != namespace;
+	return !bears(relid, NameStr(*name)) || get_rel_namespace(relid) != namespace;
+}
+
+/* It may have been dropped since it was looked at, and bears none then. */
+static bool
+bears(Oid relid, const char *name)
+{
+	char	   *current = get_rel_name(relid);
+
+	return current && strcmp(current, name) == 0;
 }
 
 /* Has the derived table the name and the schema that it should? */
 static bool
 beside(Oid live, Oid derived, const char *name)
 {
-	return strcmp(get_rel_name(derived), name) == 0 &&
+	return bears(derived, name) &&
 		get_rel_namespace(derived) == get_rel_namespace(live);
 }
 

@@ -107,9 +107,12 @@ held_by_live(Oid history, const char *name)
 static void
 move_kept(Oid history, const char *name, Oid other)
 {
+	List	   *parents;
+
 	/* an inherited one moves where it comes from, and all the way down */
-	while (derived_column_is_inherited(history, get_attnum(history, name)))
-		history = linitial_oid(derived_parents(history));
+	while (derived_column_is_inherited(history, get_attnum(history, name)) &&
+		   (parents = derived_parents(history)) != NIL)
+		history = linitial_oid(parents);
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
 				naming_quoted(history), quote_identifier(name),

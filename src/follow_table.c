@@ -200,9 +200,17 @@ follow_name(Oid derived, char relkind, const char *name,
 			const TableSnapshot *before, const TableSnapshot *now)
 {
 	const char *kind = relkind == RELKIND_VIEW ? "VIEW" : "TABLE";
-
 	Oid			taken = get_relname_relid(name, now->namespace);
+	char	   *current = get_rel_name(derived);
 
+	/* while the command waited for the lock of another one, perhaps */
+	if (current == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("history of table \"%s\" was dropped concurrently",
+						NameStr(now->name)),
+				 errhint("SELECT %s() makes anew what is gone.",
+						 naming_quoted_in(registry_namespace(), "repair_history"))));
 	if (OidIsValid(taken) && taken != derived)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
@@ -210,7 +218,7 @@ follow_name(Oid derived, char relkind, const char *name,
 						name, NameStr(now->name)),
 				 errhint("Rename or drop %s, or use another name for the table.",
 						 naming_quoted(taken))));
-	if (strcmp(get_rel_name(derived), name) != 0)
+	if (strcmp(current, name) != 0)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s RENAME TO %s", kind,
 					naming_quoted(derived), quote_identifier(name));
 	if (get_rel_namespace(derived) != now->namespace)

@@ -153,14 +153,15 @@ List *
 indexes_own(Oid live, Oid table)
 {
 	RegistryRow *row = registry_get(live);
-	Relation	rel = table_open(table, AccessShareLock);
+	Relation	rel;
 	List	   *own = NIL;
 
+	if (row == NULL)
+		return NIL;
+	rel = table_open(table, AccessShareLock);
 	if (table == row->tracking)
-	{
 		own = add_own(own, indexes_find_key(rel, tracking_key_names(row->key), true, NULL),
 					  TRACKING_INDEX);
-	}
 	else
 	{
 		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);

@@ -288,6 +288,7 @@ store_dropped_partitions(Oid relid, List *dropped)
 	RegistryRow *row = snapshot_is_registered(root) ? registry_get(root) : NULL;
 	SecurityState state;
 	Oid			above;
+	Oid			parent = InvalidOid;
 	List	   *leaves;
 	ListCell   *lc;
 
@@ -300,11 +301,13 @@ store_dropped_partitions(Oid relid, List *dropped)
 		if (parents == NIL)
 			return;
 		above = linitial_oid(parents);
+		if (!OidIsValid(parent))
+			parent = above;
 		if (list_member_oid(dropped, above))
 			return;
 	}
 
-	LockRelationOid(linitial_oid(derived_parents(relid)), AccessExclusiveLock);
+	LockRelationOid(parent, AccessExclusiveLock);
 	LockRelationOid(relid, AccessExclusiveLock);
 	leaves = derived_partition_tree(relid, AccessExclusiveLock);
 	foreach(lc, leaves)
