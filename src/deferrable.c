@@ -91,7 +91,10 @@ deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, capture->key[i] - 1);
 
-		entry->key[i] = datumCopy(key[i], att->attbyval, att->attlen);
+		/* a TOAST table may have gone, or be another, by then */
+		entry->key[i] = att->attlen == -1 ?
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(key[i])) :
+			datumCopy(key[i], att->attbyval, att->attlen);
 	}
 	entry->floor = floor;
 	entry->subid = GetCurrentSubTransactionId();
