@@ -26,6 +26,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_rewrite.h"
+#include "miscadmin.h"
 #include "rewrite/prs2lock.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -49,7 +50,8 @@ static List *parked = NIL;
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
-static void collect_dependents(Oid view, List **views, bool any);
+static List *collect_dependents(List *tables, bool any);
+static void collect(Oid relid, bool any, List **seen, List **views);
 static Oid	relation_of_rule(Oid rule);
 static bool can_be_made_again(Oid view);
 static void refuse_rules(Oid view);
@@ -81,11 +83,11 @@ views_lock(List *lives, LOCKMODE mode)
 	foreach(lc, lives)
 	{
 		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_find(lfirst_oid(lc)) : InvalidOid;
-		List	   *views = list_make1_oid(view);
+		List	   *views;
 
 		if (!OidIsValid(view))
 			continue;
-		collect_dependents(view, &views, true);
+		views = lcons_oid(view, collect_dependents(list_make1_oid(view), true));
 		for (; views != NIL; views = list_delete_last(views))
 			LockRelationOid(llast_oid(views), mode);
 	}
@@ -109,10 +111,10 @@ views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
 void
 views_park_one(Oid live, Oid view, Node *statement)
 {
-	List	   *views = list_make1_oid(view);
+	List	   *views;
 
 	refuse_rules(view);
-	collect_dependents(view, &views, false);
+	views = lcons_oid(view, collect_dependents(list_make1_oid(view), false));
 	park_all(views, list_make1_oid(view), list_make1_oid(live), statement);
 }
 
@@ -122,13 +124,11 @@ views_park_one(Oid live, Oid view, Node *statement)
 void
 views_park_upon(List *tables)
 {
-	List	   *views = NIL;
+	List	   *views = collect_dependents(tables, false);
 	List	   *own = NIL;
 	List	   *lives = NIL;
 	ListCell   *lc;
 
-	foreach(lc, tables)
-		collect_dependents(lfirst_oid(lc), &views, false);
 	foreach(lc, registry_all())
 	{
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;
@@ -268,24 +268,45 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 }
 
 /*
- * Append the views that depend on the view, each after all it depends on.  any:
- * also those that cannot be made again, and without locking them.
+ * The views that depend on these relations, each after all of them that it depends
+ * on.  any: also those that cannot be made again, and without locking them.
+ */
+static List *
+collect_dependents(List *tables, bool any)
+{
+	List	   *seen = NIL;
+	List	   *views = NIL;
+	int			i;
+
+	/* backwards, as in collect */
+	for (i = list_length(tables) - 1; i >= 0; i--)
+		collect(list_nth_oid(tables, i), any, &seen, &views);
+	return views;
+}
+
+/*
+ * Each view is looked at once, by however many ways it is come to, and then put
+ * before what has been collected: all that depends on it, and more.  Going backwards
+ * keeps views that do not depend on each other in their order.
  */
 static void
-collect_dependents(Oid view, List **views, bool any)
+collect(Oid relid, bool any, List **seen, List **views)
 {
-	ListCell   *lc;
+	List	   *upon = views_upon(relid);
+	int			i;
 
-	foreach(lc, views_upon(view))
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	for (i = list_length(upon) - 1; i >= 0; i--)
 	{
-		Oid			dependent = lfirst_oid(lc);
+		Oid			dependent = list_nth_oid(upon, i);
 
-		if (any ? get_rel_relkind(dependent) != RELKIND_VIEW : !can_be_made_again(dependent))
+		if (list_member_oid(*seen, dependent) ||
+			(any ? get_rel_relkind(dependent) != RELKIND_VIEW : !can_be_made_again(dependent)))
 			continue;
-		/* seen by a shorter way: it has to come after this one as well */
-		*views = list_delete_oid(*views, dependent);
-		*views = lappend_oid(*views, dependent);
-		collect_dependents(dependent, views, any);
+		*seen = lappend_oid(*seen, dependent);
+		collect(dependent, any, seen, views);
+		*views = lcons_oid(dependent, *views);
 	}
 }
 
