@@ -75,6 +75,10 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
 							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
+
+	/* replication applies rows and TRUNCATE without a command around each of them */
+	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
+		batch_end();
 	security_act_as(cache_lookup(rel, trigdata->tg_trigger)->owner,
 					ACT_FOR_WRITER, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)

@@ -174,6 +174,12 @@ sub of_its_own
 	my $begin = rows($publisher, 'postgres', 'SELECT txid_current()');
 	changes();
 	$publisher->safe_psql('postgres', 'TRUNCATE part_1, timed');
+
+	# what waits to be stored of a transaction that goes on to truncate the table
+	$publisher->safe_psql('postgres', "BEGIN; UPDATE tracked SET v = v || 't' WHERE id IN (3, 4); TRUNCATE tracked;
+		INSERT INTO tracked SELECT i, 'v', big FROM generate_series(1, 10) i, (SELECT string_agg(md5(n::text), '') AS big FROM generate_series(1, 200) n) AS b; COMMIT");
+	$publisher->safe_psql('postgres', "BEGIN; UPDATE tracked SET v = v || 't' WHERE id IN (3, 4); TRUNCATE tracked;
+		INSERT INTO tracked SELECT i, 'v', repeat('big', 3000) FROM generate_series(1, 10) i; COMMIT");
 	catch_up('own', 'own');
 	same_tables('own', 'ALWAYS');
 	for my $table (@live)
