@@ -85,7 +85,9 @@ static void command_begins(Node *statement);
 static void command_ends(Node *statement);
 static int	command_level(Node *statement);
 static bool runs_others(Node *statement);
-static EventTriggerData *event_data(FunctionCallInfo fcinfo, const char *function);
+static Node *event_statement(FunctionCallInfo fcinfo, const char *function,
+							 const char *event);
+static bool is_followed(void);
 static List *changed_tables(void);
 static void follow_tables(List *tables, Node *statement);
 static void follow_row_security(const RegistryRow *row,
@@ -126,15 +128,16 @@ follower_init(void)
 Datum
 catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_start");
+	Node	   *statement = event_statement(fcinfo, "catmaid_history_ddl_start",
+										   "ddl_command_start");
 
-	if (event == NULL)
+	if (!is_followed())
 		PG_RETURN_NULL();
-	command_begins(event->parsetree);
+	command_begins(statement);
 	if (!follow_ddl)
 		PG_RETURN_NULL();
 	snapshot_refresh();
-	make_room(event->parsetree);
+	make_room(statement);
 	PG_RETURN_NULL();
 }
 
@@ -142,17 +145,18 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *event = event_data(fcinfo, "catmaid_history_ddl_end");
+	Node	   *statement = event_statement(fcinfo, "catmaid_history_ddl_end",
+										   "ddl_command_end");
 	List	   *tables;
 	ListCell   *lc;
 	bool		pushed;
 
 	/* what has to be seen to whatever the settings are */
 	if (!IsBinaryUpgrade)
-		dump_follow_command(((EventTriggerData *) fcinfo->context)->parsetree);
-	if (event == NULL)
+		dump_follow_command(statement);
+	if (!is_followed())
 		PG_RETURN_NULL();
-	command_ends(event->parsetree);
+	command_ends(statement);
 	if (!follow_ddl)
 		PG_RETURN_NULL();
 	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
@@ -161,8 +165,8 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	tables = changed_tables();
 	if (tables != NIL)
-		follow_tables(tables, event->parsetree);
-	views_unpark(event->parsetree);
+		follow_tables(tables, statement);
+	views_unpark(statement);
 	foreach(lc, snapshot_changed())
 		agree_on_triggers(lfirst_oid(lc));
 	snapshot_refresh();
@@ -175,17 +179,17 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *event = event_data(fcinfo, "catmaid_history_sql_drop");
+	Node	   *statement = event_statement(fcinfo, "catmaid_history_sql_drop", "sql_drop");
 	ListCell   *lc;
 	int			level;
 
-	if (event == NULL || !follow_ddl || !OidIsValid(registry_relid_or_invalid()))
+	if (!is_followed() || !follow_ddl || !OidIsValid(registry_relid_or_invalid()))
 		PG_RETURN_NULL();
-	level = command_level(event->parsetree);
+	level = command_level(statement);
 	snapshot_take_back(level);
 	if (level <= list_length(commands))
 		((Command *) list_nth(commands, level - 1))->may_set_aside =
-			!runs_others(event->parsetree);
+			!runs_others(statement);
 	foreach(lc, snapshot_changed())
 	{
 		RegistryRow *row = registry_get(lfirst_oid(lc));
@@ -193,7 +197,7 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 		if (row == NULL)
 			continue;
 		if (get_rel_name(row->live) == NULL)
-			follow_drop(row->live, event->parsetree,
+			follow_drop(row->live, statement,
 						on_drop_table == ON_DROP_KEEP);
 		else
 			follow_check_derived(row);
@@ -294,17 +298,25 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 		snapshot_take_back(list_length(commands) + 1);
 }
 
-/* The event, or NULL if it is none of our business. */
-static EventTriggerData *
-event_data(FunctionCallInfo fcinfo, const char *function)
+/* The statement of the event, which others (login) do not have. */
+static Node *
+event_statement(FunctionCallInfo fcinfo, const char *function, const char *event)
 {
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+	EventTriggerData *data = (EventTriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo) || strcmp(data->event, event) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as an event trigger", function)));
-	if (IsBinaryUpgrade || ddl_is_ours())
-		return NULL;
-	return (EventTriggerData *) fcinfo->context;
+				 errmsg("function \"%s\" must be called as an event trigger on %s",
+						function, event)));
+	return data->parsetree;
+}
+
+/* Is a command our business? */
+static bool
+is_followed(void)
+{
+	return !IsBinaryUpgrade && !ddl_is_ours();
 }
 
 /* The tracked tables that may have changed, parents before children. */

@@ -7,7 +7,7 @@ DROP ROLE IF EXISTS t59_thief;
 CREATE ROLE t59_victim;
 CREATE ROLE t59_thief;
 CREATE EXTENSION catmaid_history;
-SELECT plan(13);
+SELECT plan(16);
 
 CREATE SCHEMA safe;
 CREATE SCHEMA den;
@@ -119,6 +119,18 @@ SELECT denied('ALTER TABLE safe.t DISABLE TRIGGER ALL', 'nor disables it', 't59_
 UPDATE safe.t SET a = 'still recorded';
 SELECT is((SELECT string_agg(a, ',' ORDER BY a) FROM safe.t__history),
 	'mine,mine too', 'and recording goes on');
+
+-- The functions of event triggers, on events of another kind: not all have a statement.
+CREATE TABLE rewritten (id int);
+CREATE EVENT TRIGGER t59 ON table_rewrite EXECUTE FUNCTION catmaid_history_ddl_start();
+SELECT denied('ALTER TABLE rewritten ALTER id TYPE bigint', 'ddl_start on table_rewrite', NULL, '39P03');
+DROP EVENT TRIGGER t59;
+CREATE EVENT TRIGGER t59 ON table_rewrite EXECUTE FUNCTION catmaid_history_sql_drop();
+SELECT denied('ALTER TABLE rewritten ALTER id TYPE bigint', 'sql_drop on table_rewrite', NULL, '39P03');
+DROP EVENT TRIGGER t59;
+CREATE EVENT TRIGGER t59 ON table_rewrite EXECUTE FUNCTION catmaid_history_ddl_end();
+SELECT denied('ALTER TABLE rewritten ALTER id TYPE bigint', 'ddl_end on table_rewrite', NULL, '39P03');
+DROP EVENT TRIGGER t59;
 
 DROP OWNED BY t59_victim, t59_thief CASCADE;
 DROP ROLE t59_victim, t59_thief;
