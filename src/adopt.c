@@ -34,6 +34,7 @@
 typedef struct AdoptedTable
 {
 	RegistryRow *row;
+	char	   *name;
 	bool		tracked;		/* have versions been stored until now? */
 } AdoptedTable;
 
@@ -113,6 +114,7 @@ adopt_all(Oid registrar)
 		AdoptedTable *table = palloc0(sizeof(AdoptedTable));
 
 		table->row = lfirst(lc);
+		table->name = get_rel_name(table->row->live);
 		tables = lappend(tables, table);
 		adopt_triggers(table, &report);
 		repair_owners(table->row, registrar);
@@ -372,10 +374,11 @@ add_line(StringInfo text, const char *format,...)
 	}
 }
 
+/* (no place to look into catalogs: the error may be of looking into them) */
 static void
 add_context(void *argument)
 {
 	AdoptedTable *table = argument;
 
-	errcontext("adopting the history of table \"%s\"", get_rel_name(table->row->live));
+	errcontext("adopting the history of table \"%s\"", table->name);
 }
