@@ -29,6 +29,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -235,8 +236,10 @@ convert_one_by_one(void *arg)
 	Conversion *conversion = arg;
 	ListCell   *lc;
 
+	/* what a site has put under the history may be a foreign table */
 	foreach(lc, find_all_inheritors(conversion->history, NoLock, NULL))
-		convert_relation(conversion, lfirst_oid(lc));
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			convert_relation(conversion, lfirst_oid(lc));
 }
 
 static void

@@ -232,7 +232,8 @@ is_empty(Oid relid)
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
-		bool		empty = RelationGetNumberOfBlocks(rel) == 0;
+		bool		empty = rel->rd_rel->relkind == RELKIND_RELATION &&
+			RelationGetNumberOfBlocks(rel) == 0;
 
 		table_close(rel, NoLock);
 		if (!empty)
