@@ -527,7 +527,7 @@ drop_with_children(Oid live)
 		{
 			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
 
-			if (child)
+			if (child && child->history == lfirst_oid(lc))
 				drop_with_children(child->live);
 		}
 	history_drop(live, false);

@@ -62,7 +62,8 @@ clear_up_after(Oid live, bool cascade, bool keep)
 		{
 			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
 
-			if (child && get_rel_name(child->live) == NULL)
+			if (child && child->history == lfirst_oid(lc) &&
+				get_rel_name(child->live) == NULL)
 				clear_up_after(child->live, cascade, keep);
 		}
 

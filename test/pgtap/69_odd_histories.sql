@@ -5,7 +5,7 @@
 DROP ROLE IF EXISTS t69_owner;
 CREATE ROLE t69_owner;
 CREATE EXTENSION catmaid_history;
-SELECT plan(49);
+SELECT plan(57);
 GRANT CREATE ON SCHEMA public TO t69_owner;
 CREATE FUNCTION tap.writes(live text, words text, test_name text) RETURNS SETOF text
 LANGUAGE sql AS $$
@@ -86,6 +86,35 @@ SELECT refused(cmd, '{r_2,foreign table}', 'a foreign partition: ' || cmd, '0A00
 	FROM unnest(ARRAY['DELETE FROM r', 'UPDATE r SET v = ''b''', 'INSERT INTO r VALUES (3, ''x'')']) cmd;
 SELECT allowed('INSERT INTO r VALUES (1, ''a''); UPDATE r SET v = ''b'' WHERE id = 1',
 	'the other partitions are written as ever');
+
+-- What a site has put under a history may be a foreign table, whose rows nobody converts.
+CREATE TABLE f (id int PRIMARY KEY, v text);
+SELECT create_history_table('f');
+INSERT INTO f VALUES (1, '1');
+UPDATE f SET v = '2';
+CREATE FOREIGN TABLE f_under () INHERITS (f__history) SERVER t69_server;
+SELECT allowed('ALTER TABLE f ALTER v TYPE int USING v::int', 'a foreign table under a history');
+SELECT is((SELECT format('%s %s', v_1, v) FROM ONLY f__history), '1 1', 'the history''s own rows are converted');
+SELECT allowed('SELECT repair_history(''f''), widen_history_table(''f'')', 'and it can be repaired');
+
+-- A registry that calls a table under the history the table's tracking table.
+CREATE TABLE g (id int PRIMARY KEY, v text);
+SELECT create_history_table('g');
+CREATE TABLE g_under () INHERITS (g__history);
+CREATE FUNCTION tap.forged_under(deed text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE state text;
+BEGIN
+	BEGIN
+		UPDATE catmaid_history_table SET tracking_table = 'g_under' WHERE live_table = 'g'::regclass;
+		state := tap.state(deed);
+		RAISE EXCEPTION 'undo' USING ERRCODE = 'UNDO1';
+	EXCEPTION WHEN SQLSTATE 'UNDO1' THEN
+		RETURN left(state, 2);
+	END;
+END $$;
+SELECT isnt(forged_under(deed), 'XX', 'a tracking table under the history: ' || deed) FROM unnest(ARRAY[
+	'SELECT drop_history_table(''g'')', 'SELECT drop_all_history_tables()',
+	'UPDATE g SET v = ''b''', 'DROP TABLE g', 'DROP TABLE IF EXISTS g CASCADE']) deed;
 
 -- History columns of the key that are wider than the key.  When a key comes back, the
 -- end of its last version is looked up by the history's type.
