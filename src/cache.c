@@ -317,6 +317,7 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	entry->tracking_scankey = palloc(sizeof(ScanKeyData) * n);
 
 	entry->live_index = columns_primary_key_index(rel);
+	entry->keyless = !OidIsValid(entry->live_index);
 	if (OidIsValid(entry->live_index))
 	{
 		index = index_open(entry->live_index, AccessShareLock);

@@ -51,6 +51,7 @@ static struct MovedRow
 	TimestampTz edition;
 }			moved[MOST_MOVED];
 
+static bool is_being_restored(Relation rel);
 static bool is_ours(CaptureTable *table, TriggerData *trigdata);
 static void capture_change(CaptureTable *table, TriggerData *trigdata);
 static bool capture_simply(CaptureTable *table, TriggerData *trigdata);
@@ -85,6 +86,10 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
 				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
+		is_being_restored(trigdata->tg_relation))
+		return PointerGetDatum(NULL);
+
 	table = batch_table(trigdata->tg_relation, trigdata->tg_trigger);
 	if (is_ours(table, trigdata))
 	{
@@ -97,6 +102,23 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	else
 		batch_release(table);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Is it a partition without a primary key?  pg_restore -j makes the triggers of a
+ * partitioned table, which has no data itself, whenever it likes, and then fills
+ * partitions whose keys are yet to come.  Their rows are in the tracking table that
+ * is restored; nor need the registry be there.
+ */
+static bool
+is_being_restored(Relation rel)
+{
+	CaptureRelation *capture;
+
+	if (!rel->rd_rel->relispartition)
+		return false;
+	capture = cache_peek(rel);
+	return capture ? capture->keyless : !OidIsValid(columns_primary_key_index(rel));
 }
 
 /*

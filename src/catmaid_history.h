@@ -82,6 +82,7 @@ typedef struct CaptureRelation
 	AttrNumber *key;			/* of relid */
 	Oid			live_index;		/* primary key of relid */
 	bool		live_index_is_btree;
+	bool		keyless;		/* has relid no primary key */
 	bool		deferrable;		/* is it */
 	Oid			history_index;	/* X__history_live_pk_index; may be missing */
 	Oid			tracking_index;
