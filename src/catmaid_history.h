@@ -233,6 +233,8 @@ extern bool follow_columns_changed(const TableSnapshot *before,
 								   const TableSnapshot *now, Node *statement);
 extern bool follow_columns_computed(const TableSnapshot *now, AttrNumber attnum,
 									Node *statement);
+extern bool follow_columns_regenerated(const TableSnapshot *now, AttrNumber attnum,
+									   Node *statement);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
 									   const TableSnapshot *before);
 extern void follow_columns(RegistryRow *row, const TableSnapshot *before,

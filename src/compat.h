@@ -301,6 +301,13 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define build_generation_expression_compat(rel, attnum)	(NULL)
 #endif
 
+/* 17 can give a generated column another expression. */
+#if PG_VERSION_NUM >= 170000
+#define sets_expression_compat(cmd)	((cmd)->subtype == AT_SetExpression)
+#else
+#define sets_expression_compat(cmd)	(false)
+#endif
+
 /* 17 can ask for a stronger lock as well. */
 #if PG_VERSION_NUM >= 170000
 #define LockHeldByMeCompat(tag, mode)	LockHeldByMe((tag), (mode), false)

@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static void check_reserved(const RegistryRow *row, const char *name);
 static char *name_held(const RegistryRow *row, AttrNumber held);
@@ -91,6 +92,28 @@ follow_columns_computed(const TableSnapshot *now, AttrNumber attnum, Node *state
 
 	return column->exists && is_target(statement, now->live) &&
 		changes_values(find_using(statement, NameStr(column->name)), column);
+}
+
+/*
+ * Does the statement give the column, a generated one, another expression, and so
+ * all rows other values?
+ */
+bool
+follow_columns_regenerated(const TableSnapshot *now, AttrNumber attnum, Node *statement)
+{
+	const ColumnSnapshot *column = &now->columns[attnum - 1];
+	ListCell   *lc;
+
+	if (!column->exists || !is_target(statement, now->live))
+		return false;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (sets_expression_compat(cmd) && strcmp(cmd->name, NameStr(column->name)) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*

@@ -190,7 +190,8 @@ follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *n
 
 		remade |= attnum > before->natts ||
 			(attnum > 0 && (!before->columns[attnum - 1].exists ||
-							follow_columns_computed(now, attnum, statement)));
+							follow_columns_computed(now, attnum, statement) ||
+							follow_columns_regenerated(now, attnum, statement)));
 	}
 	reconcile_key(row, remade);
 }

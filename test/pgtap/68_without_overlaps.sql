@@ -2,7 +2,7 @@
 -- range or multirange with them, by equality.  Skipped on older versions.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(35);
+SELECT plan(42);
 SELECT current_setting('server_version_num')::int >= 180000 AS v18 \gset
 \if :v18
 
@@ -143,7 +143,25 @@ SELECT throws_ok($$DELETE FROM p WHERE v LIKE 'a%'$$, '23503', NULL, 'which hold
 SELECT is_empty($$SELECT FROM p__history h WHERE v LIKE 'a%' AND NOT EXISTS (SELECT FROM p
 	WHERE (p.id, p.at) = (h.id, h.at))$$, 'and leaves no version of what it refused');
 
+-- The period a domain, of another type, computed.
+CREATE DOMAIN span AS daterange CHECK (NOT isempty(VALUE));
+CREATE TABLE o (id int4range, at span, v text, PRIMARY KEY (id, at WITHOUT OVERLAPS));
+SELECT lives_ok($$SELECT create_history_table('o')$$, 'a period of a domain');
+INSERT INTO o VALUES ('[1,2)', '[2020-01-01,2020-02-01)', 'a'), ('[1,2)', '[2020-03-01,2020-04-01)', 'b');
+SELECT follows('o', 'a domain');
+ALTER TABLE o ALTER at TYPE tsrange USING tsrange(lower(at), upper(at));
+SELECT follows('o', 'a period of another type', '{at_1 daterange}');
+SELECT set_eq('SELECT live_pk_1, live_pk_2 FROM o__tracking', 'SELECT id, at FROM o', 'tracked by it');
+CREATE TABLE c (id int4range, since date, until date, v text,
+	at daterange GENERATED ALWAYS AS (daterange(since, until)) STORED, PRIMARY KEY (id, at WITHOUT OVERLAPS));
+SELECT create_history_table('c');
+INSERT INTO c VALUES ('[1,2)', '2020-01-01', '2020-02-01', 'a'), ('[1,2)', '2020-03-01', '2020-04-01', 'b');
+SELECT follows('c', 'a period that is computed');
+ALTER TABLE c ALTER at SET EXPRESSION AS (daterange(since, until, '[]'));
+SELECT set_eq('SELECT live_pk_1, live_pk_2 FROM c__tracking', 'SELECT id, at FROM c', 'SET EXPRESSION of it');
+SELECT follows('c', 'and goes on');
+
 \else
-SELECT skip('keys WITHOUT OVERLAPS', 35);
+SELECT skip('keys WITHOUT OVERLAPS', 42);
 \endif
 SELECT * FROM finish();
