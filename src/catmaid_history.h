@@ -303,6 +303,7 @@ extern bool snapshot_is_registered(Oid live);
 extern Oid	snapshot_live_of(Oid relid);
 extern List *snapshot_tables_of_type(Oid composite);
 extern List *snapshot_tables_with_type(Oid type, Oid namespace);
+extern bool snapshot_type_is_of(Oid type, Oid wanted, Oid namespace);
 
 /* snapshot_table.c: how one table looks */
 extern bool snapshot_read(TableSnapshot *snapshot);

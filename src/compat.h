@@ -260,6 +260,13 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define build_attrmap_by_name_compat(in, out)	build_attrmap_by_name((in), (out))
 #endif
 
+/* 14 has a multirange for each range. */
+#if PG_VERSION_NUM >= 140000
+#define get_multirange_range_compat(type)	get_multirange_range(type)
+#else
+#define get_multirange_range_compat(type)	InvalidOid
+#endif
+
 /* 14 lets an object be missing. */
 #if PG_VERSION_NUM >= 140000
 #define getObjectDescriptionCompat(object) getObjectDescription((object), false)

@@ -47,7 +47,6 @@ static int	marked = 0;
 static void invalidate(Datum arg, Oid relid);
 static void mark(TableSnapshot *snapshot);
 static void load_registry(void);
-static Oid	type_namespace(Oid type);
 static void note_derived(Oid relid, Oid live, bool is_partition);
 static void forget_derived(Oid live);
 static bool read_table(TableSnapshot *snapshot);
@@ -236,9 +235,8 @@ snapshot_live_of(Oid relid)
 }
 
 /*
- * The registered tables with a column of the type, or below or above it
- * (domains, arrays), or with such a type in the schema; either may be
- * InvalidOid.
+ * The registered tables with a column whose type is of this one, or of one in the
+ * schema (see snapshot_type_is_of); either may be InvalidOid.
  */
 List *
 snapshot_tables_with_type(Oid type, Oid namespace)
@@ -255,35 +253,41 @@ snapshot_tables_with_type(Oid type, Oid namespace)
 		for (i = 0; i < snapshot->natts; i++)
 		{
 			ColumnSnapshot *column = &snapshot->columns[i];
-			Oid			types[4];
-			int			t;
 
-			if (!column->exists)
-				continue;
-			types[0] = column->declared_type;
-			types[1] = column->type;
-			types[2] = get_element_type(column->type);
-			types[3] = OidIsValid(types[2]) ? getBaseType(types[2]) : InvalidOid;
-			for (t = 0; t < lengthof(types); t++)
-				if (OidIsValid(types[t]) &&
-					(types[t] == type || type_namespace(types[t]) == namespace))
-					tables = list_append_unique_oid(tables, snapshot->live);
+			if (column->exists &&
+				snapshot_type_is_of(column->declared_type, type, namespace))
+				tables = list_append_unique_oid(tables, snapshot->live);
 		}
 	}
 	return tables;
 }
 
-static Oid
-type_namespace(Oid type)
+/*
+ * Does the type go with that one, or with one in the schema: is it that, a domain
+ * over it, an array, a range or a multirange of it, or made so of one that is?
+ */
+bool
+snapshot_type_is_of(Oid type, Oid wanted, Oid namespace)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			namespace;
+	Form_pg_type form;
+	bool		found;
+	Oid			below[4];
+	int			i;
 
 	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	namespace = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
+		return false;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	found = type == wanted || form->typnamespace == namespace;
+	below[0] = form->typbasetype;
 	ReleaseSysCache(tuple);
-	return namespace;
+
+	below[1] = get_element_type(type);
+	below[2] = get_range_subtype(type);
+	below[3] = get_multirange_range_compat(type);
+	for (i = 0; i < lengthof(below) && !found; i++)
+		found = OidIsValid(below[i]) && snapshot_type_is_of(below[i], wanted, namespace);
+	return found;
 }
 
 /* The registered tables of a composite type (CREATE TABLE ... OF). */
