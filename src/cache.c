@@ -256,7 +256,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	if (OidIsValid(row->tracking))
 		tracking = open_derived(row->tracking, rel);
 
-	new.map = columns_map(rel, history, 0);
+	new.map = columns_map(rel, live, history, 0);
 	if (tracking)
 	{
 		new.edition_column = require_column(tracking, EDITION_COLUMN, TIMESTAMPTZOID);

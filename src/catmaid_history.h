@@ -553,8 +553,9 @@ extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
 
 /* columns.c: live column to history column */
-extern HistoryMap *columns_map(Relation source, Relation history,
+extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
+extern Node *columns_default(Oid relid, AttrNumber attnum);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern bool columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);

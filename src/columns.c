@@ -11,15 +11,20 @@
  */
 #include "postgres.h"
 
+#include "access/attmap.h"
 #include "access/genam.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -37,21 +42,22 @@ typedef struct HistoryCast
 	int32		typmod;
 } HistoryCast;
 
+static Node *virtual_expression(Relation source, Oid live, Form_pg_attribute att);
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
 static bool typmod_holds(Oid type, int32 from, int32 to);
 static bool widens(Oid from, Oid to);
 static bool narrows_integer(Oid from, Oid to);
 
 /*
- * Map the history table's columns to those of source (the live table, or a
- * partition of it).  Result in the current memory context.
+ * Map the history table's columns to those of source (the live table, or what is
+ * or was a partition of it).  Result in the current memory context.
  *
  * Errors out when the history table lacks a column, or has it with a type that
  * cannot hold the live one: a version is stored whole or not at all.  sqlstate
  * is the error's, 0 (capture) for the fitting one.
  */
 HistoryMap *
-columns_map(Relation source, Relation history, int sqlstate)
+columns_map(Relation source, Oid live, Relation history, int sqlstate)
 {
 	TupleDesc	from = RelationGetDescr(source);
 	TupleDesc	to = RelationGetDescr(history);
@@ -111,7 +117,7 @@ columns_map(Relation source, Relation history, int sqlstate)
 
 		map->source[j] = att->attnum;
 		if (attribute_is_virtual_compat(att))
-			map->computed[j] = build_generation_expression_compat(source, att->attnum);
+			map->computed[j] = virtual_expression(source, live, att);
 		if (type != target_type && !IsBinaryCoercible(type, target_type))
 			map->cast[j] = cast_between(type, target_type, target->atttypmod);
 	}
@@ -137,6 +143,66 @@ columns_map(Relation source, Relation history, int sqlstate)
 				 errdetail("A history table has the columns %s tstzrange and %s bigint.",
 						   PERIOD_COLUMN, XID_COLUMN)));
 	return map;
+}
+
+/*
+ * The expression, upon rows of source, of a virtual generated column.  It is the
+ * table named in a query that says what is read, so that of a partition is its
+ * root's.  It is taken from the catalogs: to lock what is above a partition while
+ * it is written would be the other way round than all who lock a hierarchy.
+ */
+static Node *
+virtual_expression(Relation source, Oid live, Form_pg_attribute att)
+{
+	Node	   *expression;
+	AttrMap    *map;
+	bool		whole_row;
+	int			natts = 0;
+	int			i;
+
+	if (live == RelationGetRelid(source))
+		return build_generation_expression_compat(source, att->attnum);
+
+	expression = columns_default(live, get_attnum(live, NameStr(att->attname)));
+	if (expression == NULL)
+		elog(ERROR, "column \"%s\" of relation %u has no generation expression",
+			 NameStr(att->attname), live);
+	while (get_attname(live, natts + 1, true) != NULL)
+		natts++;
+	map = make_attrmap(natts);
+	for (i = 0; i < natts; i++)
+		map->attnums[i] = get_attnum(RelationGetRelid(source),
+									 get_attname(live, i + 1, false));
+	return map_variable_attnos(expression, 1, 0, map, InvalidOid, &whole_row);
+}
+
+/* The column's default, or generation expression; NULL if it has none. */
+Node *
+columns_default(Oid relid, AttrNumber attnum)
+{
+	Relation	defaults = table_open(AttrDefaultRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Node	   *expression = NULL;
+
+	ScanKeyInit(&key[0], Anum_pg_attrdef_adrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_attrdef_adnum, BTEqualStrategyNumber, F_INT2EQ,
+				Int16GetDatum(attnum));
+	scan = systable_beginscan(defaults, AttrDefaultIndexId, true, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		datum = heap_getattr(tuple, Anum_pg_attrdef_adbin,
+										 RelationGetDescr(defaults), &isnull);
+
+		expression = stringToNode(TextDatumGetCString(datum));
+	}
+	systable_endscan(scan);
+	table_close(defaults, AccessShareLock);
+	return expression;
 }
 
 Datum

@@ -43,8 +43,18 @@ struct HistoryWriter
 	ExprState **expressions;	/* for what no live column holds, or NULL */
 };
 
+/* Virtual generated columns of a row to be computed. */
+typedef struct Computation
+{
+	HistoryWriter *writer;
+	TupleTableSlot *slot;
+	int			column;			/* -1: all */
+} Computation;
+
 static void prepare_expressions(HistoryWriter *writer);
 static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
+static void compute_virtual(HistoryWriter *writer, TupleTableSlot *slot);
+static void compute(void *arg);
 static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
 					  TupleTableSlot *slot, bool start_known, TimestampTz start);
 static Datum make_period(HistoryWriter *writer, bool start_known,
@@ -149,8 +159,9 @@ history_last_end(Relation history, Lookup *scan, const Datum *key,
 }
 
 /*
- * What no column of the old row holds: virtual generated columns, and those that
- * a site has added to its history table.
+ * What no column of the old row holds: virtual generated columns, which are
+ * prepared when they are computed, and those that a site has added to its
+ * history table.
  */
 static void
 prepare_expressions(HistoryWriter *writer)
@@ -162,35 +173,76 @@ prepare_expressions(HistoryWriter *writer)
 	{
 		Node	   *expression = column_expression(writer, TupleDescAttr(desc, i));
 
-		if (expression == NULL)
+		if (expression == NULL && writer->map->computed[i] == NULL)
 			continue;
 		if (writer->expressions == NULL)
 			writer->expressions = palloc0(sizeof(ExprState *) * desc->natts);
-		writer->expressions[i] = ExecPrepareExpr((Expr *) expression,
-												 writer->target.estate);
+		if (expression)
+			writer->expressions[i] = ExecPrepareExpr((Expr *) expression,
+													 writer->target.estate);
 	}
 }
 
 /*
- * The expression, upon the old row, that gives the history column its value, or
- * NULL.  A virtual generated column's is PostgreSQL's alone: no user-defined
- * function may be in it.  A column of the site's gets its default, or the
- * next number of its identity, as in an INSERT that does not name it.
+ * The expression that gives a column of the site's its value, or NULL: its default,
+ * or the next number of its identity, as in an INSERT that does not name it.
  */
 static Node *
 column_expression(HistoryWriter *writer, Form_pg_attribute att)
 {
 	HistoryMap *map = writer->map;
-	int			i = att->attnum - 1;
 
-	if (map->computed[i])
-		return map->computed[i];
 	if (att->attisdropped || att->attgenerated ||
 		!(att->atthasdef || att->attidentity) ||
-		map->source[i] != 0 ||
+		map->source[att->attnum - 1] != 0 ||
 		att->attnum == map->period || att->attnum == map->xid)
 		return NULL;
 	return build_column_default(writer->target.rel, att->attnum);
+}
+
+/*
+ * The virtual generated columns of the old row, which the expressions look at,
+ * into the slot.  A row may be there whose column cannot be read (divided by zero,
+ * out of range), since nobody computed it when it was written.  It can be changed
+ * and deleted all the same: what cannot be computed is NULL in its version.
+ */
+static void
+compute_virtual(HistoryWriter *writer, TupleTableSlot *slot)
+{
+	Computation computation = {writer, slot, -1};
+	int			i;
+
+	if (convert_attempt(compute, &computation, NULL))
+		return;
+	for (i = 0; i < writer->map->natts; i++)
+	{
+		computation.column = i;
+		if (writer->map->computed[i] && !convert_attempt(compute, &computation, NULL))
+			slot->tts_isnull[i] = true;
+	}
+}
+
+/* No user-defined function may be in these expressions. */
+static void
+compute(void *arg)
+{
+	Computation *computation = arg;
+	HistoryWriter *writer = computation->writer;
+	ExprContext *context = GetPerTupleExprContext(writer->target.estate);
+	int			i;
+
+	for (i = 0; i < writer->map->natts; i++)
+	{
+		if (writer->map->computed[i] == NULL ||
+			(computation->column >= 0 && computation->column != i))
+			continue;
+		if (writer->expressions[i] == NULL)
+			writer->expressions[i] = ExecPrepareExpr((Expr *) writer->map->computed[i],
+													 writer->target.estate);
+		computation->slot->tts_values[i] =
+			ExecEvalExprSwitchContext(writer->expressions[i], context,
+									  &computation->slot->tts_isnull[i]);
+	}
 }
 
 static void
@@ -206,12 +258,16 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 	{
 		context = GetPerTupleExprContext(writer->target.estate);
 		context->ecxt_scantuple = old;
+		if (!columns_map_is_simple(map))
+			compute_virtual(writer, slot);
 	}
 	for (i = 0; i < map->natts; i++)
 	{
 		AttrNumber	source = map->source[i];
 
-		if (writer->expressions && writer->expressions[i])
+		if (map->computed[i])
+			;					/* it is there */
+		else if (writer->expressions && writer->expressions[i])
 			slot->tts_values[i] =
 				ExecEvalExprSwitchContext(writer->expressions[i], context,
 										  &slot->tts_isnull[i]);

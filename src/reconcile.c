@@ -112,7 +112,7 @@ reconcile_columns(RegistryRow *row)
 	}
 
 	history = table_open(row->history, NoLock);
-	(void) columns_map(live, history, ERRCODE_HISTORY_REFUSED);
+	(void) columns_map(live, row->live, history, ERRCODE_HISTORY_REFUSED);
 	table_close(history, NoLock);
 	table_close(live, NoLock);
 }

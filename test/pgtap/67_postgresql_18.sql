@@ -95,10 +95,11 @@ ALTER TABLE p ATTACH PARTITION p1 FOR VALUES FROM (0) TO (10);
 CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);
 INSERT INTO p VALUES (1, 1), (11, 11);
 UPDATE p SET a = a * 10;
-SELECT set_eq('SELECT id, a, b FROM p__history', 'VALUES (1, 1, 3), (11, 11, 12)', 'partitions');
+SELECT set_eq('SELECT id, a, b FROM p__history', 'VALUES (1, 1, 2), (11, 11, 12)',
+	'partitions: as read through the root, whatever a partition''s own expression is');
 ALTER TABLE p DETACH PARTITION p1;
 DROP TABLE p2;
-SELECT set_has('SELECT id, a, b FROM p__history', 'VALUES (1, 10, 12), (11, 110, 111)',
+SELECT set_has('SELECT id, a, b FROM p__history', 'VALUES (1, 10, 11), (11, 110, 111)',
 	'detached and dropped');
 
 -- Tracked again after a pause, and from a table that gained the column meanwhile.
