@@ -360,6 +360,7 @@ extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
 extern List *derived_ancestors(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
+extern char *derived_default_sql(Oid relid, AttrNumber attnum);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
@@ -598,6 +599,7 @@ extern char *naming_free_column(Oid relid, Oid other, const char *name, bool mov
 extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);
+extern int	naming_begin_qualified(void);
 extern char *naming_quoted(Oid relid);
 extern char *naming_quoted_function(Oid function);
 extern char *naming_quoted_in(Oid namespace, const char *name);

@@ -23,6 +23,8 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -32,6 +34,7 @@
 static Oid	create_table(Relation live, const char *name, const char *persistence,
 						 const char *columns, const char *options);
 static void hand_over(Relation live, Oid derived);
+static void add_parents_column(Oid child, Oid parent, Form_pg_attribute att);
 static void copy_storage(Relation live, Oid history);
 static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
@@ -146,10 +149,37 @@ derived_inherit(Oid child, Oid parent)
 
 	/* ALTER TABLE refuses a table that we hold open ourselves */
 	foreach(lc, missing)
-		derived_add_column(child, lfirst(lc));
+		add_parents_column(child, parent, lfirst(lc));
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s INHERIT %s",
 				naming_quoted(child), naming_quoted(parent));
+}
+
+/*
+ * A column of the parent's: one that it has kept, or that a site has added.  What
+ * the site has put on it, a child's has as well.
+ */
+static void
+add_parents_column(Oid child, Oid parent, Form_pg_attribute att)
+{
+	char	   *expression = att->atthasdef ? derived_default_sql(parent, att->attnum) : NULL;
+
+	if (expression && att->attgenerated)
+		expression = psprintf(" GENERATED ALWAYS AS (%s) %s", expression,
+							  attribute_is_virtual_compat(att) ? "VIRTUAL" : "STORED");
+	else if (expression)
+		expression = psprintf(" DEFAULT %s", expression);
+	if (expression == NULL && !att->attnotnull)
+	{
+		derived_add_column(child, att);
+		return;
+	}
+	/* as the owner, whose code it may be */
+	ddl_execute(security_owner_of(child), "ALTER TABLE %s ADD COLUMN %s %s%s%s",
+				naming_quoted(child), quote_identifier(NameStr(att->attname)),
+				columns_type_sql(att), expression ? expression : "",
+				att->attnotnull ? " NOT NULL" : "");
+	derived_copy_storage(child, att, NameStr(att->attname));
 }
 
 void
@@ -355,6 +385,27 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 				naming_quoted(relid), quote_identifier(NameStr(copy.attname)),
 				columns_type_sql(&copy));
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
+}
+
+/*
+ * The column's default, or generation expression, as SQL with every name qualified;
+ * NULL if it has none.
+ */
+char *
+derived_default_sql(Oid relid, AttrNumber attnum)
+{
+	Node	   *expression = columns_default(relid, attnum);
+	int			nestlevel;
+	char	   *sql;
+
+	if (expression == NULL)
+		return NULL;
+	nestlevel = naming_begin_qualified();
+	sql = TextDatumGetCString(DirectFunctionCall2(pg_get_expr,
+												  CStringGetTextDatum(nodeToString(expression)),
+												  ObjectIdGetDatum(relid)));
+	AtEOXact_GUC(true, nestlevel);
+	return sql;
 }
 
 /* Give the named column the storage and compression of att. */

@@ -16,6 +16,7 @@
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "catmaid_history.h"
@@ -52,6 +53,17 @@ naming_live_of(const char *history)
 
 	return length > 0 && strcmp(history + length, HISTORY_SUFFIX) == 0 ?
 		pnstrdup(history, length) : NULL;
+}
+
+/* Names in what pg_get_expr and the like say are qualified until AtEOXact_GUC(true, result). */
+int
+naming_begin_qualified(void)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
 }
 
 /*

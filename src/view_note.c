@@ -17,7 +17,6 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -60,11 +59,9 @@ typedef struct NotedTrigger
 } NotedTrigger;
 
 static List *note_columns(Oid view);
-static char *note_default(Oid view, AttrNumber attnum);
 static List *note_labels(Oid view);
 static List *note_triggers(Oid view);
 static char *note_definition(Oid view);
-static int	begin_qualified(void);
 static bool make_users_view(ViewNote *note, bool cascade);
 static void run_definition(void *arg);
 static void give_columns(const ViewNote *note, Oid view, const char *name);
@@ -168,42 +165,11 @@ note_columns(Oid view)
 		column->comment = GetComment(view, RelationRelationId, i);
 		column->acl = isnull ? NULL : DatumGetAclPCopy(datum);
 		if (att->atthasdef)
-			column->expression = note_default(view, i);
+			column->expression = derived_default_sql(view, i);
 		ReleaseSysCache(tuple);
 		columns = lappend(columns, column);
 	}
 	return columns;
-}
-
-static char *
-note_default(Oid view, AttrNumber attnum)
-{
-	Relation	defaults = table_open(AttrDefaultRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *sql = NULL;
-
-	ScanKeyInit(&key[0], Anum_pg_attrdef_adrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(view));
-	ScanKeyInit(&key[1], Anum_pg_attrdef_adnum, BTEqualStrategyNumber, F_INT2EQ,
-				Int16GetDatum(attnum));
-	scan = systable_beginscan(defaults, AttrDefaultIndexId, true, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		expression = heap_getattr(tuple, Anum_pg_attrdef_adbin,
-											  RelationGetDescr(defaults), &isnull);
-		int			nestlevel = begin_qualified();
-
-		sql = TextDatumGetCString(DirectFunctionCall2(pg_get_expr, expression,
-													  ObjectIdGetDatum(view)));
-		AtEOXact_GUC(true, nestlevel);
-	}
-	systable_endscan(scan);
-	table_close(defaults, AccessShareLock);
-	return sql;
 }
 
 static List *
@@ -249,7 +215,7 @@ note_triggers(Oid view)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	int			nestlevel = begin_qualified();
+	int			nestlevel = naming_begin_qualified();
 
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(view));
@@ -278,23 +244,12 @@ note_triggers(Oid view)
 static char *
 note_definition(Oid view)
 {
-	int			nestlevel = begin_qualified();
+	int			nestlevel = naming_begin_qualified();
 	char	   *sql = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef,
 															  ObjectIdGetDatum(view)));
 
 	AtEOXact_GUC(true, nestlevel);
 	return sql;
-}
-
-/* Names are qualified until AtEOXact_GUC(true, result). */
-static int
-begin_qualified(void)
-{
-	int			nestlevel = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return nestlevel;
 }
 
 /*

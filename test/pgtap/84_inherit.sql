@@ -1,7 +1,7 @@
 -- Section 5, INHERIT and NO INHERIT: the hierarchy of histories follows.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(48);
+SELECT plan(52);
 -- The parents of the derived tables of a table.
 CREATE FUNCTION tap.above(live text) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(inhparent::regclass::text, ' ' ORDER BY inhparent::regclass::text
@@ -159,5 +159,25 @@ SELECT is(above('taker'), 'giver__history giver__tracking', 'its history and tra
 UPDATE giver SET v = 'z';
 SELECT is((SELECT count(*)::int FROM ONLY taker__history WHERE w_2 IS NULL AND w_1 = 5 AND v = 'vvv'), 2, 'and a change through the parent is recorded');
 RESET catmaid_history.on_drop_column;
+
+-- What a site has added to the history of a parent, a child that comes later has too.
+CREATE TABLE adorned (id int PRIMARY KEY, v text);
+SELECT create_history_table('adorned');
+CREATE SCHEMA site;
+CREATE FUNCTION site.note() RETURNS text LANGUAGE sql AS $$SELECT text 'its'$$;
+ALTER TABLE adorned__history ADD ended timestamptz GENERATED ALWAYS AS (upper(sys_period)) STORED,
+	ADD note text NOT NULL DEFAULT site.note();
+CREATE TABLE adorned_child (PRIMARY KEY (id)) INHERITS (adorned);
+INSERT INTO adorned_child VALUES (1, 'a');
+SELECT lives_ok('SELECT create_history_table(''adorned_child'')', 'a child of a parent whose history has columns of the site''s');
+CREATE TABLE joining (id int PRIMARY KEY, v text);
+SELECT create_history_table('joining');
+INSERT INTO joining VALUES (2, 'b');
+UPDATE joining SET v = 'bb';
+SELECT lives_ok('ALTER TABLE joining INHERIT adorned', 'and one that joins it');
+UPDATE adorned SET v = v || '!';
+SELECT results_eq('SELECT v, ended = upper(sys_period), note FROM adorned__history ORDER BY 1',
+	$$VALUES ('a', true, 'its'), ('b', true, 'its'), ('bb', true, 'its')$$, 'have them, with what is on them');
+SELECT is(misplaced('adorned_child') || misplaced('joining'), '', 'all is in its place');
 
 SELECT * FROM finish();
