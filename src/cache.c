@@ -266,6 +266,12 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	{
 		new.time_column = require_column(rel, row->time_column, TIMESTAMPTZOID);
 		new.txid_column = require_column(rel, row->txid_column, INT8OID);
+		if (!columns_are_time_columns(rel, row->time_column, row->txid_column))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("columns \"%s\" and \"%s\" of table \"%s\" do not tell who edited a row when: the one is virtual, or the other generated",
+							row->time_column, row->txid_column, RelationGetRelationName(rel)),
+					 errhint("Make them ordinary columns, or track the table anew by others: drop_history_table_keep_data, then create_history_table.")));
 	}
 	build_key(&new, rel, row, history, tracking);
 

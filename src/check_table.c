@@ -25,6 +25,7 @@
 #include "utils/typcache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 typedef struct Check
 {
@@ -212,6 +213,12 @@ check_time_columns(Check *check, Relation live)
 						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
 						 quote_literal_cstr(naming_quoted(row->live))),
 				"The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
+		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
+			add(check, "error", "time_column_unfit", names[i],
+				psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
+						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+						 quote_literal_cstr(naming_quoted(row->live))),
+				"Column \"%s\" is a generated column.", names[i]);
 	}
 }
 

@@ -345,14 +345,18 @@ columns_primary_key_index(Relation rel)
 	return found;
 }
 
-/* Has the table two such columns, of the types that tracking needs? */
+/*
+ * Has the table two such columns, of the types that tracking needs?  A row must
+ * hold the time, and the transaction be put into it.
+ */
 bool
 columns_are_time_columns(Relation live, const char *time_column, const char *txid_column)
 {
 	Form_pg_attribute time = columns_find(live, time_column);
 	Form_pg_attribute txid = columns_find(live, txid_column);
 
-	return time && time->atttypid == TIMESTAMPTZOID && txid && txid->atttypid == INT8OID;
+	return time && time->atttypid == TIMESTAMPTZOID && !attribute_is_virtual_compat(time) &&
+		txid && txid->atttypid == INT8OID && !txid->attgenerated;
 }
 
 /*

@@ -3,7 +3,7 @@
 -- dropped or made unfit: an error with a hint, and nothing has changed.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(59);
+SELECT plan(61);
 
 CREATE FUNCTION registered(live regclass) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s %s %s', live_table_pkey_column, time_column, txid_column)
@@ -170,6 +170,12 @@ ALTER TABLE m ALTER t SET NOT NULL, ALTER t SET DEFAULT 1, ALTER edition_time DR
 SELECT follows('m', 'NOT NULL and DEFAULT of these columns');
 ALTER TABLE m ALTER id TYPE bigint, DROP CONSTRAINT m_pkey, ADD PRIMARY KEY (id, edition_time);
 SELECT follows('m', 'another key with a time column');
+SELECT refused_whole('ALTER TABLE m DROP t, ADD t bigint GENERATED ALWAYS AS (id) STORED', '{m}',
+	'a generated column cannot hold the transaction', '55000', '{m}');
+SET catmaid_history.follow_ddl = off;
+ALTER TABLE m DROP t CASCADE, ADD t bigint GENERATED ALWAYS AS (id) STORED;
+RESET catmaid_history.follow_ddl;
+SELECT refused('UPDATE m SET v = v', '{m,t}', 'and if nobody follows, writes are refused', '55000');
 SELECT disable_history_tracking_for_table('m');
 SELECT allowed('ALTER TABLE m DROP t CASCADE', 'while disabled they may go');
 SELECT * FROM finish();

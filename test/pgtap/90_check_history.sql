@@ -6,7 +6,7 @@ DROP ROLE IF EXISTS t90_other;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t90_owner;
 CREATE ROLE t90_other;
-SELECT plan(52);
+SELECT plan(54);
 
 CREATE TABLE timed (id bigint PRIMARY KEY, v varchar(100), n int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE tracked (id bigint PRIMARY KEY, v text);
@@ -59,6 +59,8 @@ SELECT finds('SELECT drop_history_view_for_table(''timed''); ALTER TABLE timed__
 SELECT finds('ALTER TABLE timed__history ALTER n SET NOT NULL', 'timed error column_not_null n');
 SELECT finds('ALTER TABLE timed__history ALTER sys_period DROP DEFAULT', 'timed warning default_missing');
 SELECT finds('ALTER TABLE timed DROP COLUMN txid CASCADE; ALTER TABLE timed__history DROP COLUMN txid CASCADE',
+	'timed error time_column_unfit txid', 'timed error time_column_unfit txid', false);
+SELECT finds('ALTER TABLE timed DROP COLUMN txid CASCADE; ALTER TABLE timed ADD COLUMN txid bigint GENERATED ALWAYS AS (id) STORED',
 	'timed error time_column_unfit txid', 'timed error time_column_unfit txid', false);
 SELECT finds('ALTER TABLE tracked DROP CONSTRAINT tracked_pkey, ADD PRIMARY KEY (v)', 'tracked error key_changed v');
 SELECT finds('ALTER TABLE tracked__tracking RENAME TO x; DROP TABLE x CASCADE', 'tracked error tracking_table_gone');
