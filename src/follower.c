@@ -419,9 +419,13 @@ follow_tables(List *tables, Node *statement)
 		RegistryRow *row = followed->row;
 		Relation	live;
 
-		/* an invalidation alone is no reason to wait for the table's writers */
+		/*
+		 * An invalidation alone is no reason to wait for the table's writers, nor is
+		 * another index of the same key: REINDEX CONCURRENTLY has just let them go.
+		 */
 		if (followed->columns_changed ||
-			followed->before->key_index != followed->now->key_index)
+			(followed->before->key_index != followed->now->key_index &&
+			 !IsA(statement, ReindexStmt)))
 			follow_key(row, followed->before, followed->now, statement);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);

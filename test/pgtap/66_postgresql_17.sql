@@ -2,7 +2,7 @@
 -- MERGE into views, SET EXPRESSION.  Skipped on older versions.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(18);
+SELECT plan(32);
 SELECT current_setting('server_version_num')::int >= 170000 AS v17 \gset
 \if :v17
 
@@ -99,9 +99,68 @@ SELECT set_has('SELECT id, a, b FROM g__history', 'VALUES (1, 11, 33)',
 ALTER TABLE g ALTER COLUMN b DROP EXPRESSION;
 SELECT follows('g', 'DROP EXPRESSION');
 
+-- REINDEX fires event triggers; CONCURRENTLY the key is in another index then.
+CREATE TABLE locks (mode text);
+CREATE FUNCTION note_locks() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+	INSERT INTO locks SELECT format('%s %s', relation::regclass, mode) FROM pg_locks
+	WHERE pid = pg_backend_pid() AND relation::regclass::text ~ '^t(__|$)' AND mode <> 'AccessShareLock';
+END$$;
+CREATE EVENT TRIGGER zz_note_locks ON ddl_command_end WHEN TAG IN ('REINDEX', 'ALTER TABLE') EXECUTE FUNCTION note_locks();
+SELECT 't_pkey'::regclass::oid AS key_index \gset
+REINDEX INDEX CONCURRENTLY t_pkey;
+SELECT isnt('t_pkey'::regclass::oid, :key_index::oid, 'control: another index');
+SELECT is((SELECT string_agg(mode, ', ' ORDER BY mode) FROM locks), NULL, 'REINDEX CONCURRENTLY of the key is no other key: no writer waits');
+ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id);
+SELECT set_has('SELECT mode FROM locks', $$VALUES ('t AccessExclusiveLock'), ('t__history ShareLock')$$, 'control: another one is');
+DROP EVENT TRIGGER zz_note_locks;
+REINDEX TABLE CONCURRENTLY t__history;
+REINDEX TABLE CONCURRENTLY t__tracking;
+REINDEX TABLE p;
+REINDEX SCHEMA CONCURRENTLY public;
+REINDEX SYSTEM;
+SELECT follows('t', 'REINDEX of everything');
+SELECT follows('p', 'REINDEX of a partitioned table');
+ALTER TABLE t ADD COLUMN later int;
+SELECT follows('t', 'DDL after it');
+
+-- DDL that nobody followed, since event triggers were switched off.
+CREATE TABLE gone (id int PRIMARY KEY);
+SELECT create_history_table('gone');
+SET event_triggers = off;
+ALTER TABLE t ADD COLUMN unseen int DEFAULT 5;
+DROP TABLE gone CASCADE;
+RESET event_triggers;
+SELECT refused('UPDATE t SET v = v', '{t,unseen}', 'a write that history has no column for', '55000');
+SELECT enable_history_tracking_for_table('t');
+SELECT follows('t', 'enabling mends it');
+SELECT lives_ok('CREATE TABLE after_it (id int PRIMARY KEY); DROP TABLE after_it', 'a live table that is gone stops no DDL');
+SELECT repair_history();
+SELECT is((SELECT string_agg(finding, ' ') FROM check_history()), NULL, 'and is forgotten');
+
+-- MERGE through a parent.
+CREATE TABLE up (id int PRIMARY KEY, v text);
+CREATE TABLE down (own int, PRIMARY KEY (id)) INHERITS (up);
+SELECT create_history_table('down');
+INSERT INTO up VALUES (1, 'a'), (2, 'b');
+INSERT INTO down VALUES (3, 'c', 33), (4, 'd', 44), (5, 'e', 55);
+MERGE INTO up USING (VALUES (1), (3), (9)) s (id) ON up.id = s.id
+	WHEN MATCHED THEN UPDATE SET v = up.v || '!'
+	WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'new')
+	WHEN NOT MATCHED BY SOURCE AND up.id = 4 THEN DELETE
+	WHEN NOT MATCHED BY SOURCE THEN UPDATE SET v = 'z';
+SELECT set_eq('SELECT id, v FROM ONLY up__history', $$VALUES (1, 'a'), (2, 'b')$$, 'MERGE through a parent: its own rows');
+SELECT set_eq('SELECT id, v, own FROM down__history', $$VALUES (3, 'c', 33), (4, 'd', 44), (5, 'e', 55)$$,
+	'and its child''s, complete');
+SELECT set_eq('SELECT live_pk FROM up__tracking', 'SELECT id FROM up', 'and both tracking tables');
+
 -- Who may maintain the live table gets nothing of its history.
 CREATE ROLE t66_keeper;
 GRANT MAINTAIN ON t TO t66_keeper;
+GRANT MAINTAIN ON t__with_history TO t66_keeper WITH GRANT OPTION;
+ALTER TABLE t ALTER n TYPE text;
+SELECT ok(has_table_privilege('t66_keeper', 't__with_history', 'MAINTAIN WITH GRANT OPTION'),
+	'what is granted on the view is there when it is made anew');
+REVOKE MAINTAIN ON t__with_history FROM t66_keeper;
 SELECT create_history_view_for_table('t');
 SELECT is(has_table_privilege('t66_keeper', 't__history', 'MAINTAIN,SELECT,UPDATE'), false,
 	'MAINTAIN on the live table is nothing on its history');
@@ -109,6 +168,6 @@ DROP OWNED BY t66_keeper;
 DROP ROLE t66_keeper;
 
 \else
-SELECT skip('PostgreSQL 17''s features', 18);
+SELECT skip('PostgreSQL 17''s features', 32);
 \endif
 SELECT * FROM finish();
