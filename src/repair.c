@@ -44,6 +44,7 @@ static bool is_taken(const char *name, Oid namespace, Oid ours);
 static bool is_empty(Oid relid);
 static void widen(void *arg);
 static void repair_own_columns(const RegistryRow *row);
+static bool demanded_above(Oid relid, const char *column);
 static void repair_tracking(RegistryRow *row, bool tracked);
 static bool widen_tracking_key(const RegistryRow *row);
 static void demand_values(const RegistryRow *row);
@@ -324,7 +325,8 @@ repair_own_columns(const RegistryRow *row)
 		Form_pg_attribute target = att->attisdropped ? NULL :
 			columns_find(history, NameStr(att->attname));
 
-		if (target && target->attnotnull && target->attinhcount == 0)
+		if (target && target->attnotnull &&
+			!demanded_above(row->history, NameStr(target->attname)))
 			columns = lappend(columns, pstrdup(NameStr(target->attname)));
 	}
 	table_close(history, NoLock);
@@ -341,6 +343,27 @@ repair_own_columns(const RegistryRow *row)
 					name, PERIOD_COLUMN, XID_COLUMN);
 	if (identity == REPLICA_IDENTITY_DEFAULT)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s REPLICA IDENTITY FULL", name);
+}
+
+/* Is the column NOT NULL in a table that this one inherits from? */
+static bool
+demanded_above(Oid relid, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, derived_parents(relid))
+	{
+		HeapTuple	tuple = SearchSysCacheAttName(lfirst_oid(lc), column);
+		bool		demanded;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		demanded = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+		ReleaseSysCache(tuple);
+		if (demanded)
+			return true;
+	}
+	return false;
 }
 
 static void

@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS t91_owner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t91_owner;
-SELECT plan(37);
+SELECT plan(40);
 
 CREATE TABLE up (id bigint PRIMARY KEY, v varchar(30));
 CREATE TABLE down (w text, PRIMARY KEY (id)) INHERITS (up);
@@ -27,6 +27,19 @@ BEGIN
 END $$;
 
 SELECT lives_ok('SELECT repair_history()', 'nothing to mend');
+
+-- NOT NULL, of a child's column alone, and of its parent's.
+CREATE FUNCTION tap.demanding() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(attrelid::regclass::text, ' ' ORDER BY attrelid::regclass::text) FROM pg_attribute
+	WHERE attrelid IN ('up__history'::regclass, 'down__history'::regclass) AND attname = 'v' AND attnotnull $$;
+ALTER TABLE down__history ALTER v SET NOT NULL;
+SELECT repair_history('down') \g /dev/null
+SELECT is(demanding(), NULL, 'NOT NULL of a column that a child''s history inherits');
+ALTER TABLE up__history ALTER v SET NOT NULL;
+SELECT repair_history('down') \g /dev/null
+SELECT is(demanding(), 'down__history up__history', 'which stays while the parent''s has it');
+SELECT repair_history() \g /dev/null
+SELECT is(demanding(), NULL, 'and goes with that');
 SELECT rows_of('up__history') AS up, rows_of('down__history') AS down, rows_of('timed__history') AS timed \gset
 
 -- Columns, with views of all kinds upon them.
