@@ -20,8 +20,9 @@
  * A trigger of the application may begin a subtransaction before it runs a
  * query, and what is stored in a subtransaction shares its fate.  So each
  * subtransaction has a batch of its own.  What waits in the outer ones is lent to
- * it: stored when it runs its first query, so that it sees what there is, and
- * forgotten when it has ended well; if it fails, the versions wait as before.
+ * it: stored when it runs its first query, or writes its first row without one (as
+ * logical replication does), so that it sees what there is, and forgotten when it
+ * has ended well; if it fails, the versions wait as before.
  * (Where triggers of the application fire after ours, of the table or for each
  * statement on a parent, versions do not wait at all.)
  *
@@ -252,6 +253,8 @@ begin_batch(void)
 												  ALLOCSET_DEFAULT_SIZES);
 	Batch	   *batch = MemoryContextAlloc(context, sizeof(Batch));
 
+	/* who applies a publisher's changes runs no query before them */
+	lend_outer();
 	batch->context = context;
 	batch->outer = innermost;
 	batch->subid = GetCurrentSubTransactionId();

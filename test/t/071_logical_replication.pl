@@ -203,6 +203,42 @@ SQL
 	$publisher->safe_psql('postgres', "UPDATE tracked SET later = 2 WHERE id = 2; DELETE FROM tracked WHERE id = 2");
 	catch_up('own', 'own');
 	is(rows($subscriber, 'own', 'SELECT later FROM tracked__history WHERE id = 2 AND later IS NOT NULL ORDER BY 1'), "1\n2", 'ALWAYS: columns are followed, and triggers stay so');
+	my $version = rows($publisher, 'postgres', 'SHOW server_version_num');
+	streamed($_) for $version >= 160000 ? qw(on parallel) : $version >= 140000 ? 'on' : ();
 	$subscriber->safe_psql('own', 'DROP SUBSCRIPTION own');
+	return;
+}
+
+# Transactions that are applied while they go on (PostgreSQL 14), by a worker of their
+# own (16, and the default of 18), with subtransactions that are rolled back.
+sub streamed
+{
+	my ($mode) = @_;
+	my $large = 'INSERT INTO tracked SELECT i, md5(i::text), repeat(md5(i::text), 50) FROM generate_series(1001, 1200) i';
+	my $differ = "SELECT string_agg(format('%s/%s', id, live_pk), ' ') FROM tracked FULL JOIN tracked__tracking ON id = live_pk WHERE id IS NULL OR live_pk IS NULL";
+	$publisher->append_conf('postgresql.conf', "logical_decoding_work_mem = '64kB'");
+	$publisher->append_conf('postgresql.conf', 'debug_logical_replication_streaming = immediate')
+	  if rows($publisher, 'postgres', 'SHOW server_version_num') >= 160000;
+	$publisher->reload;
+	$subscriber->safe_psql('own', "ALTER SUBSCRIPTION own SET (streaming = $mode)");
+	my ($here, $there) = (rows($publisher, 'postgres', 'SELECT txid_current()'), rows($subscriber, 'own', 'SELECT txid_current()'));
+	$publisher->safe_psql('postgres', $_) for
+	  "BEGIN; $large; UPDATE tracked SET v = 'p' WHERE id = 3; SAVEPOINT a; UPDATE tracked SET v = 'q' WHERE id = 3; INSERT INTO tracked VALUES (50, 'n');
+		UPDATE timed SET v = v || '$mode', edition_time = now(); SAVEPOINT b; DELETE FROM tracked WHERE id = 50; UPDATE tracked SET v = 'lost'; UPDATE part SET region = 8;
+		ROLLBACK TO b; UPDATE tracked SET v = 'r' WHERE id IN (4, 50); SAVEPOINT c; UPDATE base SET v = '$mode'; RELEASE a; UPDATE tracked SET id = 51 WHERE id = 50;
+		SAVEPOINT d; DELETE FROM tracked WHERE id > 1000; UPDATE part SET region = 9 WHERE id = 1; COMMIT",
+	  "BEGIN; $large; UPDATE tracked SET v = 'lost'; SAVEPOINT a; UPDATE part SET v = 'lost'; ROLLBACK",
+	  'UPDATE part SET region = 1 WHERE id = 1; DELETE FROM tracked WHERE id = 51';
+	catch_up('own', 'own');
+	same_tables('own', "streaming = $mode");
+	for my $table (@live)
+	{
+		my $query = "SELECT to_jsonb(h) - '{sys_period,exec_transaction_id,big}'::text[] FROM ONLY ${table}__history h WHERE exec_transaction_id >";
+		is(rows($subscriber, 'own', "$query $there ORDER BY 1"), rows($publisher, 'postgres', "$query $here ORDER BY 1"),
+			"streaming = $mode: the versions of $table");
+	}
+	is(rows($subscriber, 'own', $differ), '', "streaming = $mode: the tracking table");
+	cmp_ok(rows($subscriber, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logical replication parallel%'"), '>', 0, 'control: applied in parallel')
+	  if $mode eq 'parallel';
 	return;
 }
