@@ -43,24 +43,17 @@ $main->do(<<'SQL');
 CREATE EXTENSION catmaid_history;
 CREATE TABLE base (id int PRIMARY KEY, v text);
 -- (With the key in CREATE TABLE, PostgreSQL 18 refuses to change its type, whoever asks.)
-CREATE TABLE leaf (more text, widened int) INHERITS (base);
+CREATE TABLE leaf (more text) INHERITS (base);
 ALTER TABLE leaf ADD PRIMARY KEY (id);
 CREATE TABLE other () INHERITS (base);
 ALTER TABLE other ADD PRIMARY KEY (id);
 CREATE TABLE part (id int, region int, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
 CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
-CREATE TABLE timed (id int PRIMARY KEY, v text, widened varchar(5), edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
+CREATE TABLE timed (id int PRIMARY KEY, v text, edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
 CREATE TABLE refers (id int PRIMARY KEY, t int REFERENCES timed ON DELETE CASCADE ON UPDATE CASCADE, v text);
 SELECT create_history_table(r) FROM unnest('{leaf,part,refers}'::regclass[]) r;
 SELECT create_history_table('timed', 'edition_time', 'txid');
--- Histories too narrow, so that repair_history() and widen_history_table() have work.
-SELECT drop_history_view_for_table('leaf'), drop_history_view_for_table('timed');
-SET catmaid_history.follow_ddl = off;
-ALTER TABLE leaf ALTER COLUMN widened TYPE bigint;
-ALTER TABLE timed ALTER COLUMN widened TYPE varchar(10);
-RESET catmaid_history.follow_ddl;
-SELECT create_history_view_for_table('leaf'), create_history_view_for_table('timed');
 INSERT INTO base VALUES (1, 'v');
 INSERT INTO leaf VALUES (2, 'v'), (3, 'v');
 INSERT INTO other VALUES (4, 'v');
