@@ -26,6 +26,7 @@
 #include "access/tupmacs.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/datum.h"
@@ -115,7 +116,7 @@ is_being_restored(Relation rel)
 {
 	CaptureRelation *capture;
 
-	if (!rel->rd_rel->relispartition)
+	if (!rel->rd_rel->relispartition || rel->rd_rel->relkind != RELKIND_RELATION)
 		return false;
 	capture = cache_peek(rel);
 	return capture ? capture->keyless : !OidIsValid(columns_primary_key_index(rel));
