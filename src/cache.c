@@ -49,8 +49,10 @@ static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 						  Oid collation, Relation index, int column);
 static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
-static Relation open_derived(Oid relid, Relation rel);
-static AttrNumber require_column(Relation rel, const char *name, Oid type);
+static Relation open_derived(Oid relid, Oid live, bool tracking);
+static void refuse_without_history(Oid live) pg_attribute_noreturn();
+static void refuse_without_tracking(Oid live) pg_attribute_noreturn();
+static AttrNumber require_column(Relation rel, Oid live, const char *name, Oid type);
 
 void
 cache_init(void)
@@ -252,20 +254,21 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	new.registry = registry_relid();
 	new.history = row->history;
 	new.tracking = row->tracking;
-	history = open_derived(row->history, rel);
+	history = open_derived(row->history, new.live, false);
 	if (OidIsValid(row->tracking))
-		tracking = open_derived(row->tracking, rel);
+		tracking = open_derived(row->tracking, new.live, true);
 
-	new.map = columns_map(rel, live, history, 0);
+	new.map = columns_map(rel, new.live, history, 0);
 	if (tracking)
 	{
-		new.edition_column = require_column(tracking, EDITION_COLUMN, TIMESTAMPTZOID);
-		new.edition_txid_column = require_column(tracking, TRACKING_XID_COLUMN, INT8OID);
+		derived_check_tracking(new.live, row->tracking, 0);
+		new.edition_column = columns_find(tracking, EDITION_COLUMN)->attnum;
+		new.edition_txid_column = columns_find(tracking, TRACKING_XID_COLUMN)->attnum;
 	}
 	else
 	{
-		new.time_column = require_column(rel, row->time_column, TIMESTAMPTZOID);
-		new.txid_column = require_column(rel, row->txid_column, INT8OID);
+		new.time_column = require_column(rel, new.live, row->time_column, TIMESTAMPTZOID);
+		new.txid_column = require_column(rel, new.live, row->txid_column, INT8OID);
 		if (!columns_are_time_columns(rel, row->time_column, row->txid_column))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -350,10 +353,9 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("key column \"%s\" of table \"%s\" is gone", name,
-							RelationGetRelationName(rel)),
+							get_rel_name(entry->live)),
 					 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
-							 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-														"enable_history_tracking_for_table"),
+							 naming_quoted_in(registry_namespace(), "repair_history"),
 							 quote_literal_cstr(naming_quoted(entry->live)))));
 		columns_base_type(live_att, &type, &typmod);
 		if (index && index->rd_index->indkey.values[i] != live_att->attnum)
@@ -387,10 +389,9 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("tracking table \"%s\" does not fit the key of table \"%s\"",
 								RelationGetRelationName(tracking),
-								RelationGetRelationName(rel)),
+								get_rel_name(entry->live)),
 						 errhint("SELECT %s(%s::regclass) makes it fit.",
-								 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-															"enable_history_tracking_for_table"),
+								 naming_quoted_in(registry_namespace(), "repair_history"),
 								 quote_literal_cstr(naming_quoted(entry->live)))));
 			build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
 						  type, tracking_att->attcollation, index, i);
@@ -447,19 +448,14 @@ compare_across_types(ScanKey key, Oid column_type, Oid key_type)
 
 /* The history or tracking table, locked as for writing. */
 static Relation
-open_derived(Oid relid, Relation rel)
+open_derived(Oid relid, Oid live, bool tracking)
 {
 	Relation	derived = try_relation_open(relid, RowExclusiveLock);
 
+	if (derived == NULL && tracking)
+		refuse_without_tracking(live);
 	if (derived == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("history of table \"%s\" is gone",
-						RelationGetRelationName(rel)),
-				 errhint("SELECT %s(%s::regclass) ends tracking the table.",
-						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-													"drop_history_table"),
-						 quote_literal_cstr(naming_quoted(RelationGetRelid(rel))))));
+		refuse_without_history(live);
 
 	/* a registry that was written by hand; or CREATE RULE has made it a view */
 	if (derived->rd_rel->relkind != RELKIND_RELATION ||
@@ -467,16 +463,41 @@ open_derived(Oid relid, Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is no permanent table, but is registered as belonging to the history of table \"%s\"",
-						RelationGetRelationName(derived), RelationGetRelationName(rel)),
+						RelationGetRelationName(derived), get_rel_name(live)),
 				 errhint("SELECT %s(%s::regclass) lets writes go on, unrecorded; then drop it.",
-						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-													"disable_history_tracking_for_table"),
-						 quote_literal_cstr(naming_quoted(derived_root(RelationGetRelid(rel)))))));
+						 naming_quoted_in(registry_namespace(),
+										  "disable_history_tracking_for_table"),
+						 quote_literal_cstr(naming_quoted(live)))));
 	return derived;
 }
 
+static void
+refuse_without_history(Oid live)
+{
+	const char *argument = quote_literal_cstr(naming_quoted(live));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
+			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
+					 naming_quoted_in(registry_namespace(), "repair_history"), argument,
+					 naming_quoted_in(registry_namespace(), "drop_history_table"), argument)));
+}
+
+static void
+refuse_without_tracking(Oid live)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
+			 errhint("SELECT %s(%s::regclass) makes it anew.",
+					 naming_quoted_in(registry_namespace(), "repair_history"),
+					 quote_literal_cstr(naming_quoted(live)))));
+}
+
+/* The time or the txid column of the live table, or of its partition rel. */
 static AttrNumber
-require_column(Relation rel, const char *name, Oid type)
+require_column(Relation rel, Oid live, const char *name, Oid type)
 {
 	Form_pg_attribute att = columns_find(rel, name);
 
@@ -484,8 +505,11 @@ require_column(Relation rel, const char *name, Oid type)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no column \"%s\" of type %s",
-						RelationGetRelationName(rel), name, format_type_be(type)),
+						get_rel_name(live), name, format_type_be(type)),
 				 errdetail("The table's history is tracked with this column."),
-				 errhint("Add the column, or track the table anew by other columns: drop_history_table_keep_data, then create_history_table.")));
+				 errhint("Add the column; or track the table by others: SELECT %s(%s::regclass), then create_history_table.",
+						 naming_quoted_in(registry_namespace(),
+										  "drop_history_table_keep_data"),
+						 quote_literal_cstr(naming_quoted(live)))));
 	return att->attnum;
 }

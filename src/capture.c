@@ -30,6 +30,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -242,8 +243,11 @@ capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 		if (isnull)
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("null value in a key column of a tracked table"),
-					 errhint("Give the table a primary key again.")));
+					 errmsg("null value in key column \"%s\" of table \"%s\", whose history is tracked",
+							get_attname(capture->relid, capture->key[i], false),
+							get_rel_name(capture->relid)),
+					 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
+							 naming_quoted(capture->live))));
 	}
 }
 

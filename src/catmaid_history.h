@@ -214,6 +214,7 @@ extern void check_warn(Oid live, const char *what, List *findings);
 
 /* repair.c: mend what can be */
 extern void repair_owners(RegistryRow *row, Oid on_behalf_of);
+extern bool repair_knows_owner(const RegistryRow *row);
 extern void repair_missing(RegistryRow *row);
 extern void repair_names(RegistryRow *row);
 extern void repair_widen(RegistryRow *row, bool rewrite);
@@ -275,6 +276,7 @@ extern void views_park_init(void);
 typedef struct ViewNote
 {
 	Oid			live;			/* of our own view, else InvalidOid */
+	Oid			about;			/* the live table, of a user's view one that it shows */
 	Oid			namespace;
 	char	   *name;
 	Oid			owner;
@@ -351,6 +353,7 @@ extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
 extern List *derived_parents(Oid relid);
 extern int	derived_depth(Oid relid);
+extern Oid	derived_origin(Oid relid, const char *column);
 extern List *derived_lineage(Oid relid);
 extern Oid	derived_root(Oid relid);
 extern bool derived_attached_here(Oid relid);
@@ -366,6 +369,9 @@ extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
 extern bool derived_was_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
+extern bool derived_serves_tracking(Oid relid);
+extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
+extern char *derived_tracking_hint(Oid live, Oid tracking);
 
 /* older.c: what the older implementation has left */
 typedef enum TriggerState
@@ -557,6 +563,8 @@ extern void relation_writer_close(RelationWriter *writer);
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
 extern Node *columns_default(Oid relid, AttrNumber attnum);
+extern char *columns_widen_hint(Oid live, Oid history, Form_pg_attribute column,
+								Oid type, int32 typmod);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern bool columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);

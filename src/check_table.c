@@ -56,7 +56,6 @@ static bool can_be_sorted(Oid history, const char *column);
 static void add(Check *check, const char *severity, const char *finding,
 				const char *object, const char *hint, const char *format,...) pg_attribute_printf(6, 7);
 static const char *mend(Check *check);
-static const char *rewrite(Check *check);
 
 /* The findings on a registered table, as a list of Finding. */
 List *
@@ -112,9 +111,8 @@ check_tables(Check *check)
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
 	if (!check->sound)
 		add(check, "error", "other_owner", get_rel_name(row->history),
-			psprintf("ALTER TABLE %s OWNER TO %s; the same for the tracking table.",
-					 naming_quoted(row->history),
-					 security_role_sql(security_owner_of(row->live))),
+			!repair_knows_owner(row) ? "Have a superuser correct the registry." :
+			check->older ? mend(check) : psprintf("%s as a superuser.", mend(check)),
 			"History and tracking table do not both belong to the table's owner.");
 	if (!derived_is_history(row->history))
 	{
@@ -169,8 +167,10 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 	columns_base_type(att, &type, &typmod);
 	if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
 		add(check, "error", "column_too_narrow", NameStr(att->attname),
+			!check->older ? columns_widen_hint(check->row->live, check->row->history,
+											   target, type, typmod) :
 			columns_widen_in_place(target, type, typmod) ? mend(check) :
-			rewrite(check),
+			"Adopt the database, then see this hint again.",
 			"Column \"%s\" has type %s, in history table %s type %s.",
 			NameStr(att->attname), format_type_with_typemod(type, typmod),
 			history, format_type_with_typemod(target->atttypid, target->atttypmod));
@@ -254,7 +254,9 @@ check_tracking(Check *check, Relation live)
 	}
 	if (!derived_is_tracking(tracking))
 	{
-		add(check, "error", "not_a_tracking_table", get_rel_name(tracking), NULL,
+		add(check, "error", "not_a_tracking_table", get_rel_name(tracking),
+			check->older || derived_serves_tracking(tracking) ? NULL :
+			derived_tracking_hint(check->row->live, tracking),
 			"%s has not the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
@@ -401,7 +403,7 @@ check_trigger(Check *check, const char *name, TriggerState state)
 			"Trigger \"%s\" is not as it must be.", name);
 	else if (state == TRIGGER_FOREIGN)
 		add(check, "error", "trigger_foreign", name,
-			psprintf("ALTER TRIGGER %s ON %s RENAME TO another name, or drop it; then enable tracking.",
+			psprintf("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it; then enable tracking.",
 					 quote_identifier(name), naming_quoted(live)),
 			"Trigger \"%s\" is not the history's, but has its name: the table cannot be tracked.",
 			name);
@@ -500,16 +502,5 @@ mend(Check *check)
 		return psprintf("SELECT %s();", naming_quoted_in(registry_namespace(), "repair_history"));
 	return psprintf("SELECT %s(%s::regclass);",
 					naming_quoted_in(registry_namespace(), "repair_history"),
-					quote_literal_cstr(naming_quoted(check->row->live)));
-}
-
-/* What mends it, but takes as long as there is history. */
-static const char *
-rewrite(Check *check)
-{
-	if (check->older)
-		return "Adopt the database, then see this hint again.";
-	return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
-					naming_quoted_in(registry_namespace(), "widen_history_table"),
 					quote_literal_cstr(naming_quoted(check->row->live)));
 }

@@ -93,12 +93,11 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
 							RelationGetRelationName(history),
 							NameStr(att->attname),
-							RelationGetRelationName(source)),
+							get_rel_name(live)),
 					 errdetail("The write was refused, because its history would be incomplete."),
-					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
-							 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-														"enable_history_tracking_for_table"),
-							 quote_literal_cstr(naming_quoted(RelationGetRelid(source))))));
+					 errhint("SELECT %s(%s::regclass) adds it.",
+							 naming_quoted_in(registry_namespace(), "repair_history"),
+							 quote_literal_cstr(naming_quoted(live)))));
 
 		columns_base_type(att, &type, &typmod);
 		target_type = getBaseType(target->atttypid);
@@ -111,9 +110,9 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							RelationGetRelationName(history),
 							format_type_with_typemod(target->atttypid, target->atttypmod),
 							format_type_with_typemod(type, typmod),
-							RelationGetRelationName(source)),
-					 errhint("Change the type of the history column, or rename it and add a column of type %s.",
-							 format_type_with_typemod(type, typmod))));
+							get_rel_name(live)),
+					 errhint("%s", columns_widen_hint(live, RelationGetRelid(history),
+													  target, type, typmod))));
 
 		map->source[j] = att->attnum;
 		if (attribute_is_virtual_compat(att))
@@ -141,7 +140,11 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 				 errmsg("table \"%s\" is not a history table",
 						RelationGetRelationName(history)),
 				 errdetail("A history table has the columns %s tstzrange and %s bigint.",
-						   PERIOD_COLUMN, XID_COLUMN)));
+						   PERIOD_COLUMN, XID_COLUMN),
+				 errhint("SELECT %s(%s::regclass) ends tracking table %s and leaves this one as it is.",
+						 naming_quoted_in(registry_namespace(),
+										  "drop_history_table_keep_data"),
+						 quote_literal_cstr(naming_quoted(live)), naming_quoted(live))));
 	return map;
 }
 
@@ -267,6 +270,37 @@ columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 	if (from == NUMERICOID && typmod != -1)
 		return ((from_mod - VARHDRSZ) & 0x7ff) == ((typmod - VARHDRSZ) & 0x7ff);
 	return from != BPCHAROID;
+}
+
+/*
+ * The hint that gives the history's column the type, as it can be typed; palloc'd.
+ *
+ * Where values may not convert, they stay under another name: where the column
+ * was inherited from, as PostgreSQL renames it.
+ */
+char *
+columns_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
+{
+	const char *name = NameStr(column->attname);
+	const char *argument = quote_literal_cstr(naming_quoted(live));
+	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
+	Oid			from;
+	int32		from_mod;
+
+	if (columns_widen_in_place(column, type, typmod))
+		return psprintf("SELECT %s(%s::regclass);", repair, argument);
+
+	columns_base_type(column, &from, &from_mod);
+	if (columns_type_holds(from, from_mod, type, typmod))
+		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
+						naming_quoted_in(registry_namespace(), "widen_history_table"),
+						argument);
+
+	history = derived_origin(history, name);
+	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
+					naming_quoted(history), quote_identifier(name),
+					quote_identifier(naming_free_column(history, InvalidOid, name, false)),
+					repair, argument, format_type_with_typemod(type, typmod));
 }
 
 /* A column's type and modifier below all domains. */
@@ -411,8 +445,7 @@ columns_check_key(const RegistryRow *row, Relation live)
 				 errmsg("the primary key of table \"%s\" has changed while its history was not tracked",
 						RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
-						 quote_qualified_identifier(get_namespace_name(registry_namespace()),
-													"enable_history_tracking_for_table"),
+						 naming_quoted_in(registry_namespace(), "repair_history"),
 						 quote_literal_cstr(naming_quoted(RelationGetRelid(live))))));
 }
 

@@ -38,6 +38,7 @@ static void add_parents_column(Oid child, Oid parent, Form_pg_attribute att);
 static void copy_storage(Relation live, Oid history);
 static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
+static int	count_tracking_columns(Oid relid, int *others);
 
 /* Make X__history, without indexes.  Returns its OID. */
 Oid
@@ -237,6 +238,18 @@ derived_depth(Oid relid)
 		depth++;
 	}
 	return depth;
+}
+
+/* The table that the column was inherited from, the first of all; or the table itself. */
+Oid
+derived_origin(Oid relid, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, derived_parents(relid))
+		if (get_attnum(lfirst_oid(lc), column) != InvalidAttrNumber)
+			return derived_origin(lfirst_oid(lc), column);
+	return relid;
 }
 
 /* The relation and all that it inherits from, however far up. */
@@ -484,15 +497,33 @@ derived_was_history(Oid relid)
 bool
 derived_is_tracking(Oid relid)
 {
+	int			others;
+
+	return count_tracking_columns(relid, &others) > 0 && others == 2;
+}
+
+/* Has it those columns, and maybe more? */
+bool
+derived_serves_tracking(Oid relid)
+{
+	int			others;
+
+	return count_tracking_columns(relid, &others) > 0;
+}
+
+/* How many key columns has the tracking table, and how many others? 0 for no such table. */
+static int
+count_tracking_columns(Oid relid, int *others)
+{
 	Relation	rel;
 	int			keys = 0;
-	int			others = 0;
 	int			i;
 
+	*others = 0;
 	if (get_rel_relkind(relid) != RELKIND_RELATION ||
 		!has_column(relid, EDITION_COLUMN, TIMESTAMPTZOID) ||
 		!has_column(relid, TRACKING_XID_COLUMN, INT8OID))
-		return false;
+		return 0;
 
 	rel = table_open(relid, AccessShareLock);
 	for (i = 0; i < RelationGetNumberOfAttributes(rel); i++)
@@ -504,10 +535,36 @@ derived_is_tracking(Oid relid)
 		if (strncmp(NameStr(att->attname), "live_pk", strlen("live_pk")) == 0)
 			keys++;
 		else
-			others++;
+			(*others)++;
 	}
 	table_close(rel, NoLock);
-	return keys > 0 && others == 2;
+	return keys;
+}
+
+/*
+ * Error out if the table has a tracking table that has not the columns of one: it
+ * may be any table, and is not ours to replace.  sqlstate 0 for the fitting one.
+ */
+void
+derived_check_tracking(Oid live, Oid tracking, int sqlstate)
+{
+	if (OidIsValid(tracking) && get_rel_name(tracking) != NULL &&
+		!derived_serves_tracking(tracking))
+		ereport(ERROR,
+				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("\"%s\" has not the columns of the tracking table of table \"%s\", which it should be",
+						get_rel_name(tracking), get_rel_name(live)),
+				 errhint("%s", derived_tracking_hint(live, tracking))));
+}
+
+/* What gives the live table a new tracking table instead of this one; palloc'd. */
+char *
+derived_tracking_hint(Oid live, Oid tracking)
+{
+	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP TABLE %s CASCADE; then enable tracking again.",
+					naming_quoted_in(registry_namespace(),
+									 "disable_history_tracking_for_table"),
+					quote_literal_cstr(naming_quoted(live)), naming_quoted(tracking));
 }
 
 static Oid

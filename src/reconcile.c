@@ -34,12 +34,13 @@ reconcile_enable(RegistryRow *row, bool sync)
 	if (get_rel_name(row->history) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("history table of \"%s\" is gone",
+				 errmsg("history table of table \"%s\" is gone",
 						RelationGetRelationName(live)),
-				 errhint("SELECT %s(%s::regclass); then create the history anew.",
-						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+				 errhint("SELECT %s(%s::regclass) begins a new one.",
+						 naming_quoted_in(registry_namespace(), "repair_history"),
 						 quote_literal_cstr(naming_quoted(row->live)))));
 
+	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);
 	reconcile_columns(row);
 	reconcile_key(row, false);
 	security_copy_row_security(row->live, row->history);

@@ -58,6 +58,12 @@ registry_relid(void)
 {
 	Oid			relid = registry_relid_or_invalid();
 
+	if (!OidIsValid(relid) && OidIsValid(get_extension_oid("catmaid_history", true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" of extension \"%s\" is gone, or has another name",
+						REGISTRY_TABLE, "catmaid_history"),
+				 errhint("Give it its name back.")));
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -164,6 +170,17 @@ registry_is_sound(const RegistryRow *row, Oid owner)
 		 security_owner_of(row->tracking) == owner);
 }
 
+/* The history and the tracking table, as a list in SQL; palloc'd. */
+static char *
+registry_names(const RegistryRow *row)
+{
+	char	   *names = get_rel_name(row->history) == NULL ? NULL : naming_quoted(row->history);
+	char	   *tracking = !OidIsValid(row->tracking) ||
+		get_rel_name(row->tracking) == NULL ? NULL : naming_quoted(row->tracking);
+
+	return names && tracking ? psprintf("%s and %s", names, tracking) : names ? names : tracking;
+}
+
 /* Error out if not; sqlstate 0 for the fitting one. */
 void
 registry_check_sound(const RegistryRow *row, int sqlstate)
@@ -173,9 +190,13 @@ registry_check_sound(const RegistryRow *row, int sqlstate)
 				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("history of table \"%s\" does not belong to the table's owner",
 						get_rel_name(row->live)),
-				 errdetail("The registry names %s.", naming_quoted(row->history)),
-				 errhint("ALTER TABLE ... OWNER TO %s, for the history and the tracking table; or have a superuser correct the registry.",
-						 security_role_sql(security_owner_of(row->live)))));
+				 errdetail("The registry names %s.", registry_names(row)),
+				 repair_knows_owner(row) ?
+				 errhint("As a superuser, SELECT %s(%s::regclass) gives them to %s.",
+						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 quote_literal_cstr(naming_quoted(row->live)),
+						 security_role_sql(security_owner_of(row->live))) :
+				 errhint("Have a superuser correct %s.", naming_quoted(registry_relid()))));
 }
 
 /* All rows, by the OID of the live table: the order in which to lock them. */

@@ -37,9 +37,12 @@ typedef struct Widening
 	List	   *statements;		/* SQL */
 } Widening;
 
+static bool is_history_beside(const RegistryRow *row);
+static bool is_tracking_beside(const RegistryRow *row);
 static void give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of);
 static void make_history_anew(RegistryRow *row);
 static RegistryRow *parent_of(const RegistryRow *row);
+static bool has_own_tracking(const RegistryRow *row);
 static bool is_taken(const char *name, Oid namespace, Oid ours);
 static bool is_empty(Oid relid);
 static void widen(void *arg);
@@ -59,15 +62,39 @@ static bool can_be_tracked(const RegistryRow *row);
 void
 repair_owners(RegistryRow *row, Oid on_behalf_of)
 {
-	Oid			namespace = get_rel_namespace(row->live);
-
-	if (get_relname_relid(naming_history_table(row->live), namespace) == row->history &&
-		derived_was_history(row->history))
+	if (is_history_beside(row))
 		give_to_owner(row, row->history, on_behalf_of);
-	if (OidIsValid(row->tracking) &&
-		get_relname_relid(naming_tracking_table(row->live), namespace) == row->tracking &&
-		derived_is_tracking(row->tracking))
+	if (is_tracking_beside(row))
 		give_to_owner(row, row->tracking, on_behalf_of);
+}
+
+/* Is there no doubt about any table of the row that is another role's? */
+bool
+repair_knows_owner(const RegistryRow *row)
+{
+	Oid			owner = security_owner_of(row->live);
+
+	return (get_rel_name(row->history) == NULL || is_history_beside(row) ||
+			security_owner_of(row->history) == owner) &&
+		(!OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
+		 is_tracking_beside(row) || security_owner_of(row->tracking) == owner);
+}
+
+static bool
+is_history_beside(const RegistryRow *row)
+{
+	return get_relname_relid(naming_history_table(row->live),
+							 get_rel_namespace(row->live)) == row->history &&
+		derived_was_history(row->history);
+}
+
+static bool
+is_tracking_beside(const RegistryRow *row)
+{
+	return OidIsValid(row->tracking) &&
+		get_relname_relid(naming_tracking_table(row->live),
+						  get_rel_namespace(row->live)) == row->tracking &&
+		derived_is_tracking(row->tracking);
 }
 
 static void
@@ -164,7 +191,7 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 	live = table_open(row->live, NoLock);
 	key = columns_key(live);
 	security_copy_row_security(row->live, row->history);
-	if (key != NIL)
+	if (key != NIL && has_own_tracking(row))
 	{
 		if (!columns_same_names(key, row->key))
 			reconcile_key(row, false);
@@ -199,19 +226,36 @@ make_history_anew(RegistryRow *row)
 {
 	Relation	live;
 	RegistryRow *parent;
+	List	   *key;
 
 	if (OidIsValid(get_relname_relid(naming_history_table(row->live),
 									 get_rel_namespace(row->live))))
 		return;
 	live = table_open(row->live, NoLock);
 	row->history = derived_create_history(live);
+	key = columns_key(live);
 	table_close(live, NoLock);
 	registry_update(row);
 	parent = parent_of(row);
 	if (parent && get_rel_name(parent->history) != NULL)
 		derived_inherit(row->history, parent->history);
+
+	/* the view shows rows by their keys, from the tracking table too */
+	if (key == NIL || !has_own_tracking(row))
+		return;
+	if (!columns_same_names(key, row->key) ||
+		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL))
+		reconcile_key(row, false);
 	if (!OidIsValid(get_relname_relid(naming_view(row->live), get_rel_namespace(row->live))))
 		view_create(row);
+}
+
+/* Is the tracking table, if there is one, not just any table? */
+static bool
+has_own_tracking(const RegistryRow *row)
+{
+	return !OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
+		derived_serves_tracking(row->tracking);
 }
 
 /* The live table's parent, if it is registered. */

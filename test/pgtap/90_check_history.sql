@@ -6,7 +6,7 @@ DROP ROLE IF EXISTS t90_other;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t90_owner;
 CREATE ROLE t90_other;
-SELECT plan(54);
+SELECT plan(62);
 
 CREATE TABLE timed (id bigint PRIMARY KEY, v varchar(100), n int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE tracked (id bigint PRIMARY KEY, v text);
@@ -75,6 +75,17 @@ SELECT finds('DROP TRIGGER on_truncate_handle_live_table_truncate ON parted_1', 
 SELECT finds('UPDATE catmaid_history_table SET triggers_installed = false WHERE live_table = ''tracked''::regclass',
 	'tracked warning flag_differs triggers_installed');
 SELECT finds('DROP TABLE timed__history CASCADE', 'timed error history_table_gone');
+SELECT finds('DROP TABLE tracked__history, tracked__tracking CASCADE', 'tracked error history_table_gone');
+SELECT finds('ALTER TABLE tracked__tracking RENAME live_pk TO other', 'tracked error not_a_tracking_table tracked__tracking',
+	'tracked error not_a_tracking_table tracked__tracking', false);
+-- (the hint's first command, and then there is another hint)
+SELECT finds('SELECT drop_history_view_for_table(''timed''); ALTER TABLE timed__history ALTER v TYPE int USING NULL',
+	'timed error column_too_narrow v', 'timed error column_missing v');
+-- a registry that names anybody's table: a superuser is not led to give it away
+\set names_mine 'timed warning index_missing exec_transaction_id, timed warning index_missing id, timed warning index_missing sys_period, timed warning name_differs mine, timed error other_owner mine'
+SELECT finds('CREATE TABLE mine (LIKE timed__history INCLUDING DEFAULTS); ALTER TABLE mine OWNER TO t90_other; '
+	'UPDATE catmaid_history_table SET history_table = ''mine'' WHERE live_table = ''timed''::regclass',
+	:'names_mine', :'names_mine');
 SELECT finds('ALTER TABLE timed__history OWNER TO t90_other', 'timed error other_owner timed__history');
 SELECT finds('DROP TABLE tracked CASCADE', format('%s warning live_table_gone', 'tracked'::regclass::oid));
 SELECT finds('DELETE FROM catmaid_history_table WHERE live_table = ''tracked''::regclass', 'tracked error not_registered',
