@@ -269,9 +269,11 @@ make_users_view(ViewNote *note, bool cascade)
 	if (!cascade)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot change the table because view %s depends on its history view", name),
+				 errmsg("cannot change table \"%s\" because view %s depends on its history view",
+						get_rel_name(note->about), name),
 				 errdetail("The view's definition does not hold any more: %s.", error->message),
-				 errhint("Use DROP ... CASCADE to drop the view too, or drop it first and make it anew afterwards.")));
+				 errhint("DROP VIEW %s; first, and make it anew afterwards. DROP COLUMN ... CASCADE drops it, too.",
+						 name)));
 	ereport(NOTICE, (errmsg("drop cascades to view %s", name)));
 	FreeErrorData(error);
 	return false;

@@ -54,9 +54,10 @@ static List *collect_dependents(List *tables, bool any);
 static void collect(Oid relid, bool any, List **seen, List **views);
 static Oid	relation_of_rule(Oid rule);
 static bool can_be_made_again(Oid view);
-static void refuse_rules(Oid view);
-static void park_all(List *views, List *own, List *lives, Node *statement);
-static void park(Oid view, Oid live, Node *statement);
+static void refuse_rules(Oid view, Oid live);
+static void park_all(List *views, List *own, List *lives, Oid about, Node *statement);
+static void drop_parked(Oid view, const char *table);
+static void park(Oid view, Oid live, Oid about, Node *statement);
 static bool says_cascade(Node *statement);
 
 void
@@ -113,13 +114,14 @@ views_park_one(Oid live, Oid view, Node *statement)
 {
 	List	   *views;
 
-	refuse_rules(view);
+	refuse_rules(view, live);
 	views = lcons_oid(view, collect_dependents(list_make1_oid(view), false));
-	park_all(views, list_make1_oid(view), list_make1_oid(live), statement);
+	park_all(views, list_make1_oid(view), list_make1_oid(live), live, statement);
 }
 
 /*
- * Park all views upon the tables, histories in the main, until views_unpark(NULL).
+ * Park all views upon the tables, a history and those that inherit from it, until
+ * views_unpark(NULL).
  */
 void
 views_park_upon(List *tables)
@@ -140,16 +142,17 @@ views_park_upon(List *tables)
 			lives = lappend_oid(lives, live);
 		}
 	}
-	park_all(views, own, lives, NULL);
+	park_all(views, own, lives, registry_get_by_derived(linitial_oid(tables))->live, NULL);
 }
 
 /*
  * Note the views, innermost first and each before any is dropped, those of ours
- * with their live tables; then drop them.
+ * with their live tables; then drop them.  about: the table that is to be changed.
  */
 static void
-park_all(List *views, List *own, List *lives, Node *statement)
+park_all(List *views, List *own, List *lives, Oid about, Node *statement)
 {
+	const char *table = get_rel_name(about);
 	ListCell   *lc;
 
 	foreach(lc, views)
@@ -161,15 +164,42 @@ park_all(List *views, List *own, List *lives, Node *statement)
 		forboth(view, own, live, lives)
 			if (lfirst_oid(view) == lfirst_oid(lc))
 				its_live = lfirst_oid(live);
-		park(lfirst_oid(lc), its_live, statement);
+		park(lfirst_oid(lc), its_live, about, statement);
 	}
 
-	while (views != NIL)
+	for (; views != NIL; views = list_delete_last(views))
+		drop_parked(llast_oid(views), table);
+}
+
+/* Drop the view; what still depends on it cannot be made again. */
+static void
+drop_parked(Oid view, const char *table)
+{
+	char	   *name = naming_quoted(view);
+	MemoryContext before = CurrentMemoryContext;
+
+	PG_TRY();
 	{
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s",
-					naming_quoted(llast_oid(views)));
-		views = list_delete_last(views);
+		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s", name);
 	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(before);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
+			error->detail == NULL)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot change table \"%s\" because other objects depend on its history view",
+						table),
+				 errdetail("%s", error->detail),
+				 errhint("Drop them first, and make them anew afterwards.")));
+	}
+	PG_END_TRY();
 }
 
 /* Is the live table's view parked? */
@@ -379,7 +409,7 @@ can_be_made_again(Oid view)
 
 /* Our own view goes with its rules, which may refer to anything. */
 static void
-refuse_rules(Oid view)
+refuse_rules(Oid view, Oid live)
 {
 	Relation	rel = relation_open(view, AccessExclusiveLock);
 	int			i;
@@ -392,20 +422,21 @@ refuse_rules(Oid view)
 			ObjectAddressSet(rule, RewriteRelationId, rel->rd_rules->rules[i]->ruleId);
 			ereport(ERROR,
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot change the table because %s depends on its history view",
-							getObjectDescriptionCompat(&rule)),
+					 errmsg("cannot change table \"%s\" because %s depends on its history view",
+							get_rel_name(live), getObjectDescriptionCompat(&rule)),
 					 errhint("Drop the rule first, and make it anew afterwards.")));
 		}
 	relation_close(rel, NoLock);
 }
 
 static void
-park(Oid view, Oid live, Node *statement)
+park(Oid view, Oid live, Oid about, Node *statement)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 	ParkedView *mine = palloc0(sizeof(ParkedView));
 
 	mine->note = view_note(view, live);
+	mine->note->about = about;
 	mine->statement = statement;
 	mine->cascade = says_cascade(statement);
 	mine->subid = GetCurrentSubTransactionId();

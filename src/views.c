@@ -203,7 +203,7 @@ view_create_with(const RegistryRow *row, const char *options)
 
 	if (!OidIsValid(view) && OidIsValid(get_relname_relid(name, namespace)))
 		ereport(ERROR,
-				(errcode(ERRCODE_HISTORY_REFUSED),
+				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("cannot make the history view of table \"%s\"",
 						RelationGetRelationName(live)),
 				 errdetail("The name \"%s\" is taken by a relation that is not the view.", name),
@@ -304,7 +304,7 @@ view_sql(const RegistryRow *row, Relation live)
 						NameStr(missing->attname), RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) adds it.",
 						 naming_quoted_in(registry_namespace(),
-										  "enable_history_tracking_for_table"),
+										  "repair_history"),
 						 quote_literal_cstr(naming_quoted(row->live)))));
 
 	initStringInfo(&live_columns);

@@ -11,7 +11,7 @@ CREATE ROLE t78_user;
 CREATE ROLE t78_reader;
 CREATE ROLE t78_leak;
 CREATE EXTENSION catmaid_history;
-SELECT plan(70);
+SELECT plan(74);
 CREATE SCHEMA app;
 CREATE SCHEMA "U s";
 GRANT ALL ON SCHEMA app, "U s" TO t78_owner, t78_user;
@@ -171,6 +171,19 @@ SELECT matches(tap.state('ALTER TABLE app.u ALTER w TYPE bigint'), '^(00000|2BP0
 SELECT is((SELECT count(*)::int FROM pg_trigger WHERE tgrelid = 'app.tv'::regclass)
 	+ (SELECT count(*)::int FROM pg_rewrite WHERE ev_class = 'app.tv'::regclass), 3, 'has both afterwards');
 DROP VIEW app.tv;
+-- What cannot be made again stands in the way of CASCADE as well: the hint is another
+-- one then, and the message names the table, not only our view.
+CREATE MATERIALIZED VIEW app.mv AS SELECT v FROM app.u__with_history;
+SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
+	'2BP01 cannot change table "u" because other objects depend on its history view / '
+	'materialized view app.mv depends on view app.u__with_history | Drop them first, and make them anew afterwards.',
+	'in the way: ' || cmd) FROM unnest('{ALTER TABLE app.u DROP v,ALTER TABLE app.u DROP v CASCADE,
+	ALTER TABLE app.u ALTER v TYPE bigint}'::text[]) cmd;
+DROP MATERIALIZED VIEW app.mv;
+CREATE RULE own AS ON DELETE TO app.u__with_history DO INSTEAD NOTHING;
+SELECT matches((SELECT message FROM attempt('ALTER TABLE app.u DROP w')), '^cannot change table "u" because rule own on view ',
+	'a rule: the message names the table, too');
+DROP RULE own ON app.u__with_history;
 -- DROP TABLE … CASCADE takes users' views along.
 CREATE VIEW app.tv AS SELECT id, v FROM app.u__with_history;
 SELECT allowed('DROP TABLE app.u CASCADE', 'DROP TABLE … CASCADE');
