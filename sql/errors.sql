@@ -132,6 +132,9 @@ SELECT triggers_installed FROM catmaid_live_table_triggers
 SELECT refusal($$SELECT create_history_table('plain__history')$$);
 SELECT refusal($$SELECT create_history_table('plain__tracking')$$);
 SELECT refusal($$SELECT create_history_table('plain__with_history')$$);
+SELECT refusal($$SELECT enable_history_tracking_for_table('plain__history')$$);
+SELECT refusal($$SELECT disable_history_tracking_for_table('plain__with_history')$$);
+SELECT refusal($$SELECT enable_history_tracking_for_table('leaf')$$);
 
 -- a history table that does not fit any more
 SELECT disable_history_tracking_for_table('second');

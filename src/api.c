@@ -28,6 +28,7 @@ static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
 static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
 static void lock_lineage(Oid live, LOCKMODE mode);
 static RegistryRow *require_history(Oid live, int sqlstate);
+static int	hint_for_untracked(Oid live);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
@@ -447,11 +448,30 @@ require_history(Oid live, int sqlstate)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("table \"%s\" has no history", get_rel_name(live)),
-				 errhint("SELECT %s(%s::regclass);",
-						 naming_quoted_in(registry_namespace(), "create_history_table"),
-						 quote_literal_cstr(naming_quoted(live)))));
+				 hint_for_untracked(live)));
 	registry_check_sound(row, sqlstate);
 	return row;
+}
+
+/* Which table is meant instead of one without a history, or how to begin one. */
+static int
+hint_for_untracked(Oid live)
+{
+	RegistryRow *row = registry_get_by_derived(live);
+	char		relkind = get_rel_relkind(live);
+	Oid			root = get_rel_relispartition(live) ? derived_root(live) : live;
+
+	if (row != NULL && get_rel_name(row->live) != NULL)
+		return errhint("It belongs to the history of table %s: name that table.",
+					   naming_quoted(row->live));
+	if (registry_get(root) != NULL)
+		return errhint("It is a partition: name table %s, whose history covers it.",
+					   naming_quoted(root));
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return errhint("Only permanent or unlogged tables and partitioned tables have a history.");
+	return errhint("SELECT %s(%s::regclass);",
+				   naming_quoted_in(registry_namespace(), "create_history_table"),
+				   quote_literal_cstr(naming_quoted(root)));
 }
 
 /* What enable and disable are called for: (live, history or NULL). */
@@ -466,8 +486,9 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 	if (PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("\"%s\" is not the history table of table \"%s\"",
-						get_rel_name(PG_GETARG_OID(1)) ? get_rel_name(PG_GETARG_OID(1)) : "?",
+				 errmsg("%s is not the history table of table \"%s\"",
+						get_rel_name(PG_GETARG_OID(1)) == NULL ? "this" :
+						psprintf("\"%s\"", get_rel_name(PG_GETARG_OID(1))),
 						get_rel_name(live)),
 				 errhint("Its history table is %s; NULL means that one.",
 						 naming_quoted(row->history))));

@@ -138,8 +138,11 @@ history_drop(Oid live, bool keep_data)
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot drop the history of table \"%s\" because its child table \"%s\" is tracked",
 						RelationGetRelationName(rel), get_rel_name(linitial_oid(children))),
-				 errhint("SELECT %s(%s::regclass) first.",
+				 errhint("SELECT %s(%s::regclass) first; or, to keep its versions, SELECT %s(%s::regclass).",
 						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 quote_literal_cstr(naming_quoted(linitial_oid(children))),
+						 naming_quoted_in(registry_namespace(),
+										  "drop_history_table_keep_data"),
 						 quote_literal_cstr(naming_quoted(linitial_oid(children))))));
 
 	triggers_remove(rel);
@@ -330,7 +333,9 @@ check_trackable(Oid live)
 						(errcode(ERRCODE_HISTORY_REFUSED),
 						 errmsg("cannot keep a history of \"%s\": its partition \"%s\" is a foreign table",
 								name, get_rel_name(lfirst_oid(lc))),
-						 errhint("Detach the partition first.")));
+						 errhint("ALTER TABLE %s DETACH PARTITION %s;",
+								 naming_quoted(linitial_oid(derived_parents(lfirst_oid(lc)))),
+								 naming_quoted(lfirst_oid(lc)))));
 	}
 }
 
@@ -347,7 +352,7 @@ check_columns(Relation live, const CreateOptions *options, bool is_parent)
 					(errcode(ERRCODE_HISTORY_REFUSED),
 					 errmsg("table \"%s\" has a column \"%s\", which its history table needs for itself",
 							RelationGetRelationName(live), reserved[i]),
-					 errhint("ALTER TABLE %s RENAME COLUMN %s TO another name first.",
+					 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
 							 naming_quoted(RelationGetRelid(live)), reserved[i])));
 
 	if (columns_key(live) == NIL)

@@ -152,10 +152,12 @@ follow_refuse_by_hand(Oid live, const char *verb)
 			 errmsg("cannot %s the history or tracking table of table \"%s\" while it is tracked",
 					verb, get_rel_name(live)),
 			 strcmp(verb, "drop") == 0 ?
-			 errhint("SELECT %s(%s::regclass);",
+			 errhint("SELECT %s(%s::regclass) ends tracking and keeps the history table, SELECT %s(%s::regclass) drops both.",
+					 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+					 quote_literal_cstr(naming_quoted(live)),
 					 naming_quoted_in(registry_namespace(), "drop_history_table"),
 					 quote_literal_cstr(naming_quoted(live))) :
-			 errhint("ALTER TABLE %s takes them along, or SELECT %s(%s::regclass) first.",
+			 errhint("RENAME TO, SET SCHEMA and OWNER TO of table %s take them along; or SELECT %s(%s::regclass) first.",
 					 naming_quoted(live),
 					 naming_quoted_in(registry_namespace(),
 									  "disable_history_tracking_for_table"),

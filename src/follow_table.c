@@ -26,6 +26,8 @@ static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
+static void refuse_unfit(Oid live, const char *column, Oid type) pg_attribute_noreturn();
+static bool has_columns(Oid relid, List *names);
 
 /* RENAME TO, SET SCHEMA, OWNER TO. */
 void
@@ -145,10 +147,6 @@ follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *n
 	List	   *key = columns_key(live);
 	bool		remade = false;
 	ListCell   *lc;
-	char	   *drop = psprintf("SELECT %s(%s::regclass) first, or change the column and track it again in one transaction.",
-								naming_quoted_in(registry_namespace(),
-												 "disable_history_tracking_for_table"),
-								quote_literal_cstr(naming_quoted(row->live)));
 
 	if (!OidIsValid(before->key_index) &&
 		(key == NIL || columns_same_names(key, row->key)))
@@ -161,8 +159,13 @@ follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *n
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" would be left without a primary key, but its history is tracked",
 						RelationGetRelationName(live)),
-				 errhint("Replace the key in one command: ALTER TABLE %s DROP CONSTRAINT ..., ADD PRIMARY KEY (...); or disable tracking first.",
-						 naming_quoted(row->live))));
+				 errhint("Replace the key in one command: ALTER TABLE %s DROP CONSTRAINT ..., ADD PRIMARY KEY (...); or SELECT %s(%s::regclass) first.",
+						 naming_quoted(row->live),
+						 naming_quoted_in(registry_namespace(),
+										  has_columns(row->live, row->key) ?
+										  "disable_history_tracking_for_table" :
+										  "drop_history_table_keep_data"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
 	if (!OidIsValid(row->tracking))
 	{
 		Form_pg_attribute time = columns_find(live, row->time_column);
@@ -170,17 +173,9 @@ follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *n
 
 		if (time == NULL || time->atttypid != TIMESTAMPTZOID ||
 			attribute_is_virtual_compat(time))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table \"%s\" must stay, with type timestamp with time zone: its history is tracked by it",
-							row->time_column, RelationGetRelationName(live)),
-					 errhint("%s", drop)));
+			refuse_unfit(row->live, row->time_column, TIMESTAMPTZOID);
 		if (txid == NULL || txid->atttypid != INT8OID || txid->attgenerated)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table \"%s\" must stay, with type bigint: its history is tracked by it",
-							row->txid_column, RelationGetRelationName(live)),
-					 errhint("%s", drop)));
+			refuse_unfit(row->live, row->txid_column, INT8OID);
 	}
 	table_close(live, NoLock);
 
@@ -193,7 +188,34 @@ follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *n
 							follow_columns_computed(now, attnum, statement) ||
 							follow_columns_regenerated(now, attnum, statement)));
 	}
+	derived_check_tracking(row->live, row->tracking, 0);
 	reconcile_key(row, remade);
+}
+
+/* The time or the txid column would be gone, or have another type. */
+static void
+refuse_unfit(Oid live, const char *column, Oid type)
+{
+	/* the history view, too, would stand in the way of the command */
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("column \"%s\" of table \"%s\" must stay, with type %s: its history is tracked by it",
+					column, get_rel_name(live), format_type_be(type)),
+			 errhint("SELECT %s(%s::regclass) first; create_history_table takes up the history again afterwards.",
+					 naming_quoted_in(registry_namespace(),
+									  "drop_history_table_keep_data"),
+					 quote_literal_cstr(naming_quoted(live)))));
+}
+
+static bool
+has_columns(Oid relid, List *names)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (get_attnum(relid, lfirst(lc)) == InvalidAttrNumber)
+			return false;
+	return true;
 }
 
 static void

@@ -40,8 +40,9 @@ security_check_owner(Oid relid, int sqlstate)
 		ereport(ERROR,
 				(errcode(sqlstate ? sqlstate : ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s", get_rel_name(relid)),
-				 errhint("Ask %s, or a role that is a member of it, to manage the table's history.",
-						 GetUserNameFromId(security_owner_of(relid), false))));
+				 errhint("Ask %s, or a role that is a member of it, to manage the history of %s.",
+						 GetUserNameFromId(security_owner_of(relid), false),
+						 naming_quoted(relid))));
 }
 
 Oid

@@ -332,7 +332,7 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 					(errcode(ERRCODE_HISTORY_REFUSED),
 					 errmsg("table \"%s\" has a trigger \"%s\" that is not the history's",
 							RelationGetRelationName(rel), spec->name),
-					 errhint("ALTER TRIGGER %s ON %s RENAME TO another name, or drop it.",
+					 errhint("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it.",
 							 spec->name, naming_quoted(RelationGetRelid(rel)))));
 		drop_trigger(RelationGetRelid(rel), spec->name);
 	}
