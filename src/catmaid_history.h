@@ -590,6 +590,7 @@ extern void ddl_execute_statement(Oid role, Node *statement, const char *sql);
 extern void ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n);
 typedef void (*DDLAction) (void *arg);
 extern ErrorData *ddl_attempt(DDLAction action, void *arg);
+extern char *ddl_dependents(MemoryContext context);
 
 /* convert.c: old values into a column of a new type */
 

@@ -95,8 +95,9 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							NameStr(att->attname),
 							get_rel_name(live)),
 					 errdetail("The write was refused, because its history would be incomplete."),
-					 errhint("SELECT %s(%s::regclass) adds it.",
-							 naming_quoted_in(registry_namespace(), "repair_history"),
+					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
+							 naming_quoted_in(registry_namespace(),
+											  "enable_history_tracking_for_table"),
 							 quote_literal_cstr(naming_quoted(live)))));
 
 		columns_base_type(att, &type, &typmod);

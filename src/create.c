@@ -33,6 +33,7 @@ typedef struct CreateOptions
 static List *lineage(Oid live, const CreateOptions *options);
 static Oid	create_one(Oid live, Oid parent_history, Oid parent_tracking,
 					   const CreateOptions *options);
+static void drop_derived(const RegistryRow *row, bool keep_data);
 static void check_trackable(Oid live);
 static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
 static void check_time_column(Relation live, const char *name, Oid type,
@@ -118,8 +119,9 @@ history_drop(Oid live, bool keep_data)
 {
 	RegistryRow *row = registry_get(live);
 	Relation	rel = table_open(live, NoLock);
+	const char *name = pstrdup(RelationGetRelationName(rel));
+	MemoryContext context = CurrentMemoryContext;
 	List	   *children;
-	ListCell   *lc;
 
 	if (row == NULL)
 	{
@@ -147,8 +149,32 @@ history_drop(Oid live, bool keep_data)
 
 	triggers_remove(rel);
 	table_close(rel, NoLock);
-	view_drop(live);
-	registry_delete(live);
+	PG_TRY();
+	{
+		drop_derived(row, keep_data);
+	}
+	PG_CATCH();
+	{
+		const char *dependents = ddl_dependents(context);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop the history of table \"%s\" because other objects depend on it",
+						name),
+				 errdetail("%s", dependents),
+				 errhint("Drop them first.")));
+	}
+	PG_END_TRY();
+}
+
+/* The view, the tracking table and, unless the data are kept, the history table. */
+static void
+drop_derived(const RegistryRow *row, bool keep_data)
+{
+	ListCell   *lc;
+
+	view_drop(row->live);
+	registry_delete(row->live);
 
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
 	{

@@ -221,3 +221,21 @@ set_for_command(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
+
+/*
+ * In PG_CATCH: what depends on what one of our commands was to drop, as PostgreSQL
+ * lists it; palloc'd in the context.  Its hint, CASCADE, is not for who has called a
+ * function.  Any other error goes on.
+ */
+char *
+ddl_dependents(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST || error->detail == NULL)
+		PG_RE_THROW();
+	FlushErrorState();
+	return error->detail;
+}

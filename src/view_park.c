@@ -184,19 +184,13 @@ drop_parked(Oid view, const char *table)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		const char *dependents = ddl_dependents(before);
 
-		MemoryContextSwitchTo(before);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
-			error->detail == NULL)
-			PG_RE_THROW();
-		FlushErrorState();
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot change table \"%s\" because other objects depend on its history view",
 						table),
-				 errdetail("%s", error->detail),
+				 errdetail("%s", dependents),
 				 errhint("Drop them first, and make them anew afterwards.")));
 	}
 	PG_END_TRY();

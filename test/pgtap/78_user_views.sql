@@ -11,7 +11,7 @@ CREATE ROLE t78_user;
 CREATE ROLE t78_reader;
 CREATE ROLE t78_leak;
 CREATE EXTENSION catmaid_history;
-SELECT plan(74);
+SELECT plan(77);
 CREATE SCHEMA app;
 CREATE SCHEMA "U s";
 GRANT ALL ON SCHEMA app, "U s" TO t78_owner, t78_user;
@@ -179,7 +179,12 @@ SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
 	'materialized view app.mv depends on view app.u__with_history | Drop them first, and make them anew afterwards.',
 	'in the way: ' || cmd) FROM unnest('{ALTER TABLE app.u DROP v,ALTER TABLE app.u DROP v CASCADE,
 	ALTER TABLE app.u ALTER v TYPE bigint}'::text[]) cmd;
+SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
+	'2BP01 cannot drop the history of table "u" because other objects depend on it / '
+	'materialized view app.mv depends on view app.u__with_history | Drop them first.',
+	'in the way: ' || cmd) FROM unnest('{SELECT drop_history_table(''app.u''),SELECT drop_history_table_keep_data(''app.u'')}'::text[]) cmd;
 DROP MATERIALIZED VIEW app.mv;
+SELECT allowed('SELECT drop_history_table(''app.u''); SELECT create_history_table(''app.u'')', 'once they are dropped it goes');
 CREATE RULE own AS ON DELETE TO app.u__with_history DO INSTEAD NOTHING;
 SELECT matches((SELECT message FROM attempt('ALTER TABLE app.u DROP w')), '^cannot change table "u" because rule own on view ',
 	'a rule: the message names the table, too');
