@@ -394,13 +394,15 @@ extern List *older_drop_functions(Oid registrar);
 /* triggers.c: the triggers on live tables */
 extern const char *triggers_state(Oid live, const RegistryRow *row,
 								  int i, TriggerState *state);
-extern void triggers_install(Relation live, const RegistryRow *row);
+extern void triggers_install(Relation live, const RegistryRow *row,
+							 int sqlstate);
 extern bool triggers_remove(Relation live);
 extern bool triggers_enabled(Oid live, const RegistryRow *row);
 extern bool triggers_is_ours(Oid function);
 extern List *triggers_tables(bool (*is_function) (Oid));
 extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
-extern void triggers_install_truncate(Relation leaf, const RegistryRow *row);
+extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
+							 int sqlstate);
 extern void triggers_remove_truncate(Relation leaf);
 extern bool triggers_complete(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);

@@ -277,7 +277,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		tracking_sync(&row);
 	if (options->create_triggers)
 	{
-		triggers_install(rel, &row);
+		triggers_install(rel, &row, ERRCODE_HISTORY_REFUSED);
 		row.triggers_installed = true;
 		registry_update(&row);
 	}

@@ -282,7 +282,7 @@ cover_partition(RegistryRow *row, Oid leaf)
 
 	if (rel == NULL)
 		return;
-	triggers_install_truncate(rel, row);
+	triggers_install_truncate(rel, row, 0);
 	if (OidIsValid(row->tracking))
 		tracking_add_from(row, leaf);
 	table_close(rel, NoLock);

@@ -437,7 +437,7 @@ follow_tables(List *tables, Node *statement)
 		{
 			/* the arguments name columns */
 			live = table_open(row->live, NoLock);
-			triggers_install(live, row);
+			triggers_install(live, row, 0);
 			table_close(live, NoLock);
 			if (followed->had_view && !views_parked(row->live))
 				view_create(row);

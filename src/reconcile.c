@@ -56,7 +56,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 		tracking_sync(row);
 
 	view_refresh(row);
-	triggers_install(live, row);
+	triggers_install(live, row, ERRCODE_HISTORY_REFUSED);
 	table_close(live, NoLock);
 
 	row->triggers_installed = true;

@@ -512,7 +512,7 @@ repair_triggers(RegistryRow *row, bool tracked)
 
 	tracked = tracked && can_be_tracked(row);
 	if (tracked)
-		triggers_install(live, row);
+		triggers_install(live, row, 0);
 	else
 		(void) triggers_remove(live);
 	table_close(live, NoLock);

@@ -72,8 +72,8 @@ static const TriggerSpec specs[] = {
 
 static bool fires_after(Oid relid, bool row_triggers);
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
-static void install(Relation rel, const TriggerSpec *spec,
-					const RegistryRow *row);
+static void install(Relation rel, const TriggerSpec *spec, const RegistryRow *row,
+					int sqlstate);
 static bool clones_fit(Oid relid, const TriggerSpec *spec,
 					   const RegistryRow *row);
 static bool remove_from(Relation rel);
@@ -87,10 +87,11 @@ static void drop_trigger(Oid relid, const char *name);
 /*
  * Make sure that the table, and each partition of it, has the triggers it must
  * have, enabled, and none of the other kind's.  The caller holds SHARE ROW
- * EXCLUSIVE on it.
+ * EXCLUSIVE on it.  sqlstate is that of the error where a trigger of the site's
+ * has the name of one, 0 for the fitting one.
  */
 void
-triggers_install(Relation live, const RegistryRow *row)
+triggers_install(Relation live, const RegistryRow *row, int sqlstate)
 {
 	ListCell   *lc;
 	int			i;
@@ -99,25 +100,25 @@ triggers_install(Relation live, const RegistryRow *row)
 	(void) remove_others(live, row);
 	for (i = 0; i < lengthof(specs); i++)
 		if (wanted(&specs[i], row))
-			install(live, &specs[i], row);
+			install(live, &specs[i], row, sqlstate);
 
 	foreach(lc, triggers_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
 		Relation	leaf = table_open(lfirst_oid(lc), NoLock);
 
-		triggers_install_truncate(leaf, row);
+		triggers_install_truncate(leaf, row, sqlstate);
 		table_close(leaf, NoLock);
 	}
 }
 
 /* A partition's own trigger: TRUNCATE's. */
 void
-triggers_install_truncate(Relation leaf, const RegistryRow *row)
+triggers_install_truncate(Relation leaf, const RegistryRow *row, int sqlstate)
 {
 	int			i;
 
 	for (i = FIRST_TRUNCATE_SPEC; i < lengthof(specs); i++)
-		install(leaf, &specs[i], row);
+		install(leaf, &specs[i], row, sqlstate);
 }
 
 void
@@ -318,7 +319,7 @@ wanted(const TriggerSpec *spec, const RegistryRow *row)
 }
 
 static void
-install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
+install(Relation rel, const TriggerSpec *spec, const RegistryRow *row, int sqlstate)
 {
 	Trigger    *trigger = find_trigger(RelationGetRelid(rel), spec->name);
 	char	   *arguments = "";
@@ -329,7 +330,7 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row)
 	{
 		if (!triggers_is_ours(trigger->tgfoid))
 			ereport(ERROR,
-					(errcode(ERRCODE_HISTORY_REFUSED),
+					(errcode(sqlstate ? sqlstate : ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("table \"%s\" has a trigger \"%s\" that is not the history's",
 							RelationGetRelationName(rel), spec->name),
 					 errhint("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it.",

@@ -2,7 +2,7 @@
 -- covered from then on, and end their version when they leave.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(42);
+SELECT plan(44);
 SELECT format('psql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s',
 	:'HOST', :'PORT', :'USER', :'DBNAME') AS client \gset
 -- What history says of a row: "value" of each version that ended, and how.
@@ -149,6 +149,13 @@ SELECT refused('ALTER TABLE r ATTACH PARTITION own FOR VALUES FROM (300) TO (400
 	'ATTACH of a table that is tracked itself is refused with a hint', 'fitting');
 SELECT whole('own', 'and nothing has changed');
 SELECT drop_history_table('own');
+-- nor one with a trigger of a name that we need
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER on_truncate_handle_live_table_truncate BEFORE TRUNCATE ON own EXECUTE FUNCTION nothing();
+SELECT refused('ALTER TABLE r ATTACH PARTITION own FOR VALUES FROM (300) TO (400)', '{own}',
+	'ATTACH of a table with a trigger of our name is refused, with the SQLSTATE of DDL', '42710');
+SELECT is(in_step(), '', 'nothing has come of it');
+DROP TRIGGER on_truncate_handle_live_table_truncate ON own;
 SELECT allowed('ALTER TABLE r ATTACH PARTITION own FOR VALUES FROM (300) TO (400)',
 	'without its own history it can be');
 SELECT is(in_step(), '', 'and is tracked');

@@ -27,7 +27,8 @@ $node->start;
 
 # --- names -----------------------------------------------------------------------------
 # Of tables {t}, with a suffix {t__history}, as literals {'t'}; of columns {.k}; and
-# {ext}, {schema}, {owner}, {writer}, {pk}: all quoted, tables qualified.
+# {ext}, {schema}, {owner}, {writer}, {pk}: all quoted, tables qualified but for {=t}.
+# Of columns as literals: {k}, {at}, {tx}.
 
 sub padded
 {
@@ -57,6 +58,8 @@ sub named
 	my %fixed = (ext => $world->{ext}, schema => $schema, map { $_ => $world->{other}->($_) } qw(owner writer pk));
 	$sql =~ s/\{(ext|schema|owner|writer|pk)\}/identifier($fixed{$1})/ge;
 	$sql =~ s/\{\.(\w+)\}/identifier($world->{other}->($1))/ge;
+	$sql =~ s/\{=(\w+)\}/identifier($world->{table}->($1))/ge;
+	$sql =~ s/\{(at|tx|k)\}/literal($world->{other}->($1))/ge;
 	$sql =~ s/\{'(\w+)'\}/literal($table->($1))/ge;
 	$sql =~ s/\{(\w+)\}/$table->($1)/ge;
 	return $sql;
@@ -98,6 +101,8 @@ is_deeply([ commands_of(q{If the table's not needed: ALTER TABLE "a;b" RENAME TO
 # query that must say t, in the role; the refused command itself unless told.
 # fill: what stands for each "..." in the commands.  steps: as many hints, one after the
 # other.  loses: versions go, as the hint says.  warns: no refusal, but a WARNING.
+# A hint may have a name instead of a command, which take finds: it then stands for <> in
+# the command, where instead stood before, or in typed, a command.
 
 my $t = "CREATE TABLE {t} ({.k} int CONSTRAINT {pk} PRIMARY KEY, {.v} text); INSERT INTO {t} VALUES (1, 'a'), (2, 'b')";
 my $tracked = "$t; SELECT {ext}.create_history_table({'t'}); UPDATE {t} SET {.v} = 'c'";
@@ -248,7 +253,39 @@ my @cases = (
 		command => 'ALTER TABLE {q} ATTACH PARTITION {t} FOR VALUES IN (1, 2)' },
 	{   name => 'a view of the user', state => '2BP01',
 		before => "$tracked; CREATE VIEW {u} AS SELECT {.v} FROM {t__with_history}",
-		command => 'ALTER TABLE {t} DROP COLUMN {.v}' });
+		command => 'ALTER TABLE {t} DROP COLUMN {.v}' },
+
+	# hints that name what to pass
+	(map { my ($name, $function, $state, $take) = @$_;
+		{ name => "$name: another table", before => "$tracked; CREATE TABLE {u} ()", state => $state, take => $take,
+			literal => 1, instead => "{'u'}", command => "SELECT {ext}.$function" } } (
+		[ 'enable', "enable_history_tracking_for_table({'t'}, <>)", 'P0001', qr/^Its history table is (.*); NULL means/s ],
+		[ 'disable', "disable_history_tracking_for_table({'t'}, <>)", 'P0001', qr/^Its history table is (.*); NULL means/s ],
+		[ 'sync', "sync_tracking_table({'t'}, <>)", '42809', qr/^Its tracking table is (.*)\.$/s ],
+		[ 'initialize', "initialize_new_history_table({'t'}, <>, {k})", '42809', qr/^Its history table is (.*)\.$/s ])),
+	{ name => 'initialize: another column', before => $tracked, state => '22023', instead => "'x'", take => qr/^Pass (.*) as live_table/s,
+		command => "SELECT {ext}.initialize_new_history_table({'t'}, {'t__history'}, <>)" },
+	{ name => 'a history table instead of the table', before => $tracked, state => 'P0001', literal => 1, instead => "{'t__history'}",
+		take => qr/^It belongs to the history of table (.*): name/s, command => "SELECT {ext}.disable_history_tracking_for_table(<>)" },
+	{ name => 'a partition instead of the table', before => $parted_tracked, state => '42704', literal => 1, about => 'leaf',
+		instead => "{'leaf'}", take => qr/^It is a partition: name table (.*), whose/s, command => "SELECT {ext}.repair_history(<>)" },
+	{ name => 'no history table', before => $tracked, state => '42809', typed => 'SELECT 1 FROM <>', then => ['SELECT true'],
+		take => qr/^Name a history table, as listed in (.*)\.$/s, command => "SELECT {ext}.truncate_history_table({'t'})" },
+	(map { { name => "$_ has its name", before => "$t; CREATE TABLE {$_} ()", state => 'P0001', take => qr/^Rename or drop (.*)\.$/s,
+			typed => 'DROP TABLE <>', command => "SELECT {ext}.create_history_table({'t'})" } } qw(t__history t__tracking t__with_history)),
+	{ name => 'a type has its name', before => "$t; CREATE TYPE {t__history} AS ENUM ()", state => 'P0001',
+		take => qr/^Rename or drop the type (.*)\.$/s, typed => 'DROP TYPE <>', command => "SELECT {ext}.create_history_table({'t'})" },
+	{ name => 'the view\'s name is taken', before => "$tracked; $no_view; CREATE TABLE {t__with_history} ()", state => '42P07',
+		take => qr/^Rename or drop (.*)\.$/s, typed => 'DROP TABLE <>', command => "SELECT {ext}.create_history_view_for_table({'t'})" },
+	{ name => 'a new name is taken', before => "$tracked; CREATE TABLE {u__history} ()", state => '42P07', about => 'u', loses => 1,
+		take => qr/^Rename or drop (.*), or use/s, typed => 'DROP TABLE <>', command => 'ALTER TABLE {t} RENAME TO {=u}' },
+	{ name => 'two parents at first', state => 'P0001', about => 'c', instead => 'sync => true', take => qr/^Use (\S+ => \S+) to/,
+		before => "CREATE TABLE {t} ({.k} int); CREATE TABLE {q} ({.k} int); CREATE TABLE {c} (PRIMARY KEY ({.k})) INHERITS ({t}, {q})",
+		command => "SELECT {ext}.create_history_table({'c'}, <>)" },
+	{ name => 'a parent without the time column', state => 'P0001', instead => 'sync => true', take => qr/^Use (\S+ => \S+) to/,
+		before => "CREATE TABLE {t} ({.k} int PRIMARY KEY); "
+		  . "CREATE TABLE {c} (PRIMARY KEY ({.k}), {.at} timestamptz, {.tx} bigint) INHERITS ({t})",
+		command => "SELECT {ext}.create_history_table({'c'}, {at}, {tx}, <>)" });
 
 # --- running them ----------------------------------------------------------------------
 
@@ -291,7 +328,6 @@ sub try_case
 	my ($session, $world, $case) = @_;
 	my $role = $case->{role} // 'owner';
 	my $before = $case->{before};
-	$before =~ s/\{(at|tx)\}/literal($world->{other}->($1))/ge;
 	$session->do('BEGIN; SELECT set_config(\'search_path\', ' . literal($world->{path}) . ', true)');
 	$session->do(named($world, "SET LOCAL ROLE {owner}; $before; RESET ROLE"));
 	my $versions = versions($session, $world);
@@ -310,7 +346,8 @@ sub try_case
 sub follow
 {
 	my ($session, $world, $case, $way, $then, $role, $versions) = @_;
-	my $command = named($world, $case->{command});
+	my $pattern = named($world, $case->{command});
+	my $command = named($world, $case->{command} =~ s/<>/$case->{instead}/r);
 	my @fill = @{ $case->{fill} // [] };
 	for my $step (1 .. $case->{steps} // 1)
 	{
@@ -323,7 +360,15 @@ sub follow
 		my $hint = $said->{H} // '';
 		mark($hint);
 		my @commands = commands_of($hint);
-		ok(scalar @commands, 'the hint has a command') or diag "$said->{M}\n$hint";
+		if ($case->{take})
+		{
+			like($hint, $case->{take}, 'the hint names something') or return;
+			my ($word) = $hint =~ $case->{take};
+			@commands = defined $case->{typed} ? ($case->{typed} =~ s/<>/$word/r) : ();
+			$word = literal($word) if $case->{literal};
+			$command = $pattern =~ s/<>/$word/r;
+		}
+		ok($case->{take} || @commands, 'the hint has a command') or diag "$said->{M}\n$hint";
 		for my $n (@$way ? @$way : 0 .. $#commands)
 		{
 			my $typed = $commands[$n] // '';
@@ -332,7 +377,7 @@ sub follow
 			is($done->{error} && "$done->{error}{C} $done->{error}{M}", undef, "it can be typed: $typed");
 		}
 	}
-	my $again = named($world, $then // $case->{command});
+	my $again = defined $then ? named($world, $then) : $command;
 	my $answer = attempt($session, $world, $role, $again, 1);
 	is($answer->{error} && "$answer->{error}{C} $answer->{error}{M} $answer->{error}{H}", undef, "then: $again");
 	is($answer->{rows}[0][0], 't', 'it is so') if defined $then && $then =~ /^SELECT (?!\{ext)/;
