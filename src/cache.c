@@ -50,8 +50,8 @@ static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 						  Oid collation, Relation index, int column);
 static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
 static Relation open_derived(Oid relid, Oid live, bool tracking);
-static void refuse_without_history(Oid live) pg_attribute_noreturn();
-static void refuse_without_tracking(Oid live) pg_attribute_noreturn();
+static void refuse_without_history(Oid live);
+static void refuse_without_tracking(Oid live);
 static AttrNumber require_column(Relation rel, Oid live, const char *name, Oid type);
 
 void

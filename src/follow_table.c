@@ -26,7 +26,7 @@ static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
-static void refuse_unfit(Oid live, const char *column, Oid type) pg_attribute_noreturn();
+static void refuse_unfit(Oid live, const char *column, Oid type);
 static bool has_columns(Oid relid, List *names);
 
 /* RENAME TO, SET SCHEMA, OWNER TO. */
