@@ -561,10 +561,12 @@ derived_check_tracking(Oid live, Oid tracking, int sqlstate)
 char *
 derived_tracking_hint(Oid live, Oid tracking)
 {
-	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP TABLE %s CASCADE; then enable tracking again.",
+	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP %s %s CASCADE; then enable tracking again.",
 					naming_quoted_in(registry_namespace(),
 									 "disable_history_tracking_for_table"),
-					quote_literal_cstr(naming_quoted(live)), naming_quoted(tracking));
+					quote_literal_cstr(naming_quoted(live)),
+					get_rel_relkind(tracking) == RELKIND_VIEW ? "VIEW" : "TABLE",
+					naming_quoted(tracking));
 }
 
 static Oid

@@ -197,6 +197,11 @@ my @cases = (
 		before => "$tracked; $off; DROP TABLE {t__tracking} CASCADE; $on" },
 	{ name => 'a write with another tracking table', state => '55000', command => $write,
 		before => "$tracked; ALTER TABLE {t__tracking} RENAME live_pk TO other" },
+	map({ my $write = $_->[1];
+		{ name => "$_->[0] with a view as tracking table", state => $_->[2], command => $write, about => $_->[3],
+			before => "$tracked; $off; DROP TABLE {t__tracking} CASCADE; $on; CREATE VIEW {u} AS SELECT 1; RESET ROLE; "
+			  . "UPDATE {ext}.catmaid_history_table SET tracking_table = {'u'}::regclass; SET LOCAL ROLE {owner}" } } (
+		[ 'a write', $write, '42809', 't' ], [ 'enable', "SELECT {ext}.enable_history_tracking_for_table({'t'})", 'P0001', 't' ])),
 	{ name => 'a write with a narrow key', state => '55000', command => $write,
 		before => "$tracked; $no_view; $off; ALTER TABLE {t} ALTER {.k} TYPE bigint; $on" },
 	{ name => 'a write with a column that history lacks', state => '55000', command => $write,
@@ -296,7 +301,9 @@ my %elsewhere = map { $_ => 1 } (
 	# patterns for any table, in what is said while a database is adopted
 	'SELECT %s(...) registers a table.',
 	'SELECT %s(...) tracks a table that is not.',
-	'Drop the triggers, then SELECT %s(%s::regclass, ...);');
+	'Drop the triggers, then SELECT %s(%s::regclass, ...);',
+	# takes two sessions
+	'SELECT %s(%s::regclass) makes anew what is gone.');
 for my $world (@worlds)
 {
 	my $db = $world->{db} = $world->{name};
