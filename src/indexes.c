@@ -207,7 +207,10 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
 	return found;
 }
 
-/* An index on the key, comparing as columns_key_opclass has it. */
+/*
+ * An index on the key, comparing as columns_key_opclass has it; where history has
+ * another type than the key, as that does (see cache.c).
+ */
 static void
 create_key_index(Relation live, Oid table, const char *prefix,
 				 const char *label, List *columns)
@@ -222,6 +225,7 @@ create_key_index(Relation live, Oid table, const char *prefix,
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live),
 											  primary->rd_index->indkey.values[i] - 1);
+		Oid			column_type = getBaseType(get_atttype(table, get_attnum(table, lfirst(lc))));
 		Oid			type;
 		int32		typmod;
 		Oid			class;
@@ -229,7 +233,7 @@ create_key_index(Relation live, Oid table, const char *prefix,
 		Form_pg_opclass opclass;
 
 		columns_base_type(att, &type, &typmod);
-		class = columns_key_opclass(primary, i, type);
+		class = columns_key_opclass(column_type == type ? primary : NULL, i, column_type);
 		tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(class));
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for operator class %u", class);
