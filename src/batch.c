@@ -235,6 +235,28 @@ batch_end(void)
 	}
 }
 
+/* The same, and what waits in outer subtransactions is stored, too. */
+void
+batch_store(void)
+{
+	batch_end();
+	lend_outer();
+}
+
+/* Is the tracking table open in an outer subtransaction, which alone may close it? */
+bool
+batch_holds_tracking(Oid tracking)
+{
+	Batch	   *batch;
+	int			i;
+
+	for (batch = innermost; batch; batch = batch->outer)
+		for (i = 0; i < batch->nopen; i++)
+			if (batch->open[i]->tracking && batch->open[i]->capture->tracking == tracking)
+				return true;
+	return false;
+}
+
 /* This subtransaction's batch that may be used, or NULL. */
 static Batch *
 current_batch(void)
@@ -354,10 +376,7 @@ static void
 at_executor_start(QueryDesc *query, int flags)
 {
 	if (innermost)
-	{
-		batch_end();
-		lend_outer();
-	}
+		batch_store();
 	if (next_executor_start)
 		next_executor_start(query, flags);
 	else
@@ -379,10 +398,7 @@ static void
 at_utility(PROCESS_UTILITY_ARGS_COMPAT)
 {
 	if (innermost && IsTransactionState())
-	{
-		batch_end();
-		lend_outer();
-	}
+		batch_store();
 	if (next_process_utility)
 		next_process_utility(PROCESS_UTILITY_PASS_COMPAT);
 	else

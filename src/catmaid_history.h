@@ -439,6 +439,8 @@ extern TrackingTable *batch_tracking(CaptureTable *table);
 extern void batch_reopen(CaptureTable *table, Relation rel, Trigger *trigger);
 extern void batch_release(CaptureTable *table);
 extern void batch_end(void);
+extern void batch_store(void);
+extern bool batch_holds_tracking(Oid tracking);
 
 /* history.c: writes versions */
 extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool may_wait,

@@ -78,7 +78,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
 	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
-		batch_end();
+		batch_store();
 	security_act_as(cache_lookup(rel, trigdata->tg_trigger)->owner,
 					ACT_FOR_WRITER, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
@@ -247,6 +247,10 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 												  "catmaid_history truncate",
 												  ALLOCSET_DEFAULT_SIZES);
 	Oid			tracking = capture->tracking;
+
+	/* the tracking table of a root holds other partitions' rows, too */
+	bool		one_by_one = OidIsValid(tracking) &&
+		(is_partition || batch_holds_tracking(tracking));
 	HistoryWriter *writer = history_writer_open(capture, true, true);
 	TrackingTable *keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
 
@@ -263,8 +267,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 		known = capture_start(capture, keys, rel, slot, key, &start);
 		history_writer_put(writer, slot, known, start);
 
-		/* the tracking table of a root holds other partitions' rows too */
-		if (is_partition && OidIsValid(tracking))
+		if (one_by_one)
 			tracking_forget(keys, key);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(per_row);
@@ -276,7 +279,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(per_row);
 
-	if (OidIsValid(tracking) && !is_partition)
+	if (OidIsValid(tracking) && !one_by_one)
 		tracking_truncate(tracking);
 }
 

@@ -228,7 +228,8 @@ sub streamed
 		ROLLBACK TO b; UPDATE tracked SET v = 'r' WHERE id IN (4, 50); SAVEPOINT c; UPDATE base SET v = '$mode'; RELEASE a; UPDATE tracked SET id = 51 WHERE id = 50;
 		SAVEPOINT d; DELETE FROM tracked WHERE id > 1000; UPDATE part SET region = 9 WHERE id = 1; COMMIT",
 	  "BEGIN; $large; UPDATE tracked SET v = 'lost'; SAVEPOINT a; UPDATE part SET v = 'lost'; ROLLBACK",
-	  'UPDATE part SET region = 1 WHERE id = 1; DELETE FROM tracked WHERE id = 51';
+	  'UPDATE part SET region = 1 WHERE id = 1; DELETE FROM tracked WHERE id = 51',
+	  "BEGIN; $large; UPDATE tracked SET v = 't' WHERE id < 5; SAVEPOINT a; TRUNCATE tracked; INSERT INTO tracked SELECT i, 'v', 'big' FROM generate_series(1, 10) i; SAVEPOINT b; UPDATE tracked SET v = 'u' WHERE id < 5; COMMIT";
 	catch_up('own', 'own');
 	same_tables('own', "streaming = $mode");
 	for my $table (@live)
