@@ -351,7 +351,7 @@ lock_views_of_hierarchies(List *rows)
 		if (get_rel_name(live) == NULL)
 			continue;
 		security_check_owner(live, 0);
-		lives = list_concat_unique_oid(lives, derived_lineage(live));
+		lives = list_concat_unique_oid(lives, lineage_of(live));
 		lives = list_concat_unique_oid(lives, find_all_inheritors(live, NoLock, NULL));
 	}
 	views_lock(lives, AccessExclusiveLock);
@@ -422,7 +422,7 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 static void
 lock_lineage(Oid live, LOCKMODE mode)
 {
-	List	   *lineage = derived_lineage(live);
+	List	   *lineage = lineage_of(live);
 	ListCell   *lc;
 
 	if (mode >= ShareUpdateExclusiveLock)
@@ -436,7 +436,7 @@ lock_lineage(Oid live, LOCKMODE mode)
 			LockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock);
 	}
 	if (mode >= ShareRowExclusiveLock)
-		(void) derived_partition_tree(live, mode);
+		(void) lineage_partition_tree(live, mode);
 }
 
 static RegistryRow *
@@ -459,7 +459,7 @@ hint_for_untracked(Oid live)
 {
 	RegistryRow *row = registry_get_by_derived(live);
 	char		relkind = get_rel_relkind(live);
-	Oid			root = get_rel_relispartition(live) ? derived_root(live) : live;
+	Oid			root = get_rel_relispartition(live) ? lineage_root(live) : live;
 
 	if (row != NULL && get_rel_name(row->live) != NULL)
 		return errhint("It belongs to the history of table %s: name that table.",

@@ -166,7 +166,7 @@ sweep(void)
 static Oid
 live_table_of(Relation rel)
 {
-	return derived_root(RelationGetRelid(rel));
+	return lineage_root(RelationGetRelid(rel));
 }
 
 static void
@@ -286,9 +286,9 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		new.tracking_shape = relation_shape(tracking, new.nkeys + 2, 0, true);
 		new.plain &= relation_shape_is_plain(new.tracking_shape);
 	}
-	new.ancestors = derived_ancestors(new.relid);
+	new.ancestors = lineage_ancestors(new.relid);
 	new.alone = triggers_alone(rel, new.ancestors);
-	if (derived_attached_here(new.relid))
+	if (lineage_attached_here(new.relid))
 		new.attached_by = GetTopFullTransactionId();
 
 	MemoryContextSwitchTo(before);

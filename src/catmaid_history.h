@@ -346,22 +346,13 @@ extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
 /* derived.c: the tables that belong to a live table */
 extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
-extern bool derived_column_is_inherited(Oid relid, AttrNumber attnum);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
 extern void derived_disinherit(Oid child, Oid parent);
 extern void derived_inherit(Oid child, Oid parent);
-extern List *derived_parents(Oid relid);
-extern int	derived_depth(Oid relid);
-extern Oid	derived_origin(Oid relid, const char *column);
-extern List *derived_lineage(Oid relid);
-extern Oid	derived_root(Oid relid);
-extern bool derived_attached_here(Oid relid);
-extern List *derived_partition_tree(Oid root, LOCKMODE mode);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
-extern List *derived_ancestors(Oid relid);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern char *derived_default_sql(Oid relid, AttrNumber attnum);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
@@ -372,6 +363,17 @@ extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
 extern char *derived_tracking_hint(Oid live, Oid tracking);
+
+/* lineage.c: what a table inherits from, and the partitions below it */
+extern bool lineage_column_is_inherited(Oid relid, AttrNumber attnum);
+extern List *lineage_parents(Oid relid);
+extern int	lineage_depth(Oid relid);
+extern Oid	lineage_origin(Oid relid, const char *column);
+extern List *lineage_of(Oid relid);
+extern Oid	lineage_root(Oid relid);
+extern bool lineage_attached_here(Oid relid);
+extern List *lineage_partition_tree(Oid root, LOCKMODE mode);
+extern List *lineage_ancestors(Oid relid);
 
 /* older.c: what the older implementation has left */
 typedef enum TriggerState
@@ -563,15 +565,17 @@ extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
 
+/* types.c: which type holds all values of another */
+extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
+								Oid type, int32 typmod);
+extern bool types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
+extern bool types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod);
+
 /* columns.c: live column to history column */
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
 extern Node *columns_default(Oid relid, AttrNumber attnum);
-extern char *columns_widen_hint(Oid live, Oid history, Form_pg_attribute column,
-								Oid type, int32 typmod);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
-extern bool columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
-extern bool columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
 extern List *columns_key(Relation rel);
 extern bool columns_are_time_columns(Relation live, const char *time_column,

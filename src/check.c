@@ -146,7 +146,7 @@ check_unregistered(List *findings)
 
 	foreach(lc, triggers_tables(older ? older_is_function : triggers_is_ours))
 	{
-		Oid			live = derived_root(lfirst_oid(lc));
+		Oid			live = lineage_root(lfirst_oid(lc));
 
 		if (registry_get(live) != NULL ||
 			!relation_ownercheck_compat(live, GetUserId()))

@@ -165,11 +165,11 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 	int32		typmod;
 
 	columns_base_type(att, &type, &typmod);
-	if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+	if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
 		add(check, "error", "column_too_narrow", NameStr(att->attname),
-			!check->older ? columns_widen_hint(check->row->live, check->row->history,
+			!check->older ? types_widen_hint(check->row->live, check->row->history,
 											   target, type, typmod) :
-			columns_widen_in_place(target, type, typmod) ? mend(check) :
+			types_widen_in_place(target, type, typmod) ? mend(check) :
 			"Adopt the database, then see this hint again.",
 			"Column \"%s\" has type %s, in history table %s type %s.",
 			NameStr(att->attname), format_type_with_typemod(type, typmod),
@@ -289,7 +289,7 @@ check_tracking_key(Check *check, Relation live)
 
 		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
 		if (target && getBaseType(target->atttypid) == type &&
-			columns_type_holds(type, typmod, target->atttypid, target->atttypmod))
+			types_hold(type, typmod, target->atttypid, target->atttypmod))
 			continue;
 		add(check, "error", "tracking_key_unfit", name, mend(check),
 			"Key column \"%s\" has type %s, in tracking table %s it has %s.",
@@ -298,7 +298,7 @@ check_tracking_key(Check *check, Relation live)
 			psprintf("type %s", format_type_with_typemod(target->atttypid, target->atttypmod)));
 		/* an integer can be compared with a bigint */
 		if (target == NULL ||
-			(target->atttypid != type && !columns_type_holds(target->atttypid, -1, type, -1)))
+			(target->atttypid != type && !types_hold(target->atttypid, -1, type, -1)))
 			fits = false;
 	}
 	table_close(tracking, NoLock);

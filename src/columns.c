@@ -4,7 +4,7 @@
  *
  * Columns belong together by name.  A history column has the live column's
  * type with domains replaced by their base types; it may be wider, as long as
- * every value of the live type is a value of its type (columns_type_holds).
+ * every value of the live type is a value of its type (types_hold).
  * That is decided by the types, never by the data.
  *
  * Callers hold locks on the relations they pass.
@@ -44,8 +44,6 @@ typedef struct HistoryCast
 
 static Node *virtual_expression(Relation source, Oid live, Form_pg_attribute att);
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
-static bool typmod_holds(Oid type, int32 from, int32 to);
-static bool widens(Oid from, Oid to);
 static bool narrows_integer(Oid from, Oid to);
 
 /*
@@ -102,7 +100,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 
 		columns_base_type(att, &type, &typmod);
 		target_type = getBaseType(target->atttypid);
-		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod) &&
+		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
 			(sqlstate != 0 || !narrows_integer(type, target_type)))
 			ereport(ERROR,
 					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
@@ -112,7 +110,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							format_type_with_typemod(target->atttypid, target->atttypmod),
 							format_type_with_typemod(type, typmod),
 							get_rel_name(live)),
-					 errhint("%s", columns_widen_hint(live, RelationGetRelid(history),
+					 errhint("%s", types_widen_hint(live, RelationGetRelid(history),
 													  target, type, typmod))));
 
 		map->source[j] = att->attnum;
@@ -222,86 +220,6 @@ columns_cast(HistoryCast *cast, Datum value)
 	if (cast->function.fn_nargs == 2)
 		return FunctionCall2(&cast->function, value, Int32GetDatum(cast->typmod));
 	return FunctionCall1(&cast->function, value);
-}
-
-/*
- * Is every value of the first type a value of the second?
- *
- * The list (doc/follower.md has it for users): the same type with a modifier
- * that is no narrower; binary-coercible types; the exact widenings among
- * numbers and from date to timestamp; an enum as text.  Domains count as what is
- * below them: the older implementation gave them to history tables, too.
- */
-bool
-columns_type_holds(Oid from, int32 from_mod, Oid to, int32 to_mod)
-{
-	from = getBaseTypeAndTypmod(from, &from_mod);
-	to = getBaseTypeAndTypmod(to, &to_mod);
-
-	if (from == to)
-		return typmod_holds(from, from_mod, to_mod);
-	if (IsBinaryCoercible(from, to))
-		return to_mod == -1 ||
-			(to == VARCHAROID && from == VARCHAROID && typmod_holds(to, from_mod, to_mod));
-	if (to_mod != -1)
-		return false;
-	if (get_typtype(from) == TYPTYPE_ENUM)
-		return to == TEXTOID || to == VARCHAROID;
-	return widens(from, to);
-}
-
-/*
- * May the column get the type, which holds all its values, without a rewrite of
- * its table?  Known of the types that ATColumnChangeRequiresRewrite and the
- * types' support functions let pass.
- */
-bool
-columns_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
-{
-	int32		from_mod;
-	Oid			from;
-
-	columns_base_type(column, &from, &from_mod);
-	/* the modifier of a domain is not seen through it: a length would be checked */
-	if (!columns_type_holds(from, from_mod, type, typmod) ||
-		(from != column->atttypid && typmod != -1))
-		return false;
-	if (from != type)
-		return typmod == -1 && IsBinaryCoercible(from, type);
-	if (from == NUMERICOID && typmod != -1)
-		return ((from_mod - VARHDRSZ) & 0x7ff) == ((typmod - VARHDRSZ) & 0x7ff);
-	return from != BPCHAROID;
-}
-
-/*
- * The hint that gives the history's column the type, as it can be typed; palloc'd.
- *
- * Where values may not convert, they stay under another name: where the column
- * was inherited from, as PostgreSQL renames it.
- */
-char *
-columns_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
-{
-	const char *name = NameStr(column->attname);
-	const char *argument = quote_literal_cstr(naming_quoted(live));
-	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
-	Oid			from;
-	int32		from_mod;
-
-	if (columns_widen_in_place(column, type, typmod))
-		return psprintf("SELECT %s(%s::regclass);", repair, argument);
-
-	columns_base_type(column, &from, &from_mod);
-	if (columns_type_holds(from, from_mod, type, typmod))
-		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
-						naming_quoted_in(registry_namespace(), "widen_history_table"),
-						argument);
-
-	history = derived_origin(history, name);
-	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
-					naming_quoted(history), quote_identifier(name),
-					quote_identifier(naming_free_column(history, InvalidOid, name, false)),
-					repair, argument, format_type_with_typemod(type, typmod));
 }
 
 /* A column's type and modifier below all domains. */
@@ -526,45 +444,6 @@ cast_between(Oid from, Oid to, int32 to_mod)
 }
 
 /*
- * Has every value with the first modifier the second one too?  The meaning of
- * modifiers is the types' own; those of the built-in types are known here.
- */
-static bool
-typmod_holds(Oid type, int32 from, int32 to)
-{
-	if (to == -1 || from == to)
-		return true;
-	if (from == -1)
-		return false;
-
-	switch (type)
-	{
-		case VARCHAROID:
-		case BPCHAROID:
-		case VARBITOID:
-		case TIMEOID:
-		case TIMETZOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return from <= to;
-		case NUMERICOID:
-			{
-				int32		from_precision = ((from - VARHDRSZ) >> 16) & 0xffff;
-				int32		to_precision = ((to - VARHDRSZ) >> 16) & 0xffff;
-
-				/* numeric.c: numeric_typmod_scale; the same number before 15 */
-				int32		from_scale = (((from - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-				int32		to_scale = (((to - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-
-				return from_scale <= to_scale &&
-					from_precision - from_scale <= to_precision - to_scale;
-			}
-		default:
-			return false;
-	}
-}
-
-/*
  * From one integer type to a smaller one.  A value that does not fit is an
  * error, so capture may store those that do: a database that was adopted may
  * have such histories.
@@ -574,26 +453,6 @@ narrows_integer(Oid from, Oid to)
 {
 	return (from == INT8OID && (to == INT4OID || to == INT2OID)) ||
 		(from == INT4OID && to == INT2OID);
-}
-
-static bool
-widens(Oid from, Oid to)
-{
-	static const Oid pairs[][2] = {
-		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID},
-		{INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
-		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID},
-		{INT8OID, NUMERICOID},
-		{FLOAT4OID, FLOAT8OID},
-		{NAMEOID, TEXTOID},
-		{DATEOID, TIMESTAMPOID},
-	};
-	int			i;
-
-	for (i = 0; i < lengthof(pairs); i++)
-		if (pairs[i][0] == from && pairs[i][1] == to)
-			return true;
-	return false;
 }
 
 /* Where the tuple has the column's value, which must be of a fixed length; NULL

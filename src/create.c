@@ -207,7 +207,7 @@ lineage(Oid live, const CreateOptions *options)
 	check_trackable(live);
 	while (options->copy_inheritance && get_rel_relkind(live) == RELKIND_RELATION)
 	{
-		List	   *parents = derived_parents(live);
+		List	   *parents = lineage_parents(live);
 
 		if (list_length(parents) > 1)
 			ereport(ERROR,
@@ -339,7 +339,7 @@ check_trackable(Oid live)
 
 	if (get_rel_relispartition(live))
 	{
-		Oid			root = derived_root(live);
+		Oid			root = lineage_root(live);
 
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -360,7 +360,7 @@ check_trackable(Oid live)
 						 errmsg("cannot keep a history of \"%s\": its partition \"%s\" is a foreign table",
 								name, get_rel_name(lfirst_oid(lc))),
 						 errhint("ALTER TABLE %s DETACH PARTITION %s;",
-								 naming_quoted(linitial_oid(derived_parents(lfirst_oid(lc)))),
+								 naming_quoted(linitial_oid(lineage_parents(lfirst_oid(lc)))),
 								 naming_quoted(lfirst_oid(lc)))));
 	}
 }

@@ -190,7 +190,7 @@ static void
 settle(Postponed *entry)
 {
 	Relation	rel = try_relation_open(entry->relid, RowExclusiveLock);
-	RegistryRow *row = rel ? registry_get(derived_root(entry->relid)) : NULL;
+	RegistryRow *row = rel ? registry_get(lineage_root(entry->relid)) : NULL;
 	SecurityState before;
 
 	if (row && row->tracking == entry->tracking)

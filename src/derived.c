@@ -10,19 +10,15 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -190,146 +186,6 @@ derived_disinherit(Oid child, Oid parent)
 				naming_quoted(child), naming_quoted(parent));
 }
 
-/* Is the column there because a parent has it? */
-bool
-derived_column_is_inherited(Oid relid, AttrNumber attnum)
-{
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-										Int16GetDatum(attnum));
-	bool		inherited;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	inherited = ((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount > 0;
-	ReleaseSysCache(tuple);
-	return inherited;
-}
-
-/* The tables that relid inherits from, by sequence number. */
-List *
-derived_parents(Oid relid)
-{
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	List	   *parents = NIL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return parents;
-}
-
-/* How many ancestors has the table, by its first parents? */
-int
-derived_depth(Oid relid)
-{
-	int			depth = 0;
-	List	   *parents;
-
-	while ((parents = derived_parents(relid)) != NIL)
-	{
-		relid = linitial_oid(parents);
-		depth++;
-	}
-	return depth;
-}
-
-/* The table that the column was inherited from, the first of all; or the table itself. */
-Oid
-derived_origin(Oid relid, const char *column)
-{
-	ListCell   *lc;
-
-	foreach(lc, derived_parents(relid))
-		if (get_attnum(lfirst_oid(lc), column) != InvalidAttrNumber)
-			return derived_origin(lfirst_oid(lc), column);
-	return relid;
-}
-
-/* The relation and all that it inherits from, however far up. */
-List *
-derived_lineage(Oid relid)
-{
-	List	   *lineage = list_make1_oid(relid);
-	int			i;
-
-	for (i = 0; i < list_length(lineage); i++)
-		lineage = list_concat_unique_oid(lineage,
-										 derived_parents(list_nth_oid(lineage, i)));
-	return lineage;
-}
-
-/*
- * The root of a partition, or the table itself.  get_partition_ancestors ends
- * where DETACH CONCURRENTLY was interrupted; the rows are the root's until
- * FINALIZE.
- */
-Oid
-derived_root(Oid relid)
-{
-	while (get_rel_relispartition(relid))
-	{
-		List	   *parents = derived_parents(relid);
-
-		if (parents == NIL)
-			break;
-		relid = linitial_oid(parents);
-	}
-	return relid;
-}
-
-/* Has this transaction made the relation a partition, or one that it is below of? */
-bool
-derived_attached_here(Oid relid)
-{
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	bool		here = false;
-
-	while (!here && OidIsValid(relid) && get_rel_relispartition(relid))
-	{
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(relid));
-		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-		tuple = systable_getnext(scan);
-		relid = InvalidOid;
-		if (HeapTupleIsValid(tuple))
-		{
-			here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-			relid = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
-		}
-		systable_endscan(scan);
-	}
-	table_close(inherits, AccessShareLock);
-	return here;
-}
-
-/*
- * The table and all partitions below it, locked in this order, those included
- * whose DETACH CONCURRENTLY was interrupted (find_all_inheritors leaves them out).
- */
-List *
-derived_partition_tree(Oid root, LOCKMODE mode)
-{
-	List	   *tree = list_make1_oid(root);
-	int			i;
-
-	for (i = 0; i < list_length(tree); i++)
-		if (get_rel_relkind(list_nth_oid(tree, i)) == RELKIND_PARTITIONED_TABLE)
-			tree = list_concat(tree,
-							   find_inheritance_children_compat(list_nth_oid(tree, i), mode));
-	return tree;
-}
-
 /*
  * Open a live table or a partition if its lock can be had at once and it is
  * there; else NULL: another session's command has it, and sees to it.
@@ -372,18 +228,6 @@ derived_copy_persistence(Oid live, Oid tracking)
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s SET %s",
 					naming_quoted(tracking),
 					persistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED" : "LOGGED");
-}
-
-/* All tables and partitioned tables above this one. */
-List *
-derived_ancestors(Oid relid)
-{
-	List	   *ancestors = derived_parents(relid);
-	ListCell   *lc;
-
-	foreach(lc, ancestors)
-		ancestors = list_concat_unique_oid(ancestors, derived_parents(lfirst_oid(lc)));
-	return ancestors;
 }
 
 /* Add a column like att (of the live table, or a parent's history). */

@@ -8,7 +8,7 @@
  * or from a concurrent session.
  *
  * A change of type is made in place where the types say that nothing can be
- * lost (columns_type_holds, or to text).  Otherwise the original stays, as
+ * lost (types_hold, or to text).  Otherwise the original stays, as
  * "<name>_n", and the new column gets what the same USING expression or cast
  * makes of it; what does not convert is NULL.
  *
@@ -360,8 +360,8 @@ came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 		return false;
 	if (before->columns[i].type != now->type || before->columns[i].typmod != now->typmod)
 		return true;
-	return derived_column_is_inherited(row->history, attnum) &&
-		derived_column_is_inherited(row->live, i + 1);
+	return lineage_column_is_inherited(row->history, attnum) &&
+		lineage_column_is_inherited(row->live, i + 1);
 }
 
 /* No information is lost, by the types alone, and nothing but a cast is asked for. */
@@ -370,7 +370,7 @@ is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now, Node *using
 {
 	if (changes_values(using, now))
 		return false;
-	if (columns_type_holds(before->type, before->typmod, now->type, now->typmod))
+	if (types_hold(before->type, before->typmod, now->type, now->typmod))
 		return true;
 	return now->type == TEXTOID || (now->type == VARCHAROID && now->typmod == -1);
 }
@@ -413,7 +413,7 @@ is_target(Node *statement, Oid live)
 	target = RangeVarGetRelid(((AlterTableStmt *) statement)->relation, NoLock, true);
 	while (OidIsValid(target) && target != live)
 	{
-		List	   *parents = derived_parents(live);
+		List	   *parents = lineage_parents(live);
 
 		if (parents == NIL)
 			return false;
@@ -486,8 +486,8 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 	 * session has added it for a live column that this command then altered.
 	 */
 	if (existing != InvalidAttrNumber &&
-		((derived_column_is_inherited(row->history, existing) &&
-		  derived_column_is_inherited(row->live, attnum)) ||
+		((lineage_column_is_inherited(row->history, existing) &&
+		  lineage_column_is_inherited(row->live, attnum)) ||
 		 (row->history == before->history && existing > before->history_natts)))
 	{
 		table_close(live, NoLock);

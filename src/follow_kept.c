@@ -110,8 +110,8 @@ move_kept(Oid history, const char *name, Oid other)
 	List	   *parents;
 
 	/* an inherited one moves where it comes from, and all the way down */
-	while (derived_column_is_inherited(history, get_attnum(history, name)) &&
-		   (parents = derived_parents(history)) != NIL)
+	while (lineage_column_is_inherited(history, get_attnum(history, name)) &&
+		   (parents = lineage_parents(history)) != NIL)
 		history = linitial_oid(parents);
 
 	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",

@@ -70,10 +70,10 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 		if (list_member_oid(now->parents, lfirst_oid(lc)) ||
 			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
-		if (list_member_oid(derived_parents(row->history), parent->history))
+		if (list_member_oid(lineage_parents(row->history), parent->history))
 			derived_disinherit(row->history, parent->history);
 		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking) &&
-			list_member_oid(derived_parents(row->tracking), parent->tracking))
+			list_member_oid(lineage_parents(row->tracking), parent->tracking))
 			derived_disinherit(row->tracking, parent->tracking);
 		view_renew(parent);
 	}
@@ -127,7 +127,7 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
 	foreach(lc, before->leaves)
 		if (!list_member_oid(now->leaves, lfirst_oid(lc)) &&
 			get_rel_name(lfirst_oid(lc)) != NULL &&
-			derived_root(lfirst_oid(lc)) != row->live)
+			lineage_root(lfirst_oid(lc)) != row->live)
 			release_partition(row, lfirst_oid(lc));
 }
 

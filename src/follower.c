@@ -531,6 +531,6 @@ switches_triggers(Oid live)
 static int
 compare_depth(const ListCell *a, const ListCell *b)
 {
-	return derived_depth(((Followed *) lfirst(a))->row->live) -
-		derived_depth(((Followed *) lfirst(b))->row->live);
+	return lineage_depth(((Followed *) lfirst(a))->row->live) -
+		lineage_depth(((Followed *) lfirst(b))->row->live);
 }

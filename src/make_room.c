@@ -97,7 +97,7 @@ lock_views_of(Oid relid, bool parents)
 		return;
 	related = find_all_inheritors(relid, NoLock, NULL);
 	if (parents)
-		related = list_concat_unique_oid(related, derived_lineage(relid));
+		related = list_concat_unique_oid(related, lineage_of(relid));
 	foreach(lc, related)
 		if (snapshot_is_registered(lfirst_oid(lc)))
 			tables = lappend_oid(tables, lfirst_oid(lc));
@@ -284,7 +284,7 @@ make_room_for_drop(DropStmt *statement)
 static void
 store_dropped_partitions(Oid relid, List *dropped)
 {
-	Oid			root = derived_root(relid);
+	Oid			root = lineage_root(relid);
 	RegistryRow *row = snapshot_is_registered(root) ? registry_get(root) : NULL;
 	SecurityState state;
 	Oid			above;
@@ -296,7 +296,7 @@ store_dropped_partitions(Oid relid, List *dropped)
 		return;
 	for (above = relid; above != root;)
 	{
-		List	   *parents = derived_parents(above);
+		List	   *parents = lineage_parents(above);
 
 		if (parents == NIL)
 			return;
@@ -309,7 +309,7 @@ store_dropped_partitions(Oid relid, List *dropped)
 
 	LockRelationOid(parent, AccessExclusiveLock);
 	LockRelationOid(relid, AccessExclusiveLock);
-	leaves = derived_partition_tree(relid, AccessExclusiveLock);
+	leaves = lineage_partition_tree(relid, AccessExclusiveLock);
 	foreach(lc, leaves)
 	{
 		Relation	leaf;
@@ -346,7 +346,7 @@ make_room_for_cascade(List *namespaces, List *owners, Node *statement)
 		if (get_rel_relkind(row->live) != RELKIND_PARTITIONED_TABLE ||
 			goes(row->live, namespaces, owners))
 			continue;
-		foreach(cell, derived_partition_tree(row->live, NoLock))
+		foreach(cell, lineage_partition_tree(row->live, NoLock))
 			if (lfirst_oid(cell) != row->live &&
 				goes(lfirst_oid(cell), namespaces, owners))
 				partitions = lappend_oid(partitions, lfirst_oid(cell));

@@ -170,7 +170,7 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 
 	if (get_rel_name(old) != NULL)
 	{
-		parents = derived_parents(old);
+		parents = lineage_parents(old);
 		foreach(lc, parents)
 			derived_disinherit(old, lfirst_oid(lc));
 		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME TO %s",
@@ -212,7 +212,7 @@ tracking_of_parents(const RegistryRow *row)
 	List	   *tracking = NIL;
 	ListCell   *lc;
 
-	foreach(lc, derived_parents(row->history))
+	foreach(lc, lineage_parents(row->history))
 	{
 		RegistryRow *parent = registry_get_by_derived(lfirst_oid(lc));
 

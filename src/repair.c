@@ -209,8 +209,8 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 static int
 compare_depth(const ListCell *a, const ListCell *b)
 {
-	return derived_depth(((RegistryRow *) lfirst(a))->live) -
-		derived_depth(((RegistryRow *) lfirst(b))->live);
+	return lineage_depth(((RegistryRow *) lfirst(a))->live) -
+		lineage_depth(((RegistryRow *) lfirst(b))->live);
 }
 
 /* Rows of the registry, parents before their children. */
@@ -262,7 +262,7 @@ has_own_tracking(const RegistryRow *row)
 static RegistryRow *
 parent_of(const RegistryRow *row)
 {
-	List	   *parents = derived_parents(row->live);
+	List	   *parents = lineage_parents(row->live);
 
 	return list_length(parents) == 1 ? registry_get(linitial_oid(parents)) : NULL;
 }
@@ -312,8 +312,8 @@ repair_widen(RegistryRow *row, bool rewrite)
 		if (target == NULL)
 			continue;
 		columns_base_type(att, &type, &typmod);
-		if (!columns_type_holds(type, typmod, target->atttypid, target->atttypmod) &&
-			(any || columns_widen_in_place(target, type, typmod)))
+		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
+			(any || types_widen_in_place(target, type, typmod)))
 			widening.statements = lappend(widening.statements,
 										  psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
 												   naming_quoted(row->history),
@@ -395,7 +395,7 @@ demanded_above(Oid relid, const char *column)
 {
 	ListCell   *lc;
 
-	foreach(lc, derived_parents(relid))
+	foreach(lc, lineage_parents(relid))
 	{
 		HeapTuple	tuple = SearchSysCacheAttName(lfirst_oid(lc), column);
 		bool		demanded;
@@ -427,7 +427,7 @@ repair_tracking(RegistryRow *row, bool tracked)
 	table_close(live, NoLock);
 	security_copy_row_security(row->live, row->tracking);
 	if (parent && OidIsValid(parent->tracking) && get_rel_name(parent->tracking) != NULL &&
-		list_member_oid(derived_parents(row->history), parent->history))
+		list_member_oid(lineage_parents(row->history), parent->history))
 		derived_inherit(row->tracking, parent->tracking);
 	if (tracked)
 		tracking_sync(row);
@@ -462,9 +462,9 @@ widen_tracking_key(const RegistryRow *row)
 		columns_base_type(att, &type, &typmod);
 		get_atttypetypmodcoll(row->tracking, attnum, &tracking_type, &tracking_mod, &collation);
 		if (type == getBaseType(tracking_type) &&
-			columns_type_holds(type, typmod, tracking_type, tracking_mod))
+			types_hold(type, typmod, tracking_type, tracking_mod))
 			continue;
-		fits = columns_type_holds(tracking_type, tracking_mod, type, typmod) &&
+		fits = types_hold(tracking_type, tracking_mod, type, typmod) &&
 			convert_try(security_owner_of(row->tracking),
 						psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s",
 								 naming_quoted(row->tracking), quote_identifier(name),

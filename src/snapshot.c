@@ -336,7 +336,7 @@ read_table(TableSnapshot *snapshot)
 
 	/* what happens to a partition in the middle happens to the table */
 	forget_derived(snapshot->live);
-	foreach(lc, derived_partition_tree(snapshot->live, NoLock))
+	foreach(lc, lineage_partition_tree(snapshot->live, NoLock))
 		if (lfirst_oid(lc) != snapshot->live)
 			note_derived(lfirst_oid(lc), snapshot->live, true);
 	return true;

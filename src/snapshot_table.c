@@ -78,7 +78,7 @@ snapshot_read(TableSnapshot *snapshot)
 	if (NameStr(snapshot->tracking_name)[0] != '\0')
 		snapshot->tracking_namespace = get_rel_namespace(snapshot->tracking);
 	snapshot->key_index = primary_key_of(snapshot->live);
-	snapshot->parents = derived_parents(snapshot->live);
+	snapshot->parents = lineage_parents(snapshot->live);
 	snapshot->leaves = NIL;
 	if (partitioned)
 		snapshot->leaves = triggers_leaf_partitions(snapshot->live, NoLock);

@@ -507,7 +507,7 @@ triggers_leaf_partitions(Oid root, LOCKMODE mode)
 
 	if (get_rel_relkind(root) != RELKIND_PARTITIONED_TABLE)
 		return NIL;
-	foreach(lc, derived_partition_tree(root, mode))
+	foreach(lc, lineage_partition_tree(root, mode))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 	return leaves;

@@ -1,0 +1,173 @@
+/*
+ * lineage.c
+ *		What a table inherits from, and the partitions below it.
+ *
+ * Read from the catalogs, without locks but where it is said.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/* Is the column there because a parent has it? */
+bool
+lineage_column_is_inherited(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	bool		inherited;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	inherited = ((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount > 0;
+	ReleaseSysCache(tuple);
+	return inherited;
+}
+
+/* The tables that relid inherits from, by sequence number. */
+List *
+lineage_parents(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return parents;
+}
+
+/* How many ancestors has the table, by its first parents? */
+int
+lineage_depth(Oid relid)
+{
+	int			depth = 0;
+	List	   *parents;
+
+	while ((parents = lineage_parents(relid)) != NIL)
+	{
+		relid = linitial_oid(parents);
+		depth++;
+	}
+	return depth;
+}
+
+/* The table that the column was inherited from, the first of all; or the table itself. */
+Oid
+lineage_origin(Oid relid, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, lineage_parents(relid))
+		if (get_attnum(lfirst_oid(lc), column) != InvalidAttrNumber)
+			return lineage_origin(lfirst_oid(lc), column);
+	return relid;
+}
+
+/* The relation and all that it inherits from, however far up. */
+List *
+lineage_of(Oid relid)
+{
+	List	   *lineage = list_make1_oid(relid);
+	int			i;
+
+	for (i = 0; i < list_length(lineage); i++)
+		lineage = list_concat_unique_oid(lineage,
+										 lineage_parents(list_nth_oid(lineage, i)));
+	return lineage;
+}
+
+/* All tables and partitioned tables above this one. */
+List *
+lineage_ancestors(Oid relid)
+{
+	List	   *ancestors = lineage_parents(relid);
+	ListCell   *lc;
+
+	foreach(lc, ancestors)
+		ancestors = list_concat_unique_oid(ancestors, lineage_parents(lfirst_oid(lc)));
+	return ancestors;
+}
+
+/*
+ * The root of a partition, or the table itself.  get_partition_ancestors ends
+ * where DETACH CONCURRENTLY was interrupted; the rows are the root's until
+ * FINALIZE.
+ */
+Oid
+lineage_root(Oid relid)
+{
+	while (get_rel_relispartition(relid))
+	{
+		List	   *parents = lineage_parents(relid);
+
+		if (parents == NIL)
+			break;
+		relid = linitial_oid(parents);
+	}
+	return relid;
+}
+
+/* Has this transaction made the relation a partition, or one that it is below of? */
+bool
+lineage_attached_here(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	bool		here = false;
+
+	while (!here && OidIsValid(relid) && get_rel_relispartition(relid))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(relid));
+		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		relid = InvalidOid;
+		if (HeapTupleIsValid(tuple))
+		{
+			here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+			relid = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+		}
+		systable_endscan(scan);
+	}
+	table_close(inherits, AccessShareLock);
+	return here;
+}
+
+/*
+ * The table and all partitions below it, locked in this order, those included
+ * whose DETACH CONCURRENTLY was interrupted (find_all_inheritors leaves them out).
+ */
+List *
+lineage_partition_tree(Oid root, LOCKMODE mode)
+{
+	List	   *tree = list_make1_oid(root);
+	int			i;
+
+	for (i = 0; i < list_length(tree); i++)
+		if (get_rel_relkind(list_nth_oid(tree, i)) == RELKIND_PARTITIONED_TABLE)
+			tree = list_concat(tree,
+							   find_inheritance_children_compat(list_nth_oid(tree, i), mode));
+	return tree;
+}

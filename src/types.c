@@ -1,0 +1,156 @@
+/*
+ * types.c
+ *		Which type holds all values of another, and how a history column gets it.
+ *
+ * That is decided by the types, never by the data.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catmaid_history.h"
+
+static bool typmod_holds(Oid type, int32 from, int32 to);
+static bool widens(Oid from, Oid to);
+
+/*
+ * Is every value of the first type a value of the second?
+ *
+ * The list (doc/follower.md has it for users): the same type with a modifier
+ * that is no narrower; binary-coercible types; the exact widenings among
+ * numbers and from date to timestamp; an enum as text.  Domains count as what is
+ * below them: the older implementation gave them to history tables, too.
+ */
+bool
+types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod)
+{
+	from = getBaseTypeAndTypmod(from, &from_mod);
+	to = getBaseTypeAndTypmod(to, &to_mod);
+
+	if (from == to)
+		return typmod_holds(from, from_mod, to_mod);
+	if (IsBinaryCoercible(from, to))
+		return to_mod == -1 ||
+			(to == VARCHAROID && from == VARCHAROID && typmod_holds(to, from_mod, to_mod));
+	if (to_mod != -1)
+		return false;
+	if (get_typtype(from) == TYPTYPE_ENUM)
+		return to == TEXTOID || to == VARCHAROID;
+	return widens(from, to);
+}
+
+/*
+ * May the column get the type, which holds all its values, without a rewrite of
+ * its table?  Known of the types that ATColumnChangeRequiresRewrite and the
+ * types' support functions let pass.
+ */
+bool
+types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
+{
+	int32		from_mod;
+	Oid			from;
+
+	columns_base_type(column, &from, &from_mod);
+	/* the modifier of a domain is not seen through it: a length would be checked */
+	if (!types_hold(from, from_mod, type, typmod) ||
+		(from != column->atttypid && typmod != -1))
+		return false;
+	if (from != type)
+		return typmod == -1 && IsBinaryCoercible(from, type);
+	if (from == NUMERICOID && typmod != -1)
+		return ((from_mod - VARHDRSZ) & 0x7ff) == ((typmod - VARHDRSZ) & 0x7ff);
+	return from != BPCHAROID;
+}
+
+/*
+ * The hint that gives the history's column the type, as it can be typed; palloc'd.
+ *
+ * Where values may not convert, they stay under another name: where the column
+ * was inherited from, as PostgreSQL renames it.
+ */
+char *
+types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
+{
+	const char *name = NameStr(column->attname);
+	const char *argument = quote_literal_cstr(naming_quoted(live));
+	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
+	Oid			from;
+	int32		from_mod;
+
+	if (types_widen_in_place(column, type, typmod))
+		return psprintf("SELECT %s(%s::regclass);", repair, argument);
+
+	columns_base_type(column, &from, &from_mod);
+	if (types_hold(from, from_mod, type, typmod))
+		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
+						naming_quoted_in(registry_namespace(), "widen_history_table"),
+						argument);
+
+	history = lineage_origin(history, name);
+	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
+					naming_quoted(history), quote_identifier(name),
+					quote_identifier(naming_free_column(history, InvalidOid, name, false)),
+					repair, argument, format_type_with_typemod(type, typmod));
+}
+
+/*
+ * Has every value with the first modifier the second one too?  The meaning of
+ * modifiers is the types' own; those of the built-in types are known here.
+ */
+static bool
+typmod_holds(Oid type, int32 from, int32 to)
+{
+	if (to == -1 || from == to)
+		return true;
+	if (from == -1)
+		return false;
+
+	switch (type)
+	{
+		case VARCHAROID:
+		case BPCHAROID:
+		case VARBITOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return from <= to;
+		case NUMERICOID:
+			{
+				int32		from_precision = ((from - VARHDRSZ) >> 16) & 0xffff;
+				int32		to_precision = ((to - VARHDRSZ) >> 16) & 0xffff;
+
+				/* numeric.c: numeric_typmod_scale; the same number before 15 */
+				int32		from_scale = (((from - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+				int32		to_scale = (((to - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+
+				return from_scale <= to_scale &&
+					from_precision - from_scale <= to_precision - to_scale;
+			}
+		default:
+			return false;
+	}
+}
+
+static bool
+widens(Oid from, Oid to)
+{
+	static const Oid pairs[][2] = {
+		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID},
+		{INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
+		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID},
+		{INT8OID, NUMERICOID},
+		{FLOAT4OID, FLOAT8OID},
+		{NAMEOID, TEXTOID},
+		{DATEOID, TIMESTAMPOID},
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(pairs); i++)
+		if (pairs[i][0] == from && pairs[i][1] == to)
+			return true;
+	return false;
+}
