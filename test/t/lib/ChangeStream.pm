@@ -152,9 +152,18 @@ sub replay
 		# Other tables leave one question open: whether a version that has an empty period
 		# (who deletes it and enters its key again began before it) comes to an end.  And
 		# the stream one: whether the row that went from another partition goes on here.
+		# With a deferrable key that version may be yet to come to its end, in the same
+		# command: where rows trade keys that one of them has got since we began.
 		my $before = $gone{$name}{ key($name, $new) };
-		@starts = map { $_ > $start ? $_ : $start } map { @{ $_->{starts} } } grep { $_ } $former, $before, $perhaps
-		  if $name ne 'public.deferred';
+		if ($name ne 'public.deferred')
+		{
+			@starts = map { $_ > $start ? $_ : $start } map { @{ $_->{starts} } } grep { $_ } $former, $before, $perhaps;
+		}
+		else
+		{
+			my @there = grep { key($name, $_->{row}) eq key($name, $new) } map { @$_ } values %{ $live{$name} };
+			push @starts, map { @{ $_->{starts} } } grep { $_ } $before, @there;
+		}
 		my %starts = map { $_ => 1 } $start, map { $_ > $t ? $_ : $t } @starts;
 		$row->{starts} = [ sort { $a <=> $b } keys %starts ];
 		push @{ $live{$name}{ line($new) } }, $row;
