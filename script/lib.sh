@@ -2,13 +2,14 @@
 # Shared by the scripts of this folder (source it, don't run it): which PostgreSQL
 # to use, a private throw-away server, and who may do what.
 #
-# PostgreSQL refuses to run as root. When a script runs as root, builds and
-# installs happen as root, and the server, its clients and the tests run as the
+# PostgreSQL refuses to run as root. When a script runs as root, builds happen
+# as root, and the server, its clients and the tests run as the
 # system user `postgres`, upon a copy of the project in $WORK that this user can
 # read whatever the permissions of the checkout are.
 #
 # Sets: TOP (the project's folder), and with use_postgresql: PG_CONFIG, PG_BIN and
-# PG_LIB; with make_work: WORK; with server_start: PGHOST, PGPORT, PGUSER.
+# PG_LIB; with make_work: WORK; with build_and_install: SERVER_TREE, and PG_BIN again;
+# with server_start: PGHOST, PGPORT, PGUSER.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -64,7 +65,8 @@ find_pg_config()
 	fi
 	while read -r dir; do
 		if [ -x "$dir/bin/postgres" ] && [ -x "$dir/bin/pg_config" ] &&
-			[ -f "$dir/lib/pgxs/src/makefiles/pgxs.mk" ]; then
+			[ -f "$("$dir/bin/pg_config" --pgxs)" ] &&
+			[ -f "$("$dir/bin/pg_config" --includedir-server)/postgres.h" ]; then
 			echo "$dir/bin/pg_config"
 			return
 		fi
@@ -123,25 +125,45 @@ cleanup()
 
 # --- building -----------------------------------------------------------------
 
-# Build from nothing in $WORK/tree and install. Arguments go to make.
+# Build from nothing in $WORK/tree, and install into a copy of the server's files,
+# whose programs are PG_BIN from then on: nothing outside $WORK changes, so no root
+# is needed, and no cluster of the machine meets the build. Arguments go to make.
 build_and_install()
 {
 	local log=$WORK/build.log
 
-	if ! make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" >"$log" 2>&1; then
-		cat "$log" >&2
-		return 1
-	fi
-	# `make install` writes into the server's folders; not every server is root's.
-	if [ -w "$("$PG_CONFIG" --pkglibdir)" ] && [ -w "$("$PG_CONFIG" --sharedir)/extension" ]; then
-		make -C "$WORK/tree" install PG_CONFIG="$PG_CONFIG" "$@" >>"$log" 2>&1
-	else
-		as_root make -C "$WORK/tree" install PG_CONFIG="$PG_CONFIG" "$@" >>"$log" 2>&1
-	fi || {
+	{
+		make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" &&
+			copy_server &&
+			make -C "$WORK/tree" install DESTDIR="$SERVER_TREE" PG_CONFIG="$PG_CONFIG" "$@"
+	} >"$log" 2>&1 || {
 		cat "$log" >&2
 		return 1
 	}
 	give_to_server_user "$WORK/tree"
+	use_server_tree
+}
+
+# Copy the server's programs, libraries and shared files to $SERVER_TREE, each
+# under its own path. PostgreSQL finds them there, relative to the program that
+# runs (make_relative_path in src/port/path.c).
+copy_server()
+{
+	local dir
+
+	SERVER_TREE=$WORK/server
+	for dir in --bindir --pkglibdir --sharedir; do
+		dir=$("$PG_CONFIG" "$dir")
+		mkdir -p "$SERVER_TREE$dir" && cp -a "$dir/." "$SERVER_TREE$dir/" || return 1
+	done
+}
+
+# PG_BIN is the copy's. (Its pg_config knows where the copy is, but no headers.)
+use_server_tree()
+{
+	export SERVER_TREE
+	PG_BIN=$SERVER_TREE$("$PG_CONFIG" --bindir)
+	export PATH="$PG_BIN:$PATH"
 }
 
 # --- a private server ---------------------------------------------------------

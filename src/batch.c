@@ -270,13 +270,15 @@ current_batch(void)
 static Batch *
 begin_batch(void)
 {
-	MemoryContext context = AllocSetContextCreate(CurTransactionContext,
-												  "catmaid_history batch",
-												  ALLOCSET_DEFAULT_SIZES);
-	Batch	   *batch = MemoryContextAlloc(context, sizeof(Batch));
+	MemoryContext context;
+	Batch	   *batch;
 
 	/* who applies a publisher's changes runs no query before them */
 	lend_outer();
+
+	context = AllocSetContextCreate(CurTransactionContext, "catmaid_history batch",
+									ALLOCSET_DEFAULT_SIZES);
+	batch = MemoryContextAlloc(context, sizeof(Batch));
 	batch->context = context;
 	batch->outer = innermost;
 	batch->subid = GetCurrentSubTransactionId();

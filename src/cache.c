@@ -42,6 +42,7 @@ static HTAB *cache = NULL;
 static void sweep(void);
 static void invalidate(Datum arg, Oid relid);
 static void invalidate_casts(Datum arg, int cacheid, uint32 hash);
+static void invalidate_entries(Oid relid);
 static Oid	live_table_of(Relation rel);
 static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
@@ -172,11 +173,17 @@ live_table_of(Relation rel)
 static void
 invalidate(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS status;
-	CaptureRelation *entry;
-
 	registry_forget_relid(relid);
 	truncate_relation_changed(relid);
+	invalidate_entries(relid);
+}
+
+/* Those that have to do with the relation; InvalidOid: all. */
+static void
+invalidate_entries(Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	CaptureRelation *entry;
 
 	if (OidIsValid(relid))
 	{
@@ -197,12 +204,7 @@ invalidate(Datum arg, Oid relid)
 static void
 invalidate_casts(Datum arg, int cacheid, uint32 hash)
 {
-	HASH_SEQ_STATUS status;
-	CaptureRelation *entry;
-
-	hash_seq_init(&status, cache);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->valid = false;
+	invalidate_entries(InvalidOid);
 }
 
 static void

@@ -305,7 +305,6 @@ extern bool snapshot_is_registered(Oid live);
 extern Oid	snapshot_live_of(Oid relid);
 extern List *snapshot_tables_of_type(Oid composite);
 extern List *snapshot_tables_with_type(Oid type, Oid namespace);
-extern bool snapshot_type_is_of(Oid type, Oid wanted, Oid namespace);
 
 /* snapshot_table.c: how one table looks */
 extern bool snapshot_read(TableSnapshot *snapshot);
@@ -354,7 +353,6 @@ extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
-extern char *derived_default_sql(Oid relid, AttrNumber attnum);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
@@ -570,11 +568,12 @@ extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
 								Oid type, int32 typmod);
 extern bool types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod);
+extern bool types_made_of(Oid type, Oid wanted, Oid namespace);
 
 /* columns.c: live column to history column */
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
-extern Node *columns_default(Oid relid, AttrNumber attnum);
+extern char *columns_default_sql(Oid relid, AttrNumber attnum);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
 extern List *columns_key(Relation rel);

@@ -25,6 +25,8 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -43,6 +45,7 @@ typedef struct HistoryCast
 } HistoryCast;
 
 static Node *virtual_expression(Relation source, Oid live, Form_pg_attribute att);
+static Node *default_of(Oid relid, AttrNumber attnum);
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
 static bool narrows_integer(Oid from, Oid to);
 
@@ -165,7 +168,7 @@ virtual_expression(Relation source, Oid live, Form_pg_attribute att)
 	if (live == RelationGetRelid(source))
 		return build_generation_expression_compat(source, att->attnum);
 
-	expression = columns_default(live, get_attnum(live, NameStr(att->attname)));
+	expression = default_of(live, get_attnum(live, NameStr(att->attname)));
 	if (expression == NULL)
 		elog(ERROR, "column \"%s\" of relation %u has no generation expression",
 			 NameStr(att->attname), live);
@@ -179,8 +182,8 @@ virtual_expression(Relation source, Oid live, Form_pg_attribute att)
 }
 
 /* The column's default, or generation expression; NULL if it has none. */
-Node *
-columns_default(Oid relid, AttrNumber attnum)
+static Node *
+default_of(Oid relid, AttrNumber attnum)
 {
 	Relation	defaults = table_open(AttrDefaultRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -205,6 +208,27 @@ columns_default(Oid relid, AttrNumber attnum)
 	systable_endscan(scan);
 	table_close(defaults, AccessShareLock);
 	return expression;
+}
+
+/*
+ * The column's default, or generation expression, as SQL with every name qualified;
+ * NULL if it has none.
+ */
+char *
+columns_default_sql(Oid relid, AttrNumber attnum)
+{
+	Node	   *expression = default_of(relid, attnum);
+	int			nestlevel;
+	char	   *sql;
+
+	if (expression == NULL)
+		return NULL;
+	nestlevel = naming_begin_qualified();
+	sql = TextDatumGetCString(DirectFunctionCall2(pg_get_expr,
+												  CStringGetTextDatum(nodeToString(expression)),
+												  ObjectIdGetDatum(relid)));
+	AtEOXact_GUC(true, nestlevel);
+	return sql;
 }
 
 Datum

@@ -19,8 +19,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -159,7 +157,7 @@ derived_inherit(Oid child, Oid parent)
 static void
 add_parents_column(Oid child, Oid parent, Form_pg_attribute att)
 {
-	char	   *expression = att->atthasdef ? derived_default_sql(parent, att->attnum) : NULL;
+	char	   *expression = att->atthasdef ? columns_default_sql(parent, att->attnum) : NULL;
 
 	if (expression && att->attgenerated)
 		expression = psprintf(" GENERATED ALWAYS AS (%s) %s", expression,
@@ -242,27 +240,6 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 				naming_quoted(relid), quote_identifier(NameStr(copy.attname)),
 				columns_type_sql(&copy));
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
-}
-
-/*
- * The column's default, or generation expression, as SQL with every name qualified;
- * NULL if it has none.
- */
-char *
-derived_default_sql(Oid relid, AttrNumber attnum)
-{
-	Node	   *expression = columns_default(relid, attnum);
-	int			nestlevel;
-	char	   *sql;
-
-	if (expression == NULL)
-		return NULL;
-	nestlevel = naming_begin_qualified();
-	sql = TextDatumGetCString(DirectFunctionCall2(pg_get_expr,
-												  CStringGetTextDatum(nodeToString(expression)),
-												  ObjectIdGetDatum(relid)));
-	AtEOXact_GUC(true, nestlevel);
-	return sql;
 }
 
 /* Give the named column the storage and compression of att. */

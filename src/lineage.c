@@ -20,6 +20,8 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+static List *read_parents(Oid relid, bool *here);
+
 /* Is the column there because a parent has it? */
 bool
 lineage_column_is_inherited(Oid relid, AttrNumber attnum)
@@ -39,6 +41,13 @@ lineage_column_is_inherited(Oid relid, AttrNumber attnum)
 List *
 lineage_parents(Oid relid)
 {
+	return read_parents(relid, NULL);
+}
+
+/* Likewise; here: has this transaction made it inherit, if from one only? */
+static List *
+read_parents(Oid relid, bool *here)
+{
 	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	List	   *parents = NIL;
 	ScanKeyData key;
@@ -49,7 +58,11 @@ lineage_parents(Oid relid)
 				ObjectIdGetDatum(relid));
 	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
 		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+		if (here)
+			*here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	}
 	systable_endscan(scan);
 	table_close(inherits, AccessShareLock);
 	return parents;
@@ -130,28 +143,16 @@ lineage_root(Oid relid)
 bool
 lineage_attached_here(Oid relid)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	bool		here = false;
 
-	while (!here && OidIsValid(relid) && get_rel_relispartition(relid))
+	while (!here && get_rel_relispartition(relid))
 	{
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
+		List	   *parents = read_parents(relid, &here);
 
-		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(relid));
-		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-		tuple = systable_getnext(scan);
-		relid = InvalidOid;
-		if (HeapTupleIsValid(tuple))
-		{
-			here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-			relid = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
-		}
-		systable_endscan(scan);
+		if (parents == NIL)
+			break;
+		relid = linitial_oid(parents);
 	}
-	table_close(inherits, AccessShareLock);
 	return here;
 }
 

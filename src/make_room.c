@@ -514,7 +514,7 @@ give_up_type(Oid type)
 
 			/* an inherited one becomes text with the parent's */
 			if (att.attisdropped || att.attinhcount > 0 ||
-				!snapshot_type_is_of(att.atttypid, type, InvalidOid) ||
+				!types_made_of(att.atttypid, type, InvalidOid) ||
 				get_attnum(row->live, NameStr(att.attname)) != InvalidAttrNumber)
 				continue;
 			if (convert_try(security_owner_of(row->history),

@@ -236,7 +236,7 @@ snapshot_live_of(Oid relid)
 
 /*
  * The registered tables with a column whose type is of this one, or of one in the
- * schema (see snapshot_type_is_of); either may be InvalidOid.
+ * schema (see types_made_of); either may be InvalidOid.
  */
 List *
 snapshot_tables_with_type(Oid type, Oid namespace)
@@ -255,39 +255,11 @@ snapshot_tables_with_type(Oid type, Oid namespace)
 			ColumnSnapshot *column = &snapshot->columns[i];
 
 			if (column->exists &&
-				snapshot_type_is_of(column->declared_type, type, namespace))
+				types_made_of(column->declared_type, type, namespace))
 				tables = list_append_unique_oid(tables, snapshot->live);
 		}
 	}
 	return tables;
-}
-
-/*
- * Does the type go with that one, or with one in the schema: is it that, a domain
- * over it, an array, a range or a multirange of it, or made so of one that is?
- */
-bool
-snapshot_type_is_of(Oid type, Oid wanted, Oid namespace)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Form_pg_type form;
-	bool		found;
-	Oid			below[4];
-	int			i;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_type) GETSTRUCT(tuple);
-	found = type == wanted || form->typnamespace == namespace;
-	below[0] = form->typbasetype;
-	ReleaseSysCache(tuple);
-
-	below[1] = get_element_type(type);
-	below[2] = get_range_subtype(type);
-	below[3] = get_multirange_range_compat(type);
-	for (i = 0; i < lengthof(below) && !found; i++)
-		found = OidIsValid(below[i]) && snapshot_type_is_of(below[i], wanted, namespace);
-	return found;
 }
 
 /* The registered tables of a composite type (CREATE TABLE ... OF). */

@@ -1,17 +1,21 @@
 /*
  * types.c
- *		Which type holds all values of another, and how a history column gets it.
+ *		Which type holds all values of another, how a history column gets it, and
+ *		what types are made of.
  *
  * That is decided by the types, never by the data.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 static bool typmod_holds(Oid type, int32 from, int32 to);
 static bool widens(Oid from, Oid to);
@@ -63,6 +67,34 @@ types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 	if (from == NUMERICOID && typmod != -1)
 		return ((from_mod - VARHDRSZ) & 0x7ff) == ((typmod - VARHDRSZ) & 0x7ff);
 	return from != BPCHAROID;
+}
+
+/*
+ * Does the type go with that one, or with one in the schema: is it that, a domain
+ * over it, an array, a range or a multirange of it, or made so of one that is?
+ */
+bool
+types_made_of(Oid type, Oid wanted, Oid namespace)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	bool		found;
+	Oid			below[4];
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	found = type == wanted || form->typnamespace == namespace;
+	below[0] = form->typbasetype;
+	ReleaseSysCache(tuple);
+
+	below[1] = get_element_type(type);
+	below[2] = get_range_subtype(type);
+	below[3] = get_multirange_range_compat(type);
+	for (i = 0; i < lengthof(below) && !found; i++)
+		found = OidIsValid(below[i]) && types_made_of(below[i], wanted, namespace);
+	return found;
 }
 
 /*

@@ -165,7 +165,7 @@ note_columns(Oid view)
 		column->comment = GetComment(view, RelationRelationId, i);
 		column->acl = isnull ? NULL : DatumGetAclPCopy(datum);
 		if (att->atthasdef)
-			column->expression = derived_default_sql(view, i);
+			column->expression = columns_default_sql(view, i);
 		ReleaseSysCache(tuple);
 		columns = lappend(columns, column);
 	}

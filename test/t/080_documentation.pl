@@ -317,7 +317,7 @@ sub as_regex
 # ERRCODE_... => SQLSTATE, from the server's headers.
 sub sqlstates
 {
-	chomp(my $include = `pg_config --includedir-server`);
+	chomp(my $include = `$ENV{PG_CONFIG} --includedir-server`);
 	my %state;
 	my $header = slurp_file("$include/utils/errcodes.h");
 	while ($header =~ /#define (ERRCODE_\w+) MAKE_SQLSTATE\(([^)]*)\)/g)
