@@ -257,7 +257,7 @@ extern void follow_key(RegistryRow *row, const TableSnapshot *before,
 					   const TableSnapshot *now, Node *statement);
 
 /* follow_drop.c: live and derived tables that are gone */
-extern void follow_drop(Oid live, Node *statement, bool keep);
+extern void follow_drop(Oid live, Node *statement);
 extern void follow_check_derived(RegistryRow *row);
 extern void follow_refuse_by_hand(Oid live, const char *verb);
 
@@ -291,6 +291,19 @@ typedef struct ViewNote
 
 extern ViewNote *view_note(Oid view, Oid live);
 extern void view_note_make(ViewNote *note, bool cascade);
+
+/* settings.c: what the follower is told to do, for tables of which owner */
+typedef enum OnDrop
+{
+	ON_DROP_DROP,
+	ON_DROP_KEEP
+} OnDrop;
+
+extern void settings_init(void);
+extern bool settings_follow_any(void);
+extern bool settings_follow_ddl(Oid owner);
+extern OnDrop settings_on_drop_column(Oid owner);
+extern OnDrop settings_on_drop_table(Oid owner);
 
 /* snapshot.c: before a DDL command */
 extern void snapshot_init(void);

@@ -20,6 +20,7 @@
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/snapmgr.h"
 
 #if PG_VERSION_NUM < 130000
@@ -287,6 +288,32 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #else
 #define MarkGUCPrefixReservedCompat(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
+
+/* 15 notes which role has set a variable, and its reset value; before, hooks do. */
+#if PG_VERSION_NUM >= 150000
+#define guc_hook_compat(hook)	NULL
+#define guc_set_by_compat(record, extra)	((void) (extra), (record)->srole)
+#define guc_reset_by_compat(record, extra)	((void) (extra), (record)->reset_srole)
+#else
+#define guc_hook_compat(hook)	(hook)
+#define guc_set_by_compat(record, extra)	((extra) ? *((Oid *) (extra)) : InvalidOid)
+#define guc_reset_by_compat(record, extra)	guc_set_by_compat(record, extra)
+#endif
+
+/* 16 shares how a variable is found. */
+static inline struct config_generic *
+find_option_compat(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, false, ERROR);
+#else
+	struct config_generic **variables = get_guc_variables();
+
+	while (strcmp((*variables)->name, name) != 0)
+		variables++;
+	return *variables;
+#endif
+}
 
 /* 18 counts what index scans do. */
 #if PG_VERSION_NUM >= 180000

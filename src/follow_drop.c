@@ -14,19 +14,19 @@
 #include "catmaid_history.h"
 
 static bool cascades(Node *statement);
-static void clear_up_after(Oid live, bool cascade, bool keep);
+static void clear_up_after(Oid live, bool cascade);
 static bool moved(Oid relid, const NameData *name, Oid namespace);
 static bool bears(Oid relid, const char *name);
 static bool beside(Oid live, Oid derived, const char *name);
 
 /*
  * The live table has been dropped by the statement: so is its history, or it is
- * forgotten.  keep: the history table stays.
+ * forgotten, or kept, as the settings of its owner have it.
  */
 void
-follow_drop(Oid live, Node *statement, bool keep)
+follow_drop(Oid live, Node *statement)
 {
-	clear_up_after(live, cascades(statement), keep);
+	clear_up_after(live, cascades(statement));
 }
 
 static bool
@@ -40,7 +40,7 @@ cascades(Node *statement)
 
 /* The live table has been dropped: so is its history, or it is forgotten. */
 static void
-clear_up_after(Oid live, bool cascade, bool keep)
+clear_up_after(Oid live, bool cascade)
 {
 	RegistryRow *row = registry_get(live);
 	TableSnapshot *before;
@@ -55,7 +55,10 @@ clear_up_after(Oid live, bool cascade, bool keep)
 		registry_delete(live);
 		return;
 	}
-	stays = keep || !row->triggers_installed;
+	if (!settings_follow_ddl(before->owner))
+		return;
+	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP ||
+		!row->triggers_installed;
 
 	if (get_rel_name(row->history) != NULL)
 		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
@@ -64,7 +67,7 @@ clear_up_after(Oid live, bool cascade, bool keep)
 
 			if (child && child->history == lfirst_oid(lc) &&
 				get_rel_name(child->live) == NULL)
-				clear_up_after(child->live, cascade, keep);
+				clear_up_after(child->live, cascade);
 		}
 
 	registry_delete(live);

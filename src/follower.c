@@ -33,29 +33,12 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
-
-typedef enum OnDrop
-{
-	ON_DROP_DROP,
-	ON_DROP_KEEP
-} OnDrop;
-
-static const struct config_enum_entry on_drop_options[] = {
-	{"drop", ON_DROP_DROP, false},
-	{"keep", ON_DROP_KEEP, false},
-	{NULL, 0, false}
-};
-
-static bool follow_ddl = true;
-static int	on_drop_column = ON_DROP_DROP;
-static int	on_drop_table = ON_DROP_DROP;
 
 typedef struct Followed
 {
@@ -89,6 +72,7 @@ static Node *event_statement(FunctionCallInfo fcinfo, const char *function,
 							 const char *event);
 static bool is_followed(void);
 static List *changed_tables(void);
+static Oid	owner_before(Oid live);
 static void follow_tables(List *tables, Node *statement);
 static void follow_row_security(const RegistryRow *row,
 								const TableSnapshot *before,
@@ -105,21 +89,6 @@ PG_FUNCTION_INFO_V1(catmaid_history_sql_drop);
 void
 follower_init(void)
 {
-	DefineCustomBoolVariable("catmaid_history.follow_ddl",
-							 "Makes history tables follow DDL on the tables whose history is tracked.",
-							 NULL, &follow_ddl, true, PGC_USERSET, 0,
-							 NULL, NULL, NULL);
-	DefineCustomEnumVariable("catmaid_history.on_drop_column",
-							 "What happens to the history of a column that is dropped.",
-							 "drop: it is dropped too. keep: it is kept under the name of the column and a number.",
-							 &on_drop_column, ON_DROP_DROP, on_drop_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("catmaid_history.on_drop_table",
-							 "What happens to the history of a table that is dropped.",
-							 "drop: it is dropped too. keep: the history table stays.",
-							 &on_drop_table, ON_DROP_DROP, on_drop_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	MarkGUCPrefixReservedCompat("catmaid_history");
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
@@ -134,7 +103,7 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 	if (!is_followed())
 		PG_RETURN_NULL();
 	command_begins(statement);
-	if (!follow_ddl)
+	if (!settings_follow_any())
 		PG_RETURN_NULL();
 	snapshot_refresh();
 	make_room(statement);
@@ -157,7 +126,7 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	if (!is_followed())
 		PG_RETURN_NULL();
 	command_ends(statement);
-	if (!follow_ddl)
+	if (!settings_follow_any())
 		PG_RETURN_NULL();
 	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
 	pushed = !ActiveSnapshotSet();
@@ -168,7 +137,9 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 		follow_tables(tables, statement);
 	views_unpark(statement);
 	foreach(lc, snapshot_changed())
-		agree_on_triggers(lfirst_oid(lc));
+		if (get_rel_name(lfirst_oid(lc)) != NULL &&
+			settings_follow_ddl(owner_before(lfirst_oid(lc))))
+			agree_on_triggers(lfirst_oid(lc));
 	snapshot_refresh();
 	if (pushed)
 		PopActiveSnapshot();
@@ -183,7 +154,8 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 	int			level;
 
-	if (!is_followed() || !follow_ddl || !OidIsValid(registry_relid_or_invalid()))
+	if (!is_followed() || !settings_follow_any() ||
+		!OidIsValid(registry_relid_or_invalid()))
 		PG_RETURN_NULL();
 	level = command_level(statement);
 	snapshot_take_back(level);
@@ -197,9 +169,8 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 		if (row == NULL)
 			continue;
 		if (get_rel_name(row->live) == NULL)
-			follow_drop(row->live, statement,
-						on_drop_table == ON_DROP_KEEP);
-		else
+			follow_drop(row->live, statement);
+		else if (settings_follow_ddl(owner_before(row->live)))
 			follow_check_derived(row);
 	}
 	PG_RETURN_NULL();
@@ -221,7 +192,7 @@ command_begins(Node *statement)
 	}
 	command->statement = statement;
 	command->subid = GetCurrentSubTransactionId();
-	command->may_set_aside = follow_ddl && !runs_others(statement);
+	command->may_set_aside = settings_follow_any() && !runs_others(statement);
 	commands = lappend(commands, command);
 	MemoryContextSwitchTo(before);
 }
@@ -346,7 +317,7 @@ changed_tables(void)
 
 /*
  * Is the table there, registered, and are versions stored?  If not, the flag in
- * the registry says so too.
+ * the registry says so too.  And is DDL on it to be followed?
  */
 bool
 follower_is_ours(Oid live, RegistryRow **row)
@@ -359,7 +330,8 @@ follower_is_ours(Oid live, RegistryRow **row)
 		return false;
 	table_close(rel, NoLock);
 	*row = registry_get(live);
-	if (*row == NULL || get_rel_name((*row)->history) == NULL)
+	if (*row == NULL || get_rel_name((*row)->history) == NULL ||
+		!settings_follow_ddl(owner_before(live)))
 		return false;
 
 	/* the command may have changed the owner */
@@ -376,6 +348,15 @@ follower_is_ours(Oid live, RegistryRow **row)
 	if (!enabled)
 		agree_on_triggers(live);
 	return enabled;
+}
+
+/* Whose table it was when the command began: his settings count. */
+static Oid
+owner_before(Oid live)
+{
+	TableSnapshot *before = snapshot_copy(live);
+
+	return before ? before->owner : security_owner_of(live);
 }
 
 static void
@@ -410,7 +391,7 @@ follow_tables(List *tables, Node *statement)
 		if (followed->columns_changed)
 			follow_columns(followed->row, followed->before, followed->now,
 						   followed->held, statement,
-						   on_drop_column == ON_DROP_KEEP);
+						   settings_on_drop_column(followed->before->owner) == ON_DROP_KEEP);
 	}
 
 	foreach(lc, tables)

@@ -196,7 +196,8 @@ refuse_tracked_partition(AlterTableStmt *statement)
 			continue;
 		partition = RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true);
 		if (OidIsValid(partition) && snapshot_is_registered(partition) &&
-			relation_ownercheck_compat(partition, GetUserId()))
+			relation_ownercheck_compat(partition, GetUserId()) &&
+			settings_follow_ddl(security_owner_of(partition)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("cannot attach table \"%s\" as a partition: it has a history of its own",
@@ -292,7 +293,8 @@ store_dropped_partitions(Oid relid, List *dropped)
 	List	   *leaves;
 	ListCell   *lc;
 
-	if (row == NULL || root == relid)
+	if (row == NULL || root == relid ||
+		!settings_follow_ddl(security_owner_of(root)))
 		return;
 	for (above = relid; above != root;)
 	{

@@ -21,6 +21,7 @@ _PG_init(void)
 	batch_init();
 	deferrable_init();
 	planner_init();
+	settings_init();
 	snapshot_init();
 	views_park_init();
 	follower_init();
