@@ -134,6 +134,16 @@ typedef struct CaptureTable
 	struct Batch *batch;		/* NULL: open for this row only */
 } CaptureTable;
 
+/* A column of a table that is to be made, or of a type to be given. */
+typedef struct TableColumn
+{
+	char	   *name;
+	Oid			type;			/* a base type */
+	int32		typmod;
+	Oid			collation;
+	const char *constraints;	/* "" or SQL, with a space in front */
+} TableColumn;
+
 /* How a registered table looked; see snapshot.c, snapshot_table.c. */
 typedef struct ColumnSnapshot
 {
@@ -360,7 +370,10 @@ extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
-extern void derived_disinherit(Oid child, Oid parent);
+extern void derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg),
+								   void *arg);
+extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
+										const char *constraints);
 extern void derived_inherit(Oid child, Oid parent);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
@@ -485,7 +498,7 @@ extern void tracking_deleted(TrackingTable *tracking, Relation rel,
 extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
 /* tracking_sync.c: tracking tables as a whole */
-extern void tracking_truncate(Oid tracking);
+extern void tracking_truncate(Oid relid);
 extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
@@ -602,22 +615,59 @@ extern Oid	columns_key_opclass(Relation index, int column, Oid type);
 extern Oid	columns_key_equality(Relation index, int column, Oid type);
 extern void columns_check_key(const RegistryRow *row, Relation live);
 
-/* ddl.c: runs SQL */
+/* ddl.c: what may run somebody's code, as the owner */
+typedef enum DDLSearchPath
+{
+	DDL_PLAIN_SEARCH_PATH,		/* pg_catalog */
+	DDL_SESSION_SEARCH_PATH
+} DDLSearchPath;
+
 extern bool ddl_is_ours(void);
 extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2, 3);
-extern uint64 ddl_execute_query(Oid role, const char *sql);
-extern void ddl_execute_statement(Oid role, Node *statement, const char *sql);
-extern void ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n);
+extern uint64 ddl_execute_query(Oid role, List *relids, const char *sql);
+extern void ddl_query_numbers(Oid role, List *relids, const char *sql,
+							  int64 *numbers, int n);
+extern void ddl_alter_table(Oid relid, bool recurse, const char *actions);
+extern void ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
+								 DDLSearchPath search_path);
+extern void ddl_set_for_command(const char *name, const char *value);
 typedef void (*DDLAction) (void *arg);
 extern ErrorData *ddl_attempt(DDLAction action, void *arg);
 extern char *ddl_dependents(MemoryContext context);
 
-/* convert.c: old values into a column of a new type */
+/* catalog_change.c: single changes of the catalogs, by OID */
+extern Oid	catalog_create_table(Oid namespace, const char *name, Oid owner,
+								 char persistence, List *columns, List *options);
+extern void catalog_add_column(Oid relid, const char *name, Oid type, int32 typmod,
+							   Oid collation);
+extern void catalog_drop_column(Oid relid, const char *name, bool recurse);
+extern void catalog_set_column_storage(Oid relid, const char *name, const char *storage);
+extern void catalog_set_column_compression(Oid relid, const char *name,
+										   const char *method);
+extern void catalog_rename_column(Oid relid, const char *from, const char *to);
+extern void catalog_check_meant(Oid meant, Oid found);
+extern void catalog_inherit(Oid child, Oid parent);
+extern void catalog_disinherit(Oid child, Oid parent);
+extern void catalog_change_owner(Oid relid, Oid owner);
+extern void catalog_rename(Oid relid, const char *name);
+extern void catalog_move(Oid relid, Oid namespace);
+extern void catalog_drop(Oid class, Oid object, bool cascade);
+extern Oid	catalog_create_index(Oid relid, const char *name, bool unique,
+								 const char *method, List *columns, List *opclasses,
+								 List *options);
+extern Oid	catalog_create_trigger(Oid relid, const char *name, int16 type,
+								   Oid function, List *arguments);
+extern void catalog_comment(Oid class, Oid object, const char *comment);
+extern void catalog_grant_select(Oid relid, Oid grantee, bool grant_option);
+extern void catalog_revoke_all(Oid relid, Oid grantee);
 
+/* convert.c: old values into a column of a new type */
 extern bool convert_try(Oid role, const char *sql);
 extern bool convert_attempt(DDLAction action, void *arg, char **message);
-extern void convert_rows(Oid role, Oid history, const char *column,
-						 const char *type, const char *from, Node *using);
+extern void convert_rows(Oid history, const TableColumn *column, const char *from,
+						 Node *using);
+extern void convert_type(Oid relid, const TableColumn *column);
+extern bool convert_type_try(Oid relid, const TableColumn *column);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);
@@ -632,6 +682,7 @@ extern int	naming_begin_qualified(void);
 extern char *naming_quoted(Oid relid);
 extern char *naming_quoted_function(Oid function);
 extern char *naming_quoted_in(Oid namespace, const char *name);
+extern List *naming_opclass(Oid opclass);
 
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);
@@ -642,6 +693,7 @@ extern void security_clear_privileges(Oid relid, bool owners_too);
 extern void security_copy_select(Oid live, Oid derived);
 extern List *security_let_readers(Oid view, Oid live, Oid derived);
 extern char *security_role_sql(Oid role);
+extern Acl *security_relation_acl(Oid relid);
 extern void security_copy_row_security(Oid live, Oid derived);
 extern bool security_may_use_default_tablespace(void);
 

@@ -431,7 +431,7 @@ check_periods(Check *check)
 	}
 
 	/* of rows in the order of their starts, neighbours overlap if any do */
-	ddl_query_numbers(security_owner_of(check->row->live),
+	ddl_query_numbers(security_owner_of(check->row->live), list_make1_oid(check->row->history),
 					  psprintf("SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.upper_inf(p)), "
 							   "pg_catalog.count(*) FILTER (WHERE pg_catalog.isempty(p)), "
 							   "pg_catalog.count(*) FILTER (WHERE p OPERATOR(pg_catalog.&&) following), "

@@ -12,6 +12,7 @@
 #include "access/tableam.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_inherits.h"
+#include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
@@ -232,6 +233,32 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 	((rel)->rd_createSubid == InvalidSubTransactionId && \
 	 ((rel)->rd_newRelfilenodeSubid != InvalidSubTransactionId || \
 	  (rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId))
+#endif
+
+/* 14 made the compression method of a column a choice. */
+#if PG_VERSION_NUM >= 140000
+#define AT_SET_COMPRESSION_COMPAT AT_SetCompression
+#endif
+
+/* 14 renamed the kind of object that ALTER TABLE is for. */
+#if PG_VERSION_NUM >= 140000
+#define alter_table_set_objtype_compat(stmt, type)	((stmt)->objtype = (type))
+#else
+#define alter_table_set_objtype_compat(stmt, type)	((stmt)->relkind = (type))
+#endif
+
+/*
+ * CREATE INDEX without a look at the caller's rights, but at whether the table is in
+ * use.  16 counts partitions.
+ */
+#if PG_VERSION_NUM >= 160000
+#define DefineIndexCompat(relid, stmt) \
+	DefineIndex((relid), (stmt), InvalidOid, InvalidOid, InvalidOid, -1, \
+				false, false, true, false, false)
+#else
+#define DefineIndexCompat(relid, stmt) \
+	DefineIndex((relid), (stmt), InvalidOid, InvalidOid, InvalidOid, \
+				false, false, true, false, false)
 #endif
 
 /* 14 leaves out partitions that are being detached, unless told not to. */

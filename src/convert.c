@@ -3,23 +3,21 @@
  *		Old values into a column of a new type, whatever they are.
  *
  * The USING expression of the command, or the plain cast, is read over the
- * history table as it was over the live one: by the current user, with the
- * user's search_path.  Where it makes no sense there (it looks at whole rows),
- * nothing is converted.
+ * history table as it was over the live one, by the current user and with the
+ * session's search_path, on which functions may rely.  Where it makes no sense
+ * there (it looks at whole rows), nothing is converted.
+ *
+ * It is evaluated as the owner of the history table, and so is all that the owner
+ * has put there: what is on the history must not gain the rights of whoever
+ * alters the live table, be it a cast of a type of the owner's.  A hierarchy
+ * whose tables have several owners is taken apart for that, and each part is
+ * converted as its owner (derived_for_each_owner).
  *
  * First all rows at once, by rewriting the table, which is fast and fires no
- * triggers.  Where that fails, all rows one after another, and then each in a
- * subtransaction of its own: what does not convert stays NULL, since old values
- * must not stop a migration.  Cancelling, lack of resources and the like are
- * errors as ever.
- *
- * The rewrite runs as the owner of the tables, who may have put code on them.
- * Row by row the two are kept apart: the expression is evaluated as the current
- * user, as the live table's own conversion was, and gets no rights that its
- * author lacks; the row is written as the owner.  No trigger fires, as in a
- * rewrite.  (That is the writer's doing.  session_replication_role would
- * silence triggers of other tables, too, which the expression may write to.)
- * The search_path is the session's either way: functions may rely on it.
+ * triggers.  Where that fails, some rows at a time, in a subtransaction; a batch
+ * that fails is halved, down to the row that does not convert and stays NULL, since
+ * old values must not stop a migration.  No trigger fires, as in a rewrite.
+ * Cancelling, lack of resources and the like are errors as ever.
  *
  * The caller holds ACCESS EXCLUSIVE on the tables.
  */
@@ -41,7 +39,6 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteManip.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -53,56 +50,74 @@
 /* not the name of any table that an expression may mean */
 #define ROWS_ALIAS	"catmaid_history old rows"
 
+/* rows that are converted in one subtransaction, at first */
+#define BATCH_ROWS	1024
+
 /* What is to be computed; see convert_rows. */
 typedef struct Conversion
 {
-	Oid			role;
 	Oid			history;
-	const char *column;
-	const char *type;
+	const TableColumn *column;
 	const char *from;
 	Node	   *using;
 	Node	   *expression;		/* over the history table, its only relation */
-	bool		each;			/* row by row, each in a subtransaction */
+	char	   *denied;			/* the owner lacks a privilege: the error's message */
 } Conversion;
 
-/* A relation whose rows are being converted one after another. */
+/* Rows of a relation that are being converted. */
 typedef struct RowConversion
 {
 	Relation	rel;
 	AttrNumber	attnum;
 	Expr	   *expression;
+	Snapshot	snapshot;
+	ItemPointerData tids[BATCH_ROWS];
+	int			begin;			/* from here on are to be converted, */
+	int			end;			/* up to here */
+} RowConversion;
+
+/* A batch of them, within a subtransaction. */
+typedef struct RowBatch
+{
 	ExprState  *state;
 	ExprContext *econtext;
 	RelationWriter writer;
 	TupleTableSlot *row;
-} RowConversion;
+} RowBatch;
 
-static void run_ddl(void *arg);
+/* see convert_try */
+typedef struct StatementToTry
+{
+	Oid			role;
+	const char *sql;
+} StatementToTry;
+
+static void run_statement(void *arg);
+static void change_type(void *arg);
+static void change_type_of(Oid relid, void *arg);
+static AlterTableCmd *type_command(const TableColumn *column);
 static void read_expression(void *arg);
 static bool strip_qualifiers(Node *node, void *context);
 static void rewrite(void *arg);
-static void convert_one_by_one(void *arg);
+static void rewrite_one(Oid relid, void *arg);
 static void convert_relation(Conversion *conversion, Oid relid);
-static Node *expression_for(Conversion *conversion, Relation rel, AttrNumber attnum);
-static void convert_row_alone(void *arg);
-static void begin_rows(RowConversion *rows);
-static void convert_row(RowConversion *rows);
-static void end_rows(RowConversion *rows);
+static Node *expression_for(Conversion *conversion, Relation rel);
+static void convert_batch(Conversion *conversion, RowConversion *rows);
+static void convert_some(void *arg);
+static void convert_row(RowConversion *rows, RowBatch *batch);
 static bool may_be_swallowed(int sqlstate);
 
 /*
  * SET column = expression in all rows of the history table and its children.
  * The expression is the USING clause, as it was parsed, or NULL for the
- * value of the column called "from".  type is the column's, as SQL; role the one
- * that may rewrite the tables.
+ * value of the column called "from".  The column is there, with its new type.
  */
 void
-convert_rows(Oid role, Oid history, const char *column, const char *type,
-			 const char *from, Node *using)
+convert_rows(Oid history, const TableColumn *column, const char *from, Node *using)
 {
-	Conversion	conversion = {role, history, column, type, from, using, NULL, false};
+	Conversion	conversion = {history, column, from, using, NULL, NULL};
 	char	   *message;
+	ListCell   *lc;
 
 	if (!convert_attempt(read_expression, &conversion, &message))
 	{
@@ -115,11 +130,38 @@ convert_rows(Oid role, Oid history, const char *column, const char *type,
 	}
 	if (convert_attempt(rewrite, &conversion, NULL))
 		return;
-	if (!convert_attempt(convert_one_by_one, &conversion, NULL))
-	{
-		conversion.each = true;
-		convert_one_by_one(&conversion);
-	}
+
+	/* what a site has put under the history may be a foreign table */
+	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			convert_relation(&conversion, lfirst_oid(lc));
+	if (conversion.denied)
+		ereport(WARNING,
+				(errmsg("values of column \"%s\" in history table \"%s\" were not converted",
+						from, get_rel_name(history)),
+				 errdetail("They are converted with the rights of the owner of the history table: %s. They are kept under another name.",
+						   conversion.denied)));
+}
+
+/*
+ * Change the type of a column of a history or tracking table, and of those that
+ * inherit it, in place, by an explicit cast.  An error if a value does not fit.
+ */
+void
+convert_type(Oid relid, const TableColumn *column)
+{
+	Conversion	conversion = {.history = relid,.column = column};
+
+	change_type(&conversion);
+}
+
+/* The same, but returns false where it fails for a reason that lies in the values. */
+bool
+convert_type_try(Oid relid, const TableColumn *column)
+{
+	Conversion	conversion = {.history = relid,.column = column};
+
+	return convert_attempt(change_type, &conversion, NULL);
 }
 
 /*
@@ -129,17 +171,59 @@ convert_rows(Oid role, Oid history, const char *column, const char *type,
 bool
 convert_try(Oid role, const char *sql)
 {
-	Conversion	conversion = {.role = role,.type = sql};
+	StatementToTry statement = {role, sql};
 
-	return convert_attempt(run_ddl, &conversion, NULL);
+	return convert_attempt(run_statement, &statement, NULL);
 }
 
 static void
-run_ddl(void *arg)
+run_statement(void *arg)
+{
+	StatementToTry *statement = arg;
+
+	ddl_execute(statement->role, "%s", statement->sql);
+}
+
+static void
+change_type(void *arg)
 {
 	Conversion *conversion = arg;
 
-	ddl_execute(conversion->role, "%s", conversion->type);
+	derived_for_each_owner(conversion->history, change_type_of, conversion);
+}
+
+static void
+change_type_of(Oid relid, void *arg)
+{
+	const TableColumn *column = ((Conversion *) arg)->column;
+	AlterTableCmd *cmd = type_command(column);
+	TypeCast   *cast = makeNode(TypeCast);
+	ColumnRef  *ref = makeNode(ColumnRef);
+
+	ref->fields = list_make1(makeString(pstrdup(column->name)));
+	ref->location = -1;
+	cast->arg = (Node *) ref;
+	cast->typeName = makeTypeNameFromOid(column->type, column->typmod);
+	cast->location = -1;
+	castNode(ColumnDef, cmd->def)->raw_default = (Node *) cast;
+	ddl_alter_table_cmds(security_owner_of(relid), relid, list_make1(cmd), true,
+						 DDL_SESSION_SEARCH_PATH);
+}
+
+/* ALTER COLUMN ... TYPE */
+static AlterTableCmd *
+type_command(const TableColumn *column)
+{
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+	ColumnDef  *def = makeNode(ColumnDef);
+
+	def->typeName = makeTypeNameFromOid(column->type, column->typmod);
+	def->collOid = column->collation;
+	def->location = -1;
+	cmd->subtype = AT_AlterColumnType;
+	cmd->name = pstrdup(column->name);
+	cmd->def = (Node *) def;
+	return cmd;
 }
 
 /*
@@ -219,74 +303,75 @@ static void
 rewrite(void *arg)
 {
 	Conversion *conversion = arg;
-	char	   *sql = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s",
-							   naming_quoted(conversion->history),
-							   quote_identifier(conversion->column), conversion->type);
-	RawStmt    *raw = linitial_node(RawStmt, pg_parse_query(sql));
-	AlterTableCmd *cmd = linitial_node(AlterTableCmd,
-									   castNode(AlterTableStmt, raw->stmt)->cmds);
 
-	castNode(ColumnDef, cmd->def)->cooked_default = copyObject(conversion->expression);
-	ddl_execute_statement(conversion->role, raw->stmt, sql);
+	derived_for_each_owner(conversion->history, rewrite_one, conversion);
 }
 
 static void
-convert_one_by_one(void *arg)
+rewrite_one(Oid relid, void *arg)
 {
 	Conversion *conversion = arg;
-	ListCell   *lc;
+	AlterTableCmd *cmd = type_command(conversion->column);
+	Relation	rel = table_open(relid, NoLock);
 
-	/* what a site has put under the history may be a foreign table */
-	foreach(lc, find_all_inheritors(conversion->history, NoLock, NULL))
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
-			convert_relation(conversion, lfirst_oid(lc));
+	castNode(ColumnDef, cmd->def)->cooked_default = expression_for(conversion, rel);
+	table_close(rel, NoLock);
+	ddl_alter_table_cmds(security_owner_of(relid), relid, list_make1(cmd), true,
+						 DDL_SESSION_SEARCH_PATH);
 }
 
+/* Row by row, and in batches: see above. */
 static void
 convert_relation(Conversion *conversion, Oid relid)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "catmaid_history convert",
-												  ALLOCSET_DEFAULT_SIZES);
-	RowConversion rows = {.rel = table_open(relid, NoLock)};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rows.rel, snapshot, 0, NULL);
+	RowConversion *rows = palloc0(sizeof(RowConversion));
+	SecurityState before;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	int			n = 0;
 
-	rows.attnum = get_attnum(relid, conversion->column);
-	rows.expression = (Expr *) expression_for(conversion, rows.rel, rows.attnum);
-	rows.row = table_slot_create(rows.rel, NULL);
-	PushActiveSnapshot(snapshot);
-	if (!conversion->each)
-		begin_rows(&rows);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, rows.row))
+	rows->rel = table_open(relid, NoLock);
+	rows->attnum = get_attnum(relid, conversion->column->name);
+	rows->expression = (Expr *) expression_for(conversion, rows->rel);
+	rows->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = table_beginscan(rows->rel, rows->snapshot, 0, NULL);
+	slot = table_slot_create(rows->rel, NULL);
+	PushActiveSnapshot(rows->snapshot);
+	security_act_as(rows->rel->rd_rel->relowner, ACT_TO_MANAGE, &before);
+
+	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(per_row);
-		if (conversion->each)
-			(void) convert_attempt(convert_row_alone, &rows, NULL);
-		else
-			convert_row(&rows);
-		MemoryContextSwitchTo(context);
-		MemoryContextReset(per_row);
+		bool		more = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+		if (more)
+			rows->tids[n++] = slot->tts_tid;
+		if (n == BATCH_ROWS || (!more && n > 0))
+		{
+			rows->begin = 0;
+			rows->end = n;
+			convert_batch(conversion, rows);
+			n = 0;
+		}
+		if (!more)
+			break;
 	}
-	if (!conversion->each)
-		end_rows(&rows);
+
+	security_act_as_before(&before);
 	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(rows.row);
+	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rows.rel, NoLock);
-	MemoryContextDelete(per_row);
+	UnregisterSnapshot(rows->snapshot);
+	table_close(rows->rel, NoLock);
+	pfree(rows);
 	CommandCounterIncrement();
 }
 
 /* The expression over a child's columns, made the column's type. */
 static Node *
-expression_for(Conversion *conversion, Relation rel, AttrNumber attnum)
+expression_for(Conversion *conversion, Relation rel)
 {
+	const TableColumn *column = conversion->column;
 	Node	   *expression = copyObject(conversion->expression);
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
 	if (RelationGetRelid(rel) != conversion->history)
 	{
@@ -300,69 +385,98 @@ expression_for(Conversion *conversion, Relation rel, AttrNumber attnum)
 		table_close(history, NoLock);
 	}
 	expression = coerce_to_target_type(NULL, expression, exprType(expression),
-									   att->atttypid, att->atttypmod,
+									   column->type, column->typmod,
 									   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (expression == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" cannot be cast automatically to type %s",
-						conversion->from, conversion->type)));
+						conversion->from,
+						format_type_with_typemod(column->type, column->typmod))));
 	assign_expr_collations(NULL, expression);
 	return expression;
 }
 
+/* Convert the rows of the batch that do convert. */
 static void
-convert_row_alone(void *arg)
+convert_batch(Conversion *conversion, RowConversion *rows)
+{
+	MemoryContext attempt = AllocSetContextCreate(CurrentMemoryContext,
+												  "catmaid_history convert",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(attempt);
+	int			begin = rows->begin;
+	int			end = rows->end;
+	ErrorData  *error = ddl_attempt(convert_some, rows);
+
+	MemoryContextSwitchTo(before);
+	if (error && !may_be_swallowed(error->sqlerrcode))
+		ReThrowError(error);
+	if (error && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		conversion->denied = pstrdup(error->message);
+	MemoryContextDelete(attempt);
+	if (error == NULL || end - begin == 1)
+		return;
+
+	rows->begin = begin;
+	rows->end = begin + (end - begin) / 2;
+	convert_batch(conversion, rows);
+	rows->begin = begin + (end - begin) / 2;
+	rows->end = end;
+	convert_batch(conversion, rows);
+}
+
+static void
+convert_some(void *arg)
 {
 	RowConversion *rows = arg;
+	RowBatch	batch;
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "catmaid_history convert row",
+												  ALLOCSET_DEFAULT_SIZES);
+	int			i;
 
-	begin_rows(rows);
-	convert_row(rows);
-	end_rows(rows);
-}
-
-static void
-begin_rows(RowConversion *rows)
-{
-	rows->econtext = CreateStandaloneExprContext();
-	rows->state = ExecInitExpr(expression_planner(rows->expression), NULL);
-	relation_writer_open(&rows->writer, RelationGetRelid(rows->rel),
+	batch.econtext = CreateStandaloneExprContext();
+	batch.state = ExecInitExpr(expression_planner(rows->expression), NULL);
+	batch.row = table_slot_create(rows->rel, NULL);
+	relation_writer_open(&batch.writer, RelationGetRelid(rows->rel),
 						 relation_shape(rows->rel, 0, 0, false));
-	rows->writer.result_rel->ri_TrigDesc = NULL;
+	batch.writer.result_rel->ri_TrigDesc = NULL;
+	for (i = rows->begin; i < rows->end; i++)
+	{
+		MemoryContext before = MemoryContextSwitchTo(per_row);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!table_tuple_fetch_row_version(rows->rel, &rows->tids[i], rows->snapshot, batch.row))
+			elog(ERROR, "a row of a history table is gone");
+		convert_row(rows, &batch);
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(per_row);
+	}
+	relation_writer_close(&batch.writer);
+	ExecDropSingleTupleTableSlot(batch.row);
+	FreeExprContext(batch.econtext, true);
 }
 
 static void
-convert_row(RowConversion *rows)
+convert_row(RowConversion *rows, RowBatch *batch)
 {
-	TupleTableSlot *new = relation_writer_slot(&rows->writer);
-	SecurityState before;
+	TupleTableSlot *new = relation_writer_slot(&batch->writer);
+	TupleTableSlot *row = batch->row;
 	Datum		value;
 	bool		isnull;
 
-	rows->econtext->ecxt_scantuple = rows->row;
-	value = ExecEvalExprSwitchContext(rows->state, rows->econtext, &isnull);
+	batch->econtext->ecxt_scantuple = row;
+	value = ExecEvalExprSwitchContext(batch->state, batch->econtext, &isnull);
 
-	slot_getallattrs(rows->row);
-	memcpy(new->tts_values, rows->row->tts_values,
-		   sizeof(Datum) * new->tts_tupleDescriptor->natts);
-	memcpy(new->tts_isnull, rows->row->tts_isnull,
-		   sizeof(bool) * new->tts_tupleDescriptor->natts);
+	slot_getallattrs(row);
+	memcpy(new->tts_values, row->tts_values, sizeof(Datum) * new->tts_tupleDescriptor->natts);
+	memcpy(new->tts_isnull, row->tts_isnull, sizeof(bool) * new->tts_tupleDescriptor->natts);
 	new->tts_values[rows->attnum - 1] = value;
 	new->tts_isnull[rows->attnum - 1] = isnull;
 	ExecStoreVirtualTuple(new);
-
-	/* what the owner has put on the table runs with the owner's rights */
-	security_act_as(rows->rel->rd_rel->relowner, ACT_TO_MANAGE, &before);
-	relation_writer_update(&rows->writer, &rows->row->tts_tid);
-	security_act_as_before(&before);
-	ResetExprContext(rows->econtext);
-}
-
-static void
-end_rows(RowConversion *rows)
-{
-	relation_writer_close(&rows->writer);
-	FreeExprContext(rows->econtext, true);
+	relation_writer_update(&batch->writer, &row->tts_tid);
+	ResetExprContext(batch->econtext);
 }
 
 /* Is it the value's fault, and not the server's or the user's? */

@@ -179,7 +179,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
 	{
 		foreach(lc, find_inheritance_children(row->tracking, AccessExclusiveLock))
-			derived_disinherit(lfirst_oid(lc), row->tracking);
+			catalog_disinherit(lfirst_oid(lc), row->tracking);
 		derived_drop(row->tracking);
 	}
 	if (get_rel_name(row->history) == NULL)
@@ -190,7 +190,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
 	{
 		/* kept histories of children that are not tracked any more */
 		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
-			derived_disinherit(lfirst_oid(lc), row->history);
+			catalog_disinherit(lfirst_oid(lc), row->history);
 		derived_drop(row->history);
 	}
 }
@@ -242,7 +242,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	old = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
 	if (OidIsValid(old))
 		foreach(lc, find_inheritance_children(old, AccessExclusiveLock))
-			derived_disinherit(lfirst_oid(lc), old);
+			catalog_disinherit(lfirst_oid(lc), old);
 	derived_drop(old);
 
 	row.history = take_up_history(live);

@@ -1,31 +1,38 @@
 /*
  * ddl.c
- *		The one place that runs SQL of the extension's own.
+ *		What the extension changes that may run somebody's code: as the owner.
  *
- * Nearly everything runs through SPI: as the role it is meant for, with a search_path
- * that holds nothing but pg_catalog, and behind a guard by which our own event
- * triggers know that the command is ours.  The guard goes down on every path;
+ * ALTER TABLE is run on an OID, by the function behind the command, and queries
+ * through SPI, by names that are checked to have meant the OIDs.  Both run as a
+ * role, which is the owner of the table wherever an expression, a default, a
+ * constraint, an index or a trigger of anybody's may be evaluated, in what
+ * PostgreSQL calls a security-restricted operation where the session is
+ * somebody else's (security_act_as).  The search_path holds nothing but
+ * pg_catalog, unless an expression of the user's command is meant.  What needs
+ * more rights than the owner's, and evaluates nothing, is in catalog_change.c.
+ *
+ * Commands that still go through ProcessUtility are behind a guard by which our
+ * own event triggers know that they are ours.  The guard goes down on every path;
  * user and settings are restored by us on success and by the abort of the
  * (sub)transaction on error.
- *
- * Two roles occur.  The owner of the live table does everything that may run
- * somebody's code.  Making an empty relation runs nobody's code, but needs
- * CREATE on the schema, which the owner of a table need not have; managing a
- * history takes no more than ownership of the table, so relations are made
- * by the bootstrap superuser and handed to the owner, in the tablespace that the
- * user's own would be in, if the user may use it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
+#include "commands/event_trigger.h"
+#include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/plannodes.h"
+#include "storage/lmgr.h"
 #include "tcop/dest.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -34,9 +41,10 @@
 
 static int	ddl_depth = 0;
 
-static uint64 execute(Oid role, const char *sql, bool is_query,
+static uint64 execute(Oid role, const char *sql, List *relids, bool is_query,
 					  int64 *numbers, int n);
-static void set_for_command(const char *name, const char *value);
+static void check_relations(SPIPlanPtr plan, List *relids);
+static void alter_table(Oid relid, List *cmds, bool recurse);
 
 /* Is the command that is being executed one of ours? */
 bool
@@ -67,7 +75,7 @@ ddl_execute(Oid role, const char *format,...)
 		enlargeStringInfo(&sql, needed);
 	}
 
-	execute(role, sql.data, false, NULL, 0);
+	execute(role, sql.data, NIL, false, NULL, 0);
 	pfree(sql.data);
 }
 
@@ -76,12 +84,13 @@ ddl_execute(Oid role, const char *format,...)
  * now, whatever the isolation level: it keeps tables in step that are locked
  * against writers, and an older snapshot would miss what the writers did.
  *
+ * relids are the relations that the names in it mean; others are an error.
  * Returns the number of rows.
  */
 uint64
-ddl_execute_query(Oid role, const char *sql)
+ddl_execute_query(Oid role, List *relids, const char *sql)
 {
-	return execute(role, sql, true, NULL, 0);
+	return execute(role, sql, relids, true, NULL, 0);
 }
 
 /*
@@ -89,39 +98,89 @@ ddl_execute_query(Oid role, const char *sql)
  * and store these.  Sees everything committed until now, too.
  */
 void
-ddl_query_numbers(Oid role, const char *sql, int64 *numbers, int n)
+ddl_query_numbers(Oid role, List *relids, const char *sql, int64 *numbers, int n)
 {
-	(void) execute(role, sql, true, numbers, n);
+	(void) execute(role, sql, relids, true, numbers, n);
 }
 
 /*
- * Run a utility command that has been parsed already, as the role, but with the
- * search_path of the session: for expressions of the user's.  All names in the
- * command must be qualified.
+ * ALTER TABLE of the relation as its owner: actions are what follows the name in
+ * the statement.  No type or other object may be named in them.  Takes the lock
+ * that ALTER TABLE takes, by OID.
  */
 void
-ddl_execute_statement(Oid role, Node *statement, const char *sql)
+ddl_alter_table(Oid relid, bool recurse, const char *actions)
 {
-	PlannedStmt *planned = makeNode(PlannedStmt);
+	char	   *sql = psprintf("ALTER TABLE t %s", actions);
+	RawStmt    *raw = linitial_node(RawStmt, pg_parse_query(sql));
+
+	ddl_alter_table_cmds(security_owner_of(relid), relid,
+						 castNode(AlterTableStmt, raw->stmt)->cmds, recurse,
+						 DDL_PLAIN_SEARCH_PATH);
+}
+
+/*
+ * The same for actions that are parsed already.  With DDL_SESSION_SEARCH_PATH
+ * functions in an expression of the user's find what they rely on.
+ *
+ * Event triggers see nothing of it.
+ */
+void
+ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
+					 DDLSearchPath search_path)
+{
 	SecurityState before;
 
-	planned->commandType = CMD_UTILITY;
-	planned->utilityStmt = statement;
-	planned->stmt_location = -1;
-
-	ddl_depth++;
+	EventTriggerInhibitCommandCollection();
 	PG_TRY();
 	{
 		security_act_as(role, ACT_TO_MANAGE, &before);
-		ProcessUtilityCompat(planned, sql);
+		if (search_path == DDL_PLAIN_SEARCH_PATH)
+			ddl_set_for_command("search_path", "pg_catalog, pg_temp");
+		alter_table(relid, cmds, recurse);
 		security_act_as_before(&before);
 	}
 	PG_FINALLY();
 	{
-		ddl_depth--;
+		EventTriggerUndoInhibitCommandCollection();
 	}
 	PG_END_TRY();
 	CommandCounterIncrement();
+}
+
+/* ProcessUtilitySlow's part, on an OID. */
+static void
+alter_table(Oid relid, List *cmds, bool recurse)
+{
+	AlterTableStmt *stmt = makeNode(AlterTableStmt);
+	PlannedStmt *planned = makeNode(PlannedStmt);
+	AlterTableUtilityContext context = {0};
+	LOCKMODE	mode = AlterTableGetLockLevel(cmds);
+	char	   *name;
+
+	LockRelationOid(relid, mode);
+	name = get_rel_name(relid);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u was dropped concurrently", relid)));
+
+	/* the name is for messages */
+	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(relid)), name, -1);
+	stmt->relation->inh = recurse;
+	stmt->cmds = cmds;
+	alter_table_set_objtype_compat(stmt, OBJECT_TABLE);
+	planned->commandType = CMD_UTILITY;
+	planned->utilityStmt = (Node *) stmt;
+	planned->stmt_location = -1;
+	context.pstmt = planned;
+	context.queryString = "";
+	context.relid = relid;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	AlterTable(stmt, mode, &context);
+	PopActiveSnapshot();
 }
 
 /*
@@ -158,7 +217,7 @@ ddl_attempt(DDLAction action, void *arg)
 }
 
 static uint64
-execute(Oid role, const char *sql, bool is_query, int64 *numbers, int n)
+execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, int n)
 {
 	SecurityState before;
 	uint64		processed = 0;
@@ -167,14 +226,9 @@ execute(Oid role, const char *sql, bool is_query, int64 *numbers, int n)
 	PG_TRY();
 	{
 		int			result;
-		bool		lend_no_tablespace;
 
-		lend_no_tablespace = role == BOOTSTRAP_SUPERUSERID &&
-			!security_may_use_default_tablespace();
 		security_act_as(role, ACT_TO_MANAGE, &before);
-		set_for_command("search_path", "pg_catalog, pg_temp");
-		if (lend_no_tablespace)
-			set_for_command("default_tablespace", "");
+		ddl_set_for_command("search_path", "pg_catalog, pg_temp");
 		SPI_connect();
 		if (is_query)
 		{
@@ -183,9 +237,11 @@ execute(Oid role, const char *sql, bool is_query, int64 *numbers, int n)
 			if (plan == NULL)
 				elog(ERROR, "SPI_prepare returned %s for %s",
 					 SPI_result_code_string(SPI_result), sql);
+			check_relations(plan, relids);
 			result = SPI_execute_snapshot(plan, NULL, NULL,
 										  GetLatestSnapshot(), InvalidSnapshot,
 										  false, true, 0);
+			check_relations(plan, relids);
 		}
 		else
 			result = SPI_execute(sql, false, 0);
@@ -214,9 +270,24 @@ execute(Oid role, const char *sql, bool is_query, int64 *numbers, int n)
 	return processed;
 }
 
-/* Until security_act_as_before. */
+/*
+ * Have the names in the query meant these relations?  Asked again when it has
+ * run, as it may have been analyzed once more in between.
+ */
 static void
-set_for_command(const char *name, const char *value)
+check_relations(SPIPlanPtr plan, List *relids)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		if (!list_member_oid(source->relationOids, lfirst_oid(lc)))
+			catalog_check_meant(lfirst_oid(lc), InvalidOid);
+}
+
+/* Until security_act_as_before. */
+void
+ddl_set_for_command(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);

@@ -2,8 +2,8 @@
  * derived.c
  *		The tables that belong to a live table.
  *
- * They are made by the bootstrap superuser (ddl.c says why) and handed to the
- * live table's owner at once, with the rights that security.c gives.
+ * They are the live table's owner's from the beginning, with the rights that
+ * security.c gives.
  *
  * The caller holds at least SHARE ROW EXCLUSIVE on the live table, before any
  * lock on what is derived from it.
@@ -13,9 +13,9 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -25,9 +25,9 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static Oid	create_table(Relation live, const char *name, const char *persistence,
-						 const char *columns, const char *options);
-static void hand_over(Relation live, Oid derived);
+static Oid	create_table(Relation live, const char *name, char persistence,
+						 List *columns, List *options);
+static TableColumn *column_of(char *name, Oid type, const char *constraints);
 static void add_parents_column(Oid child, Oid parent, Form_pg_attribute att);
 static void copy_storage(Relation live, Oid history);
 static bool has_default(Oid relid, const char *name);
@@ -39,31 +39,26 @@ Oid
 derived_create_history(Relation live)
 {
 	TupleDesc	desc = RelationGetDescr(live);
-	StringInfoData columns;
+	List	   *columns = NIL;
 	Oid			history;
 	int			i;
 
-	initStringInfo(&columns);
 	for (i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped)
-			appendStringInfo(&columns, "%s %s, ",
-							 quote_identifier(NameStr(att->attname)),
-							 columns_type_sql(att));
+			columns = lappend(columns, derived_column_like(att, NameStr(att->attname), ""));
 	}
-	appendStringInfo(&columns,
-					 "%s pg_catalog.tstzrange NOT NULL"
-					 " DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
-					 "%s pg_catalog.int8 NOT NULL DEFAULT pg_catalog.txid_current()",
-					 PERIOD_COLUMN, XID_COLUMN);
+	columns = lappend(columns, column_of(PERIOD_COLUMN, TSTZRANGEOID, " NOT NULL DEFAULT "
+										 "pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL)"));
+	columns = lappend(columns, column_of(XID_COLUMN, INT8OID, " NOT NULL DEFAULT "
+										 "pg_catalog.txid_current()"));
 
 	history = create_table(live, naming_history_table(RelationGetRelid(live)),
-						   "", columns.data, "");
+						   RELPERSISTENCE_PERMANENT, columns, NIL);
 	copy_storage(live, history);
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s REPLICA IDENTITY FULL",
-				naming_quoted(history));
+	ddl_alter_table(history, false, "REPLICA IDENTITY FULL");
 	return history;
 }
 
@@ -74,27 +69,22 @@ derived_create_history(Relation live)
 Oid
 derived_create_tracking(Relation live, List *key)
 {
-	StringInfoData columns;
+	List	   *columns = NIL;
 	ListCell   *lc;
 	Oid			tracking;
 	int			i = 0;
 
-	initStringInfo(&columns);
 	foreach(lc, key)
-	{
-		char	   *name = tracking_key_column(list_length(key), i++);
-
-		appendStringInfo(&columns, "%s %s NOT NULL, ", name,
-						 columns_type_sql(columns_find(live, lfirst(lc))));
-	}
-	appendStringInfo(&columns, "%s pg_catalog.timestamptz NOT NULL, %s pg_catalog.int8 NOT NULL",
-					 EDITION_COLUMN, TRACKING_XID_COLUMN);
+		columns = lappend(columns, derived_column_like(columns_find(live, lfirst(lc)),
+											   tracking_key_column(list_length(key), i++),
+											   " NOT NULL"));
+	columns = lappend(columns, column_of(EDITION_COLUMN, TIMESTAMPTZOID, " NOT NULL"));
+	columns = lappend(columns, column_of(TRACKING_XID_COLUMN, INT8OID, " NOT NULL"));
 
 	/* room for updates of the edition time beside the row (HOT) */
 	tracking = create_table(live, naming_tracking_table(RelationGetRelid(live)),
-							live->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ?
-							"UNLOGGED " : "",
-							columns.data, " WITH (fillfactor = 90)");
+							live->rd_rel->relpersistence, columns,
+							list_make1(makeDefElem("fillfactor", (Node *) makeInteger(90), -1)));
 	indexes_create_tracking(live, tracking, key);
 	return tracking;
 }
@@ -111,8 +101,7 @@ void
 derived_drop_with(Oid relid, bool cascade)
 {
 	if (OidIsValid(relid) && get_rel_name(relid) != NULL)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TABLE %s%s", naming_quoted(relid),
-					cascade ? " CASCADE" : "");
+		catalog_drop(RelationRelationId, relid, cascade);
 }
 
 /* Put a derived table under its parent's; columns it lacks are added. */
@@ -146,8 +135,7 @@ derived_inherit(Oid child, Oid parent)
 	foreach(lc, missing)
 		add_parents_column(child, parent, lfirst(lc));
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s INHERIT %s",
-				naming_quoted(child), naming_quoted(parent));
+	catalog_inherit(child, parent);
 }
 
 /*
@@ -177,11 +165,44 @@ add_parents_column(Oid child, Oid parent, Form_pg_attribute att)
 	derived_copy_storage(child, att, NameStr(att->attname));
 }
 
+/*
+ * Do something to a derived table and to those that inherit from it that may run
+ * what their owners have put on them.  The action goes down by itself, and acts as
+ * the owner of the table that it is called for: so tables of another owner's than
+ * their parent's are taken off, have the action called for themselves, and are put
+ * back.
+ *
+ * Takes ACCESS EXCLUSIVE on all of them.
+ */
 void
-derived_disinherit(Oid child, Oid parent)
+derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *arg)
 {
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s NO INHERIT %s",
-				naming_quoted(child), naming_quoted(parent));
+	List	   *children = NIL;
+	List	   *parents = NIL;
+	ListCell   *lc;
+	ListCell   *above;
+
+	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	{
+		Oid			child = lfirst_oid(lc);
+
+		if (child == relid)
+			continue;
+		foreach(above, lineage_parents(child))
+			if (security_owner_of(lfirst_oid(above)) != security_owner_of(child))
+			{
+				children = lappend_oid(children, child);
+				parents = lappend_oid(parents, lfirst_oid(above));
+			}
+	}
+
+	forboth(lc, children, above, parents)
+		catalog_disinherit(lfirst_oid(lc), lfirst_oid(above));
+	action(relid, arg);
+	foreach(lc, list_concat_unique_oid(NIL, children))
+		action(lfirst_oid(lc), arg);
+	forboth(lc, children, above, parents)
+		catalog_inherit(lfirst_oid(lc), lfirst_oid(above));
 }
 
 /*
@@ -223,9 +244,8 @@ derived_copy_persistence(Oid live, Oid tracking)
 	char		persistence = get_rel_persistence(live);
 
 	if (get_rel_persistence(tracking) != persistence)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s SET %s",
-					naming_quoted(tracking),
-					persistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED" : "LOGGED");
+		ddl_alter_table(tracking, false, persistence == RELPERSISTENCE_UNLOGGED ?
+						"SET UNLOGGED" : "SET LOGGED");
 }
 
 /* Add a column like att (of the live table, or a parent's history). */
@@ -233,12 +253,13 @@ void
 derived_add_column(Oid relid, Form_pg_attribute att)
 {
 	FormData_pg_attribute copy;
+	Oid			type;
+	int32		typmod;
 
 	/* the relation's descriptor may move while DDL runs */
 	memcpy(&copy, att, ATTRIBUTE_FIXED_PART_SIZE);
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ADD COLUMN %s %s",
-				naming_quoted(relid), quote_identifier(NameStr(copy.attname)),
-				columns_type_sql(&copy));
+	columns_base_type(&copy, &type, &typmod);
+	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
 }
 
@@ -269,14 +290,9 @@ derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name)
 				break;
 		}
 	if (storage)
-		ddl_execute(BOOTSTRAP_SUPERUSERID,
-					"ALTER TABLE %s ALTER COLUMN %s SET STORAGE %s",
-					naming_quoted(relid), quote_identifier(name), storage);
+		catalog_set_column_storage(relid, name, storage);
 	if (compression != '\0')
-		ddl_execute(BOOTSTRAP_SUPERUSERID,
-					"ALTER TABLE %s ALTER COLUMN %s SET COMPRESSION %s",
-					naming_quoted(relid), quote_identifier(name),
-					compression == 'l' ? "lz4" : "pglz");
+		catalog_set_column_compression(relid, name, compression == 'l' ? "lz4" : "pglz");
 }
 
 /*
@@ -391,31 +407,40 @@ derived_tracking_hint(Oid live, Oid tracking)
 }
 
 static Oid
-create_table(Relation live, const char *name, const char *persistence,
-			 const char *columns, const char *options)
+create_table(Relation live, const char *name, char persistence, List *columns,
+			 List *options)
 {
-	Oid			namespace = RelationGetNamespace(live);
-	Oid			relid;
+	Oid			relid = catalog_create_table(RelationGetNamespace(live), name,
+											 live->rd_rel->relowner, persistence,
+											 columns, options);
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE %sTABLE %s (%s)%s", persistence,
-				naming_quoted_in(namespace, name), columns, options);
-	relid = get_relname_relid(name, namespace);
-	hand_over(live, relid);
+	security_copy_select(RelationGetRelid(live), relid);
+	security_copy_row_security(RelationGetRelid(live), relid);
 	return relid;
 }
 
-/* To the live table's owner, readable by its readers, under its policies. */
-static void
-hand_over(Relation live, Oid derived)
+/* A column of that name with att's type below domains; palloc'd. */
+TableColumn *
+derived_column_like(Form_pg_attribute att, char *name, const char *constraints)
 {
-	Oid			owner = live->rd_rel->relowner;
+	TableColumn *column = column_of(name, InvalidOid, constraints);
 
-	if (owner != BOOTSTRAP_SUPERUSERID)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s OWNER TO %s",
-					naming_quoted(derived),
-					quote_identifier(GetUserNameFromId(owner, false)));
-	security_copy_select(RelationGetRelid(live), derived);
-	security_copy_row_security(RelationGetRelid(live), derived);
+	columns_base_type(att, &column->type, &column->typmod);
+	column->collation = att->attcollation;
+	return column;
+}
+
+static TableColumn *
+column_of(char *name, Oid type, const char *constraints)
+{
+	TableColumn *column = palloc(sizeof(TableColumn));
+
+	column->name = name;
+	column->type = type;
+	column->typmod = -1;
+	column->collation = InvalidOid;
+	column->constraints = constraints;
+	return column;
 }
 
 static void

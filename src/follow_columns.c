@@ -41,7 +41,6 @@ static bool is_key(const RegistryRow *row, const char *name);
 static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
 						   const char *temporary, Node *using);
 static bool change_in_place(RegistryRow *row, const ColumnSnapshot *now);
-static Oid	rewriting_role(Oid history);
 static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 					  int i, const TableSnapshot *before);
 static bool changes_values(Node *using, const ColumnSnapshot *now);
@@ -49,7 +48,7 @@ static bool is_target(Node *statement, Oid live);
 static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
 						Node *using);
 static Node *find_using(Node *statement, const char *column);
-static char *type_sql(const ColumnSnapshot *column);
+static TableColumn *table_column(const char *name, const ColumnSnapshot *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 					   const TableSnapshot *before);
@@ -199,17 +198,13 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 	if (history_name && strcmp(history_name, from) == 0)
 	{
 		follow_kept_free_name(row->history, to);
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-					naming_quoted(row->history), quote_identifier(from),
-					quote_identifier(to));
+		catalog_rename_column(row->history, from, to);
 	}
 
 	/* views upon the view follow by themselves */
 	view = view_find(row->live);
 	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER VIEW %s RENAME COLUMN %s TO %s",
-					naming_quoted(view), quote_identifier(from),
-					quote_identifier(to));
+		catalog_rename_column(view, from, to);
 
 	foreach(lc, row->key)
 		replace_name((char **) &lfirst(lc), from, to);
@@ -275,12 +270,9 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 				/* an index of ours on the kept column would serve nobody */
 				if (is_key(row, name))
 					indexes_drop_key(row->history, row->key);
-				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-							naming_quoted(row->history), quote_identifier(name),
-							quote_identifier(naming_free_column(row->history, InvalidOid, name, false)));
-				ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-							naming_quoted(row->history), quote_identifier(temporary[i]),
-							quote_identifier(name));
+				catalog_rename_column(row->history, name,
+									  naming_free_column(row->history, InvalidOid, name, false));
+				catalog_rename_column(row->history, temporary[i], name);
 			}
 		}
 }
@@ -302,14 +294,11 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 {
 	Relation	live;
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ADD COLUMN %s %s",
-				naming_quoted(row->history), quote_identifier(temporary),
-				type_sql(now));
+	catalog_add_column(row->history, temporary, now->type, now->typmod, now->collation);
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(rewriting_role(row->history), row->history, temporary, type_sql(now),
-				 NameStr(now->name), using);
+	convert_rows(row->history, table_column(temporary, now), NameStr(now->name), using);
 }
 
 /*
@@ -320,30 +309,7 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
 static bool
 change_in_place(RegistryRow *row, const ColumnSnapshot *now)
 {
-	const char *name = quote_identifier(NameStr(now->name));
-
-	return convert_try(rewriting_role(row->history),
-					   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
-								naming_quoted(row->history), name, type_sql(now), name,
-								format_type_extended(now->type, now->typmod,
-													 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
-}
-
-/*
- * Who rewrites the history table and those that inherit from it: their owner.
- * Where they have several, the current user, as for the live tables, of which
- * the command has made sure that they are all the user's.
- */
-static Oid
-rewriting_role(Oid history)
-{
-	Oid			owner = security_owner_of(history);
-	ListCell   *lc;
-
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
-		if (security_owner_of(lfirst_oid(lc)) != owner)
-			return GetUserId();
-	return owner;
+	return convert_type_try(row->history, table_column(NameStr(now->name), now));
 }
 
 /*
@@ -440,37 +406,34 @@ find_using(Node *statement, const char *column)
 	return NULL;
 }
 
-static char *
-type_sql(const ColumnSnapshot *column)
+/* A column of that name and this one's type; palloc'd. */
+static TableColumn *
+table_column(const char *name, const ColumnSnapshot *column)
 {
-	FormData_pg_attribute att;
+	TableColumn *result = palloc0(sizeof(TableColumn));
 
-	memset(&att, 0, sizeof(att));
-	att.atttypid = column->type;
-	att.atttypmod = column->typmod;
-	att.attcollation = column->collation;
-	return columns_type_sql(&att);
+	result->name = pstrdup(name);
+	result->type = column->type;
+	result->typmod = column->typmod;
+	result->collation = column->collation;
+	return result;
 }
 
 static void
 drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 {
 	char	   *history_name = name_held(row, held);
-	const char *only;
 
 	/* it may have gone, or have been put aside, with the parent's */
 	if (history_name == NULL || strcmp(history_name, name) != 0)
 		return;
 	if (keep)
 	{
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-					naming_quoted(row->history), quote_identifier(name),
-					quote_identifier(naming_free_column(row->history, InvalidOid, name, false)));
+		catalog_rename_column(row->history, name,
+							  naming_free_column(row->history, InvalidOid, name, false));
 		return;
 	}
-	only = children_keep(row->history, name) ? "ONLY " : "";
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s%s DROP COLUMN %s", only,
-				naming_quoted(row->history), quote_identifier(name));
+	catalog_drop_column(row->history, name, !children_keep(row->history, name));
 }
 
 static void

@@ -83,7 +83,7 @@ clear_up_after(Oid live, bool cascade)
 		return;
 	}
 	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
-		derived_disinherit(lfirst_oid(lc), row->history);
+		catalog_disinherit(lfirst_oid(lc), row->history);
 	derived_drop_with(row->history, cascade);
 }
 

@@ -114,7 +114,5 @@ move_kept(Oid history, const char *name, Oid other)
 		   (parents = lineage_parents(history)) != NIL)
 		history = linitial_oid(parents);
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME COLUMN %s TO %s",
-				naming_quoted(history), quote_identifier(name),
-				quote_identifier(naming_free_column(history, other, name, true)));
+	catalog_rename_column(history, name, naming_free_column(history, other, name, true));
 }

@@ -20,7 +20,7 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static void follow_name(Oid derived, char relkind, const char *name,
+static void follow_name(Oid derived, const char *name,
 						const TableSnapshot *before, const TableSnapshot *now);
 static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
@@ -45,13 +45,12 @@ follow_identity(RegistryRow *row, const TableSnapshot *before,
 						   psprintf("%s__with_history", NameStr(before->name)),
 						   before->namespace);
 	if (OidIsValid(view))
-		follow_name(view, RELKIND_VIEW, naming_view(row->live), before, now);
-	follow_name(row->history, RELKIND_RELATION, naming_history_table(row->live), before, now);
+		follow_name(view, naming_view(row->live), before, now);
+	follow_name(row->history, naming_history_table(row->live), before, now);
 	follow_index_names(row->live, row->history);
 	if (OidIsValid(row->tracking))
 	{
-		follow_name(row->tracking, RELKIND_RELATION,
-					naming_tracking_table(row->live), before, now);
+		follow_name(row->tracking, naming_tracking_table(row->live), before, now);
 		follow_index_names(row->live, row->tracking);
 	}
 }
@@ -71,10 +70,10 @@ follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
 			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
 		if (list_member_oid(lineage_parents(row->history), parent->history))
-			derived_disinherit(row->history, parent->history);
+			catalog_disinherit(row->history, parent->history);
 		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking) &&
 			list_member_oid(lineage_parents(row->tracking), parent->tracking))
-			derived_disinherit(row->tracking, parent->tracking);
+			catalog_disinherit(row->tracking, parent->tracking);
 		view_renew(parent);
 	}
 
@@ -219,10 +218,9 @@ has_columns(Oid relid, List *names)
 }
 
 static void
-follow_name(Oid derived, char relkind, const char *name,
+follow_name(Oid derived, const char *name,
 			const TableSnapshot *before, const TableSnapshot *now)
 {
-	const char *kind = relkind == RELKIND_VIEW ? "VIEW" : "TABLE";
 	Oid			taken = get_relname_relid(name, now->namespace);
 	char	   *current = get_rel_name(derived);
 
@@ -244,18 +242,14 @@ follow_name(Oid derived, char relkind, const char *name,
 				 errhint("Rename or drop %s, or use another name for the table.",
 						 naming_quoted(taken))));
 	if (strcmp(current, name) != 0)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s RENAME TO %s", kind,
-					naming_quoted(derived), quote_identifier(name));
+		catalog_rename(derived, name);
 	if (get_rel_namespace(derived) != now->namespace)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s SET SCHEMA %s", kind,
-					naming_quoted(derived),
-					quote_identifier(get_namespace_name(now->namespace)));
+		catalog_move(derived, now->namespace);
 
 	/* somebody else's view under the name is not handed to the new owner */
 	if (security_owner_of(derived) != now->owner &&
 		security_owner_of(derived) == before->owner)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER %s %s OWNER TO %s", kind,
-					naming_quoted(derived), security_role_sql(now->owner));
+		catalog_change_owner(derived, now->owner);
 }
 
 static void
@@ -269,10 +263,8 @@ follow_index_names(Oid live, Oid table)
 		char	   *clipped = naming_index(live, own->label);
 
 		if (strcmp(get_rel_name(own->index), clipped) != 0)
-			ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER INDEX %s RENAME TO %s",
-						naming_quoted(own->index),
-						quote_identifier(naming_free_index(live, get_rel_namespace(table),
-														   own->label)));
+			catalog_rename(own->index,
+						   naming_free_index(live, get_rel_namespace(table), own->label));
 	}
 }
 

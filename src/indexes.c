@@ -11,8 +11,7 @@
  * a write.  doc/performance.md has the figures; planner.c makes the planner use
  * it.
  *
- * CREATE INDEX runs the code of operator classes as the table's owner, whoever
- * calls it, so the bootstrap superuser may (ddl.c).  Locks are those of CREATE
+ * Locks are those of CREATE
  * INDEX and DROP INDEX, after the one on the live table that the caller holds.
  */
 #include "postgres.h"
@@ -21,10 +20,9 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_opclass.h"
-#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -37,7 +35,7 @@
 #define XID_INDEX		"_history_exec_transaction_id"
 #define TRACKING_INDEX	"_tracking_live_pk_index"
 
-static void create_key_index(Relation live, Oid table, const char *prefix,
+static Oid	create_key_index(Relation live, Oid table, bool unique,
 							 const char *label, List *columns);
 static Oid	find_simple_index(Relation rel, const char *column, Oid am);
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
@@ -58,13 +56,9 @@ indexes_create_tracking(Relation live, Oid tracking, List *key)
 	if (OidIsValid(index))
 		return;
 
-	create_key_index(live, tracking, "UNIQUE ", TRACKING_INDEX, names);
-	rel = table_open(tracking, NoLock);
-	index = indexes_find_key(rel, names, true, NULL);
-	table_close(rel, NoLock);
-	ddl_execute(BOOTSTRAP_SUPERUSERID,
-				"ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-				naming_quoted(tracking), quote_identifier(get_rel_name(index)));
+	index = create_key_index(live, tracking, true, TRACKING_INDEX, names);
+	ddl_alter_table(tracking, false, psprintf("REPLICA IDENTITY USING INDEX %s",
+											  quote_identifier(get_rel_name(index))));
 }
 
 /* Make those of the three indexes that the history table does not have. */
@@ -75,24 +69,22 @@ indexes_create(Relation live, Oid history, List *key)
 	bool		has_key;
 	bool		has_period;
 	bool		has_xid;
-	char	   *table = naming_quoted(history);
 
 	LockRelationOid(history, ShareLock);
 	indexes_there(history, key, &has_key, &has_period, &has_xid);
 
 	if (!has_key)
-		create_key_index(live, history, "", KEY_INDEX, key);
+		(void) create_key_index(live, history, false, KEY_INDEX, key);
 	if (!has_period)
-		ddl_execute(BOOTSTRAP_SUPERUSERID,
-					"CREATE INDEX %s ON %s USING brin (%s) WITH (pages_per_range = 32, autosummarize = on)",
-					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   PERIOD_INDEX)),
-					table, PERIOD_COLUMN);
+		(void) catalog_create_index(history,
+									naming_free_index(relid, RelationGetNamespace(live), PERIOD_INDEX),
+									false, "brin", list_make1(PERIOD_COLUMN), NIL,
+									list_make2(makeDefElem("pages_per_range", (Node *) makeInteger(32), -1),
+											   makeDefElem("autosummarize", (Node *) makeString("on"), -1)));
 	if (!has_xid)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE INDEX %s ON %s (%s)",
-					quote_identifier(naming_free_index(relid, RelationGetNamespace(live),
-													   XID_INDEX)),
-					table, XID_COLUMN);
+		(void) catalog_create_index(history,
+									naming_free_index(relid, RelationGetNamespace(live), XID_INDEX),
+									false, "btree", list_make1(XID_COLUMN), NIL, NIL);
 }
 
 /* Which of the three has the history table? */
@@ -133,8 +125,7 @@ indexes_drop(Oid history, List *key)
 	indexes_drop_key(history, key);
 	for (i = 0; i < lengthof(indexes); i++)
 		if (OidIsValid(indexes[i]))
-			ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s",
-						naming_quoted(indexes[i]));
+			catalog_drop(RelationRelationId, indexes[i], false);
 }
 
 void
@@ -145,7 +136,7 @@ indexes_drop_key(Oid history, List *key)
 
 	table_close(rel, NoLock);
 	if (OidIsValid(index))
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP INDEX %s", naming_quoted(index));
+		catalog_drop(RelationRelationId, index, false);
 }
 
 /* The indexes of a history or tracking table that we have made (OwnIndex). */
@@ -211,16 +202,14 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
  * An index on the key, comparing as columns_key_opclass has it; where history has
  * another type than the key, as that does (see cache.c).
  */
-static void
-create_key_index(Relation live, Oid table, const char *prefix,
-				 const char *label, List *columns)
+static Oid
+create_key_index(Relation live, Oid table, bool unique, const char *label, List *columns)
 {
 	Relation	primary = index_open(columns_primary_key_index(live), AccessShareLock);
-	StringInfoData sql;
+	List	   *opclasses = NIL;
 	ListCell   *lc;
 	int			i = 0;
 
-	initStringInfo(&sql);
 	foreach(lc, columns)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live),
@@ -228,29 +217,17 @@ create_key_index(Relation live, Oid table, const char *prefix,
 		Oid			column_type = getBaseType(get_atttype(table, get_attnum(table, lfirst(lc))));
 		Oid			type;
 		int32		typmod;
-		Oid			class;
-		HeapTuple	tuple;
-		Form_pg_opclass opclass;
 
 		columns_base_type(att, &type, &typmod);
-		class = columns_key_opclass(column_type == type ? primary : NULL, i, column_type);
-		tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(class));
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for operator class %u", class);
-		opclass = (Form_pg_opclass) GETSTRUCT(tuple);
-		appendStringInfo(&sql, "%s%s %s", i ? ", " : "",
-						 quote_identifier(lfirst(lc)),
-						 quote_qualified_identifier(get_namespace_name(opclass->opcnamespace),
-													NameStr(opclass->opcname)));
-		ReleaseSysCache(tuple);
-		i++;
+		opclasses = lappend_oid(opclasses,
+								columns_key_opclass(column_type == type ? primary : NULL, i++,
+													column_type));
 	}
 	index_close(primary, AccessShareLock);
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "CREATE %sINDEX %s ON %s (%s)", prefix,
-				quote_identifier(naming_free_index(RelationGetRelid(live),
-												   RelationGetNamespace(live), label)),
-				naming_quoted(table), sql.data);
+	return catalog_create_index(table, naming_free_index(RelationGetRelid(live),
+														 RelationGetNamespace(live), label),
+								unique, "btree", columns, opclasses, NIL);
 }
 
 /* An index on this column alone; am InvalidOid: of whatever kind. */

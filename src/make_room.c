@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
@@ -508,20 +509,18 @@ give_up_type(Oid type)
 											 Int16GetDatum(i))) != NULL; i++)
 		{
 			FormData_pg_attribute att;
-			const char *name;
+			TableColumn text = {NULL, TEXTOID, -1, DEFAULT_COLLATION_OID, ""};
 
 			memcpy(&att, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
 			ReleaseSysCache(tuple);
-			name = quote_identifier(NameStr(att.attname));
 
 			/* an inherited one becomes text with the parent's */
 			if (att.attisdropped || att.attinhcount > 0 ||
 				!types_made_of(att.atttypid, type, InvalidOid) ||
 				get_attnum(row->live, NameStr(att.attname)) != InvalidAttrNumber)
 				continue;
-			if (convert_try(security_owner_of(row->history),
-							psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE pg_catalog.text USING %s::pg_catalog.text",
-									 naming_quoted(row->history), name, name)))
+			text.name = NameStr(att.attname);
+			if (convert_type_try(row->history, &text))
 				ereport(NOTICE,
 						(errmsg("column \"%s\" of history table \"%s\" has become text",
 								NameStr(att.attname), get_rel_name(row->history)),

@@ -11,13 +11,16 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_opclass.h"
 #include "mb/pg_wchar.h"
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 
@@ -159,6 +162,23 @@ char *
 naming_quoted_in(Oid namespace, const char *name)
 {
 	return quote_qualified_identifier(get_namespace_name(namespace), name);
+}
+
+/* The operator class as a qualified name of the grammar's. */
+List *
+naming_opclass(Oid opclass)
+{
+	HeapTuple	tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
+	Form_pg_opclass form;
+	List	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator class %u", opclass);
+	form = (Form_pg_opclass) GETSTRUCT(tuple);
+	name = list_make2(makeString(get_namespace_name(form->opcnamespace)),
+					  makeString(pstrdup(NameStr(form->opcname))));
+	ReleaseSysCache(tuple);
+	return name;
 }
 
 /* The function's schema-qualified, quoted name; palloc'd. */

@@ -160,8 +160,7 @@ older_remove_triggers(Oid live)
 			names = lappend(names, pstrdup(there->triggers[t].tgname));
 	table_close(rel, NoLock);
 	foreach(lc, names)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",
-					quote_identifier(lfirst(lc)), naming_quoted(live));
+		catalog_drop(TriggerRelationId, get_trigger_oid(live, lfirst(lc), false), false);
 	return names != NIL;
 }
 
@@ -195,8 +194,7 @@ older_drop_functions(Oid registrar)
 	table_close(catalog, AccessShareLock);
 
 	foreach(lc, functions)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP FUNCTION %s()",
-					naming_quoted_function(lfirst_oid(lc)));
+		catalog_drop(ProcedureRelationId, lfirst_oid(lc), false);
 	return left;
 }
 

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -172,11 +171,8 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 	{
 		parents = lineage_parents(old);
 		foreach(lc, parents)
-			derived_disinherit(old, lfirst_oid(lc));
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s RENAME TO %s",
-					naming_quoted(old),
-					quote_identifier(naming_free_index(row->live, namespace,
-													   "_tracking_old")));
+			catalog_disinherit(old, lfirst_oid(lc));
+		catalog_rename(old, naming_free_index(row->live, namespace, "_tracking_old"));
 	}
 	row->tracking = derived_create_tracking(live, row->key);
 	if (get_rel_name(old) == NULL || !tracking_carry_over(row, old, old_key))
@@ -188,7 +184,7 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 
 		foreach(lc, children)
 		{
-			derived_disinherit(lfirst_oid(lc), old);
+			catalog_disinherit(lfirst_oid(lc), old);
 			/* one of another key is replaced in its turn, and comes back then */
 			if (keys_alike(lfirst_oid(lc), row->tracking))
 				derived_inherit(lfirst_oid(lc), row->tracking);

@@ -30,12 +30,19 @@
 
 #include "catmaid_history.h"
 
-/* the statements that widen the columns of a history table */
+/* the columns of a history table that get other types */
 typedef struct Widening
 {
 	Oid			history;
-	List	   *statements;		/* SQL */
+	List	   *columns;		/* TableColumn */
 } Widening;
+
+/* a column of a history table */
+typedef struct OwnColumn
+{
+	Oid			relid;
+	const char *name;
+} OwnColumn;
 
 static bool is_history_beside(const RegistryRow *row);
 static bool is_tracking_beside(const RegistryRow *row);
@@ -47,10 +54,12 @@ static bool is_taken(const char *name, Oid namespace, Oid ours);
 static bool is_empty(Oid relid);
 static void widen(void *arg);
 static void repair_own_columns(const RegistryRow *row);
+static void drop_not_null(void *arg);
 static bool demanded_above(Oid relid, const char *column);
 static void repair_tracking(RegistryRow *row, bool tracked);
 static bool widen_tracking_key(const RegistryRow *row);
 static void demand_values(const RegistryRow *row);
+static void set_not_null(Oid relid, void *column);
 static void repair_triggers(RegistryRow *row, bool tracked);
 static bool can_be_tracked(const RegistryRow *row);
 
@@ -314,18 +323,12 @@ repair_widen(RegistryRow *row, bool rewrite)
 		columns_base_type(att, &type, &typmod);
 		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
 			(any || types_widen_in_place(target, type, typmod)))
-			widening.statements = lappend(widening.statements,
-										  psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
-												   naming_quoted(row->history),
-												   quote_identifier(NameStr(att->attname)),
-												   columns_type_sql(att),
-												   quote_identifier(NameStr(att->attname)),
-												   format_type_extended(type, typmod,
-																		FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+			widening.columns = lappend(widening.columns,
+									   derived_column_like(att, pstrdup(NameStr(att->attname)), ""));
 	}
 	table_close(history, NoLock);
 	table_close(live, NoLock);
-	if (widening.statements == NIL)
+	if (widening.columns == NIL)
 		return;
 	if (rewrite)
 		widen(&widening);
@@ -342,8 +345,8 @@ widen(void *arg)
 
 	LockRelationOid(widening->history, AccessExclusiveLock);
 	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL));
-	foreach(lc, widening->statements)
-		ddl_execute(security_owner_of(widening->history), "%s", (char *) lfirst(lc));
+	foreach(lc, widening->columns)
+		convert_type(widening->history, lfirst(lc));
 	views_unpark(NULL);
 }
 
@@ -354,7 +357,6 @@ widen(void *arg)
 static void
 repair_own_columns(const RegistryRow *row)
 {
-	char	   *name = naming_quoted(row->history);
 	Relation	live = table_open(row->live, NoLock);
 	Relation	history = table_open(row->history, AccessExclusiveLock);
 	char		identity = history->rd_rel->relreplident;
@@ -377,16 +379,22 @@ repair_own_columns(const RegistryRow *row)
 	table_close(live, NoLock);
 
 	foreach(lc, columns)
-		(void) convert_try(BOOTSTRAP_SUPERUSERID,
-						   psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL",
-									name, quote_identifier(lfirst(lc))));
+		(void) convert_attempt(drop_not_null, &(OwnColumn) {row->history, lfirst(lc)}, NULL);
 	if (!derived_was_history(row->history))
-		ddl_execute(BOOTSTRAP_SUPERUSERID,
-					"ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
-					"ALTER COLUMN %s SET DEFAULT pg_catalog.txid_current()",
-					name, PERIOD_COLUMN, XID_COLUMN);
+		ddl_alter_table(row->history, false,
+						"ALTER COLUMN " PERIOD_COLUMN " SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
+						"ALTER COLUMN " XID_COLUMN " SET DEFAULT pg_catalog.txid_current()");
 	if (identity == REPLICA_IDENTITY_DEFAULT)
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s REPLICA IDENTITY FULL", name);
+		ddl_alter_table(row->history, false, "REPLICA IDENTITY FULL");
+}
+
+static void
+drop_not_null(void *arg)
+{
+	OwnColumn  *column = arg;
+
+	ddl_alter_table(column->relid, true, psprintf("ALTER COLUMN %s DROP NOT NULL",
+												  quote_identifier(column->name)));
 }
 
 /* Is the column NOT NULL in a table that this one inherits from? */
@@ -465,10 +473,7 @@ widen_tracking_key(const RegistryRow *row)
 			types_hold(type, typmod, tracking_type, tracking_mod))
 			continue;
 		fits = types_hold(tracking_type, tracking_mod, type, typmod) &&
-			convert_try(security_owner_of(row->tracking),
-						psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s",
-								 naming_quoted(row->tracking), quote_identifier(name),
-								 columns_type_sql(att)));
+			convert_type_try(row->tracking, derived_column_like(att, name, ""));
 		if (!fits)
 			break;
 	}
@@ -481,7 +486,6 @@ static void
 demand_values(const RegistryRow *row)
 {
 	Relation	tracking = table_open(row->tracking, AccessExclusiveLock);
-	char	   *name = naming_quoted(row->tracking);
 	List	   *columns = NIL;
 	ListCell   *lc;
 	int			i;
@@ -496,13 +500,19 @@ demand_values(const RegistryRow *row)
 	table_close(tracking, NoLock);
 	foreach(lc, columns)
 	{
-		const char *column = quote_identifier(lfirst(lc));
-
-		(void) ddl_execute_query(security_owner_of(row->tracking),
-								 psprintf("DELETE FROM ONLY %s WHERE %s IS NULL", name, column));
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s ALTER COLUMN %s SET NOT NULL",
-					name, column);
+		(void) ddl_execute_query(security_owner_of(row->tracking), list_make1_oid(row->tracking),
+								 psprintf("DELETE FROM ONLY %s WHERE %s IS NULL",
+										  naming_quoted(row->tracking), quote_identifier(lfirst(lc))));
+		derived_for_each_owner(row->tracking, set_not_null, lfirst(lc));
 	}
+}
+
+/* PostgreSQL looks whether CHECKs of the table imply it, and folds them. */
+static void
+set_not_null(Oid relid, void *column)
+{
+	ddl_alter_table(relid, true, psprintf("ALTER COLUMN %s SET NOT NULL",
+										  quote_identifier(column)));
 }
 
 static void

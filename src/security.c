@@ -27,7 +27,6 @@
 #include "compat.h"
 
 static void hide_values(void *arg);
-static Acl *relation_acl(Oid relid);
 
 /*
  * Error out unless the current user owns the relation.  sqlstate is that of
@@ -166,9 +165,8 @@ hide_values(void *arg)
 void
 security_copy_select(Oid live, Oid derived)
 {
-	char	   *target = naming_quoted(derived);
 	Oid			owner = security_owner_of(derived);
-	Acl		   *acl = relation_acl(live);
+	Acl		   *acl = security_relation_acl(live);
 	int			i;
 
 	security_clear_privileges(derived, false);
@@ -179,10 +177,8 @@ security_copy_select(Oid live, Oid derived)
 		if (item->ai_grantee == owner ||
 			!(ACLITEM_GET_PRIVS(*item) & ACL_SELECT))
 			continue;
-		ddl_execute(owner, "GRANT SELECT ON %s TO %s%s",
-					target, security_role_sql(item->ai_grantee),
-					(ACLITEM_GET_GOPTIONS(*item) & ACL_SELECT) ?
-					" WITH GRANT OPTION" : "");
+		catalog_grant_select(derived, item->ai_grantee,
+							 (ACLITEM_GET_GOPTIONS(*item) & ACL_SELECT) != 0);
 	}
 }
 
@@ -195,8 +191,8 @@ security_copy_select(Oid live, Oid derived)
 List *
 security_let_readers(Oid view, Oid live, Oid derived)
 {
-	Acl		   *acl = relation_acl(view);
-	Acl		   *live_acl = relation_acl(live);
+	Acl		   *acl = security_relation_acl(view);
+	Acl		   *live_acl = security_relation_acl(live);
 	List	   *others = NIL;
 	int			i;
 	int			j;
@@ -215,8 +211,7 @@ security_let_readers(Oid view, Oid live, Oid derived)
 			(reader != ACL_ID_PUBLIC && pg_class_aclcheck(derived, reader, ACL_SELECT) == ACLCHECK_OK))
 			continue;
 		if (reads_live)
-			ddl_execute(security_owner_of(derived), "GRANT SELECT ON %s TO %s",
-						naming_quoted(derived), security_role_sql(reader));
+			catalog_grant_select(derived, reader, false);
 		else
 			others = lappend_oid(others, reader);
 	}
@@ -231,7 +226,7 @@ void
 security_clear_privileges(Oid relid, bool owners_too)
 {
 	Oid			owner = security_owner_of(relid);
-	Acl		   *acl = relation_acl(relid);
+	Acl		   *acl = security_relation_acl(relid);
 	int			i;
 
 	for (i = 0; acl && i < ACL_NUM(acl); i++)
@@ -239,12 +234,10 @@ security_clear_privileges(Oid relid, bool owners_too)
 		AclItem    *item = &ACL_DAT(acl)[i];
 
 		if (item->ai_grantee != owner)
-			ddl_execute(owner, "REVOKE ALL ON %s FROM %s CASCADE",
-						naming_quoted(relid), security_role_sql(item->ai_grantee));
+			catalog_revoke_all(relid, item->ai_grantee);
 	}
 	if (owners_too)
-		ddl_execute(owner, "REVOKE ALL ON %s FROM %s",
-					naming_quoted(relid), security_role_sql(owner));
+		catalog_revoke_all(relid, owner);
 }
 
 /*
@@ -260,22 +253,18 @@ security_copy_row_security(Oid live, Oid derived)
 	HeapTuple	derived_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(derived));
 	Form_pg_class want;
 	Form_pg_class have;
-	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple) || !HeapTupleIsValid(derived_tuple))
 		elog(ERROR, "cache lookup failed for relation %u or %u", live, derived);
 	want = (Form_pg_class) GETSTRUCT(tuple);
 	have = (Form_pg_class) GETSTRUCT(derived_tuple);
-	owner = have->relowner;
 
 	if (want->relrowsecurity != have->relrowsecurity)
-		ddl_execute(owner, "ALTER TABLE %s %s ROW LEVEL SECURITY",
-					naming_quoted(derived),
-					want->relrowsecurity ? "ENABLE" : "DISABLE");
+		ddl_alter_table(derived, false, want->relrowsecurity ?
+						"ENABLE ROW LEVEL SECURITY" : "DISABLE ROW LEVEL SECURITY");
 	if (want->relforcerowsecurity != have->relforcerowsecurity)
-		ddl_execute(owner, "ALTER TABLE %s %s ROW LEVEL SECURITY",
-					naming_quoted(derived),
-					want->relforcerowsecurity ? "FORCE" : "NO FORCE");
+		ddl_alter_table(derived, false, want->relforcerowsecurity ?
+						"FORCE ROW LEVEL SECURITY" : "NO FORCE ROW LEVEL SECURITY");
 
 	ReleaseSysCache(derived_tuple);
 	ReleaseSysCache(tuple);
@@ -301,8 +290,8 @@ security_role_sql(Oid role)
 }
 
 /* The relation's ACL, or NULL for the built-in default; palloc'd. */
-static Acl *
-relation_acl(Oid relid)
+Acl *
+security_relation_acl(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Datum		datum;

@@ -44,12 +44,15 @@ tracking_key_column(int nkeys, int i)
 	return nkeys == 1 ? pstrdup("live_pk") : psprintf("live_pk_%d", i + 1);
 }
 
-/* Empty the tracking table, as TRUNCATE does, without asking for rights. */
+/*
+ * Empty a tracking or history table, as TRUNCATE ONLY does, without asking for
+ * rights.  Triggers that a site has put on it fire as the current user.
+ */
 void
-tracking_truncate(Oid tracking)
+tracking_truncate(Oid relid)
 {
-	Relation	rel = table_open(tracking, AccessExclusiveLock);
-	List	   *relids = list_make1_oid(tracking);
+	Relation	rel = table_open(relid, AccessExclusiveLock);
+	List	   *relids = list_make1_oid(relid);
 
 	CheckTableNotInUse(rel, "TRUNCATE");
 	ExecuteTruncateGutsCompat(list_make1(rel), relids,
@@ -70,7 +73,7 @@ tracking_sync(const RegistryRow *row)
 	KeySql		key;
 
 	key_sql(row, &key);
-	ddl_execute_query(key.owner,
+	ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
 							   naming_quoted(row->tracking), key.only,
 							   naming_quoted(row->live), key.match));
@@ -88,7 +91,7 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 	int64		numbers[2];
 
 	key_sql(row, &key);
-	ddl_query_numbers(key.owner,
+	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)), "
 							   "(SELECT pg_catalog.count(*) FROM %s%s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
 							   naming_quoted(row->tracking), key.only,
@@ -143,13 +146,13 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
 		i++;
 	}
 	key_sql(row, &key);
-	carried = ddl_execute_query(key.owner,
+	carried = ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 					  psprintf("INSERT INTO %s (%s edition_time, txid) "
 							   "SELECT %s o.edition_time, o.txid FROM %s%s l JOIN ONLY %s o ON %s",
 							   naming_quoted(row->tracking), key.columns, key.values,
 							   key.only, naming_quoted(row->live),
 							   naming_quoted(old), match.data));
-	ddl_query_numbers(key.owner,
+	ddl_query_numbers(key.owner, list_make1_oid(old),
 					  psprintf("SELECT pg_catalog.count(*) FROM ONLY %s",
 							   naming_quoted(old)), &were, 1);
 	return carried == were;
@@ -258,7 +261,7 @@ key_sql(const RegistryRow *row, KeySql *key)
 static void
 add_rows(const RegistryRow *row, const KeySql *key, const char *source)
 {
-	ddl_execute_query(key->owner,
+	ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("INSERT INTO %s (%s edition_time, txid) "
 							   "SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l "
 							   "WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",

@@ -21,7 +21,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -31,6 +32,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -39,8 +41,6 @@ typedef struct TriggerSpec
 {
 	const char *name;
 	const char *function;
-	const char *timing;			/* as CREATE TRIGGER says it */
-	const char *level;
 	int16		type;			/* as pg_trigger says it */
 	bool		with_time_column;
 	bool		with_tracking;
@@ -48,22 +48,16 @@ typedef struct TriggerSpec
 
 static const TriggerSpec specs[] = {
 	{REGULAR_TRIGGER, "catmaid_history_capture",
-		"AFTER UPDATE OR DELETE", "ROW",
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false},
 	{REGULAR_TXID_TRIGGER, "catmaid_history_set_txid",
-		"BEFORE UPDATE", "ROW",
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_UPDATE, true, false},
 	{TRACKING_TRIGGER, "catmaid_history_capture",
-		"AFTER UPDATE OR DELETE", "ROW",
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, false, true},
 	{TRACKING_INSERT_TRIGGER, "catmaid_history_capture",
-		"AFTER INSERT", "ROW",
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT, false, true},
 	{TRUNCATE_TRIGGER, "catmaid_history_truncate",
-		"BEFORE TRUNCATE", "STATEMENT",
 	TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, true, true},
 	{TRUNCATED_TRIGGER, "catmaid_history_truncate",
-		"AFTER TRUNCATE", "STATEMENT",
 	TRIGGER_TYPE_TRUNCATE, true, true},
 };
 
@@ -72,6 +66,7 @@ static const TriggerSpec specs[] = {
 
 static bool fires_after(Oid relid, bool row_triggers);
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
+static Oid	trigger_function(const char *name);
 static void install(Relation rel, const TriggerSpec *spec, const RegistryRow *row,
 					int sqlstate);
 static bool clones_fit(Oid relid, const TriggerSpec *spec,
@@ -322,7 +317,7 @@ static void
 install(Relation rel, const TriggerSpec *spec, const RegistryRow *row, int sqlstate)
 {
 	Trigger    *trigger = find_trigger(RelationGetRelid(rel), spec->name);
-	char	   *arguments = "";
+	List	   *arguments = NIL;
 
 	if (trigger && fits(trigger, spec, row) && clones_fit(RelationGetRelid(rel), spec, row))
 		return;
@@ -339,14 +334,23 @@ install(Relation rel, const TriggerSpec *spec, const RegistryRow *row, int sqlst
 	}
 
 	if (!OidIsValid(row->tracking))
-		arguments = psprintf("%s, %s", quote_literal_cstr(row->time_column),
-							 quote_literal_cstr(row->txid_column));
-	ddl_execute(BOOTSTRAP_SUPERUSERID,
-				"CREATE TRIGGER %s %s ON %s FOR EACH %s EXECUTE FUNCTION %s(%s)",
-				spec->name, spec->timing, naming_quoted(RelationGetRelid(rel)),
-				spec->level,
-				naming_quoted_in(registry_namespace(), spec->function),
-				arguments);
+		arguments = list_make2(row->time_column, row->txid_column);
+	(void) catalog_create_trigger(RelationGetRelid(rel), spec->name, spec->type,
+								  trigger_function(spec->function), arguments);
+}
+
+/* The OID of one of our trigger functions, found without asking for USAGE. */
+static Oid
+trigger_function(const char *name)
+{
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum(name),
+										   PointerGetDatum(buildoidvector(NULL, 0)),
+										   ObjectIdGetDatum(registry_namespace()));
+
+	if (!OidIsValid(function))
+		elog(ERROR, "function %s of extension \"%s\" is gone", name, "catmaid_history");
+	return function;
 }
 
 /* Fires the trigger on every partition, where PostgreSQL has cloned it? */
@@ -494,8 +498,7 @@ fits(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
 static void
 drop_trigger(Oid relid, const char *name)
 {
-	ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP TRIGGER %s ON %s",
-				quote_identifier(name), naming_quoted(relid));
+	catalog_drop(TriggerRelationId, get_trigger_oid(relid, name, false), false);
 }
 
 /* The partitions that hold rows; NIL for a table that is not partitioned. */
