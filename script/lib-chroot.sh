@@ -122,8 +122,8 @@ room_run()
 room_put()
 {
 	room_run mkdir -p "$1"
-	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' \
-		--exclude='*.so' --exclude=./tmp_check --exclude=./results . |
+	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
+		--exclude=./tmp_check --exclude=./tmp_build --exclude=./results . |
 		nsenter --target "$ROOM_PID" --mount --pid \
 		--root="/proc/$ROOM_PID/root$ROOM/root" tar -C "$1" -xf - --no-same-owner
 }

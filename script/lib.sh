@@ -98,8 +98,8 @@ make_work()
 	trap 'exit 143' TERM HUP
 	chmod 755 "$WORK"
 	mkdir "$WORK/tree"
-	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' \
-		--exclude='*.so' --exclude=./tmp_check --exclude=./results . |
+	tar -C "$TOP" -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
+		--exclude=./tmp_check --exclude=./tmp_build --exclude=./results . |
 		tar -C "$WORK/tree" -xf - --no-same-owner --no-same-permissions
 	chmod -R u+rwX,go+rX "$WORK/tree"
 	give_to_server_user "$WORK"
@@ -116,6 +116,7 @@ cleanup()
 
 	trap - EXIT
 	trap '' INT TERM HUP
+	jobs_stop
 	if [ -n "${WORK:-}" ] && [ -z "${KEEP_WORK:-}" ]; then
 		server_stop
 		rm -rf "$WORK"
@@ -123,15 +124,26 @@ cleanup()
 	exit "$status"
 }
 
+# End what runs in the background, where it has process groups of its own.
+jobs_stop()
+{
+	local pid
+
+	for pid in $(jobs -pr); do
+		! kill -TERM -- "-$pid" 2>/dev/null || wait "$pid"
+	done
+}
+
 # --- building -----------------------------------------------------------------
 
-# Build from nothing in $WORK/tree, and install into a copy of the server's files,
-# whose programs are PG_BIN from then on: nothing outside $WORK changes, so no root
+# Build in $WORK/tree, and install into a copy of the server's files, whose programs
+# are PG_BIN from then on: nothing that belongs to the machine changes, so no root
 # is needed, and no cluster of the machine meets the build. Arguments go to make.
 build_and_install()
 {
 	local log=$WORK/build.log
 
+	find_objects "$@"
 	{
 		make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" &&
 			copy_server &&
@@ -140,8 +152,56 @@ build_and_install()
 		cat "$log" >&2
 		return 1
 	}
+	keep_objects
 	give_to_server_user "$WORK/tree"
 	use_server_tree
+}
+
+# The object files of earlier builds are in tmp_build/, each named after the contents
+# of its source, in a folder named after whatever else it is made of; so a build
+# compiles what is new. COPT is not for this: it may let objects name the place where
+# they were built. Sets OBJECTS, that folder, or empties it.
+find_objects()
+{
+	local sum file
+
+	OBJECTS=
+	[[ "${COPT+COPT=} $*" != *COPT=* ]] || return 0
+	OBJECTS=$TOP/tmp_build/$({
+		"$PG_CONFIG"
+		gcc --version
+		printf '%s\n' "$@"
+		cat "$WORK"/tree/Makefile "$WORK"/tree/src/*.h
+	} | sha256sum | cut -c 1-16)
+	mkdir -p "$OBJECTS" 2>/dev/null && [ -w "$OBJECTS" ] || OBJECTS=
+	[ -n "$OBJECTS" ] || return 0
+	touch "$OBJECTS"
+	while read -r sum file; do
+		cp "$OBJECTS/$sum.o" "${file%.c}.o" 2>/dev/null || continue
+		cp "$OBJECTS/$sum.bc" "${file%.c}.bc" 2>/dev/null || true
+		touch "$OBJECTS/$sum".*
+	done < <(sha256sum "$WORK"/tree/src/*.c)
+}
+
+# Keep the objects just built; forget what a day, or three other builds, had no use for.
+keep_objects()
+{
+	local sum file suffix
+
+	[ -n "$OBJECTS" ] || return 0
+	while read -r sum file; do
+		for suffix in o bc; do
+			[ ! -e "${file%.c}.$suffix" ] || [ -e "$OBJECTS/$sum.$suffix" ] || {
+				cp "${file%.c}.$suffix" "$OBJECTS/$sum.$suffix.$$" &&
+					mv "$OBJECTS/$sum.$suffix.$$" "$OBJECTS/$sum.$suffix"
+			}
+		done
+	done < <(sha256sum "$WORK"/tree/src/*.c)
+	find "$TOP/tmp_build" -type f -mmin +1440 -delete
+	find "$TOP/tmp_build" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn |
+		sed -n '5,$s/^[^ ]* //p' | while read -r file; do
+		rm -rf "$file"
+	done
 }
 
 # Copy the server's programs, libraries and shared files to $SERVER_TREE, each

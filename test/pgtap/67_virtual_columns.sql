@@ -1,8 +1,8 @@
 -- Virtual generated columns (PostgreSQL 18) whose values cannot be computed, in
 -- partitions, of other types, on history tables.  Skipped on older versions.
 \ir lib/whole.psql
-DROP ROLE IF EXISTS t67_writer;
-CREATE ROLE t67_writer;
+DROP ROLE IF EXISTS t67v_writer;
+CREATE ROLE t67v_writer;
 CREATE EXTENSION catmaid_history;
 SELECT plan(39);
 SELECT current_setting('server_version_num')::int >= 180000 AS v18 \gset
@@ -20,8 +20,8 @@ SELECT lives_ok('DELETE FROM u WHERE id = 2', 'DELETE');
 SELECT set_eq('SELECT id, a, quotient, name, much FROM u__history',
 	$$VALUES (1, 0, NULL, '<1>', 2147483640), (2, 50, 2, '<2>', NULL)$$,
 	'the version has NULL in that column, and the others');
-GRANT SELECT, UPDATE ON u TO t67_writer;
-SELECT allowed('UPDATE u SET a = a WHERE id = 3', 'by who is not the owner', 't67_writer');
+GRANT SELECT, UPDATE ON u TO t67v_writer;
+SELECT allowed('UPDATE u SET a = a WHERE id = 3', 'by who is not the owner', 't67v_writer');
 SELECT set_has('SELECT id, a, quotient, name FROM u__history', $$VALUES (3, 0, NULL::int, '<3>')$$, 'the same');
 BEGIN;
 SAVEPOINT s;
@@ -143,9 +143,9 @@ SELECT tap.state('SELECT enable_history_tracking_for_table(''vt'', NULL, false)'
 SELECT refused('UPDATE vt SET base = now()', '{vt,edition_time}', 'a write is refused rather than to lose the start', '55000');
 SELECT is_empty('SELECT FROM vt__history', 'and stores nothing');
 
-DROP OWNED BY t67_writer;
+DROP OWNED BY t67v_writer;
 \else
 SELECT skip('virtual generated columns', 39);
 \endif
-DROP ROLE t67_writer;
+DROP ROLE t67v_writer;
 SELECT * FROM finish();

@@ -75,10 +75,10 @@ SELECT cmp_ok(tap.kept() - :before, '<', 100000::bigint, 'and after it');
 TRUNCATE seen;
 
 -- Values converted one by one, since the owner of the table may not.
-DROP ROLE IF EXISTS t79_owner;
-CREATE ROLE t79_owner;
+DROP ROLE IF EXISTS t79m_owner;
+CREATE ROLE t79m_owner;
 CREATE TABLE c (id int PRIMARY KEY, v int);
-ALTER TABLE c OWNER TO t79_owner;
+ALTER TABLE c OWNER TO t79m_owner;
 SELECT create_history_table('c');
 INSERT INTO c SELECT n, n FROM generate_series(1, 12000) n;
 DELETE FROM c;
@@ -91,24 +91,24 @@ REVOKE EXECUTE ON FUNCTION converted FROM PUBLIC;
 ALTER TABLE c ALTER v TYPE text USING converted(v);
 SELECT cmp_ok(grown(), '<', 200000::bigint, 'values that are converted one by one');
 SELECT is((SELECT count(*)::int FROM c__history WHERE v = 'c' || id), 12000, 'all of them');
-DROP OWNED BY t79_owner CASCADE;
-DROP ROLE t79_owner;
+DROP OWNED BY t79m_owner CASCADE;
+DROP ROLE t79m_owner;
 
 -- Messages from which values are taken out, in one transaction.
-DROP ROLE IF EXISTS t79_writer;
-CREATE ROLE t79_writer;
+DROP ROLE IF EXISTS t79m_writer;
+CREATE ROLE t79m_writer;
 CREATE TABLE m (id int PRIMARY KEY, v text);
 SELECT create_history_table('m');
 ALTER TABLE m__history ADD CHECK (v <> 'secret');
 INSERT INTO m VALUES (1, 'secret');
-GRANT USAGE ON SCHEMA tap TO t79_writer;
-GRANT ALL ON m TO t79_writer;
+GRANT USAGE ON SCHEMA tap TO t79m_writer;
+GRANT ALL ON m TO t79m_writer;
 CREATE FUNCTION tap.try(times int, OUT refused int, OUT bytes bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	refused := 0;
 	FOR i IN 1 .. times LOOP
 		BEGIN
-			SET LOCAL ROLE t79_writer;
+			SET LOCAL ROLE t79m_writer;
 			UPDATE m SET v = 'other';
 		EXCEPTION WHEN check_violation THEN
 			refused := refused + 1;
@@ -122,7 +122,7 @@ SELECT refused, bytes FROM tap.try(500) \gset
 COMMIT;
 SELECT is(:refused, 500, 'each was refused');
 SELECT cmp_ok(:bytes - :before, '<', 50000, 'messages from which values are taken out');
-DROP OWNED BY t79_writer CASCADE;
-DROP ROLE t79_writer;
+DROP OWNED BY t79m_writer CASCADE;
+DROP ROLE t79m_writer;
 \endif
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- Every object of the extension says what it is, as \dx+, \df+, \d+, \dT+ and \dy
 -- show it; so do the columns of the tables that users read.
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir lib/start.psql
 SELECT plan(7);
 CREATE EXTENSION catmaid_history;
 

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# Shared by the scripts that do many things side by side (source it, don't run
+# it): jobs, as many at a time as there are processors, whose output comes in the
+# order in which the jobs were added.
+#
+# A job is a function of the calling script and its arguments, without blanks in
+# them.  It runs in a process of its own, counts what passed, failed and was
+# skipped in PASSED, FAILED and SKIPPED, and those add up in the caller's.  A job
+# that ends before its time has failed.
+#
+# Jobs that take long are added as such.  Half of the processors begin with these,
+# the others with the first of the rest, and either goes on with what the other has
+# left.  So something is printed early, and what is done last is short.
+#
+# Environment: JOBS is how many run at a time.
+#
+# Every job is a process group, which script/lib.sh's cleanup ends.
+
+JOBS=${JOBS:-$(nproc)}
+QUEUE=() SHORT=() LONG=() # all jobs; the numbers of those that are short, and long
+
+# job_add FUNCTION [ARGUMENT...]
+job_add()
+{
+	SHORT+=("${#QUEUE[@]}")
+	QUEUE+=("$*")
+}
+
+job_add_long()
+{
+	LONG+=("${#QUEUE[@]}")
+	QUEUE+=("$*")
+}
+
+# jobs_run FOLDER: run what was added; files of ours are in FOLDER.
+jobs_run()
+{
+	local folder=$1 next=0 long=0 pid job
+	local -A job_of=() is_long=() ended=()
+
+	mkdir -p "$folder"
+	while :; do
+		while [ "${#job_of[@]}" -lt "$JOBS" ] && [ $((${#SHORT[@]} + ${#LONG[@]})) -gt 0 ]; do
+			if [ "${#SHORT[@]}" = 0 ] ||
+				{ [ "${#LONG[@]}" -gt 0 ] && [ "$long" -lt $((JOBS / 2)) ]; }; then
+				job=${LONG[0]} LONG=("${LONG[@]:1}") long=$((long + 1))
+				job_start "$folder/$job" "${QUEUE[job]}"
+				is_long[$!]=yes
+			else
+				job=${SHORT[0]} SHORT=("${SHORT[@]:1}")
+				job_start "$folder/$job" "${QUEUE[job]}"
+			fi
+			job_of[$!]=$job
+		done
+		[ "${#job_of[@]}" -gt 0 ] || break
+
+		wait -n -p pid "${!job_of[@]}" || true
+		ended[${job_of[$pid]}]=yes
+		[ -z "${is_long[$pid]:-}" ] || long=$((long - 1))
+		unset "job_of[$pid]" "is_long[$pid]"
+		while [ -n "${ended[$next]:-}" ]; do
+			job_report "$folder/$next" "${QUEUE[next]}"
+			next=$((next + 1))
+		done
+	done
+	QUEUE=()
+}
+
+# job_start FILE JOB: in the background; its process is $!.
+job_start()
+{
+	set -m # a process group of its own
+	(
+		PASSED=0 FAILED=0 SKIPPED=0
+		# shellcheck disable=SC2086 # words
+		$2
+		echo "$PASSED $FAILED $SKIPPED" >"$1.count"
+	) >"$1.out" 2>&1 </dev/null &
+	set +m
+}
+
+job_report()
+{
+	local passed failed skipped
+
+	cat "$1.out"
+	if ! read -r passed failed skipped 2>/dev/null <"$1.count"; then
+		echo "$2: ended before its time"
+		passed=0 failed=1 skipped=0
+	fi
+	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
