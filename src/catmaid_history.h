@@ -21,6 +21,14 @@
 #include "utils/resowner.h"
 #include "utils/snapshot.h"
 
+/*
+ * What follows is the library's own: PostgreSQL up to 15 loads libraries with
+ * RTLD_GLOBAL, so an exported function would be replaced by one of that name in
+ * a library loaded before.  From 16 on everything is hidden but what is declared
+ * PGDLLEXPORT, by PGXS.
+ */
+#pragma GCC visibility push(hidden)
+
 /* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
 #define ERRCODE_HISTORY_REFUSED ERRCODE_RAISE_EXCEPTION
 
@@ -696,5 +704,7 @@ extern char *security_role_sql(Oid role);
 extern Acl *security_relation_acl(Oid relid);
 extern void security_copy_row_security(Oid live, Oid derived);
 extern bool security_may_use_default_tablespace(void);
+
+#pragma GCC visibility pop
 
 #endif							/* CATMAID_HISTORY_H */
