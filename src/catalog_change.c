@@ -259,16 +259,36 @@ catalog_change_owner(Oid relid, Oid owner)
 {
 	SecurityState before;
 
+	catalog_lock(relid, AccessExclusiveLock);
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
 	ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
 	security_act_as_before(&before);
 	CommandCounterIncrement();
 }
 
+/*
+ * Lock a relation.  An error if it has gone while we waited.
+ */
+void
+catalog_lock(Oid relid, LOCKMODE mode)
+{
+	char	   *name = get_rel_name(relid);
+
+	LockRelationOid(relid, mode);
+	if (get_rel_name(relid) != NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 name ? errmsg("relation \"%s\" was dropped concurrently", name) :
+			 errmsg("relation with OID %u was dropped concurrently", relid)));
+}
+
 /* Rename a relation.  Below all checks. */
 void
 catalog_rename(Oid relid, const char *name)
 {
+	catalog_lock(relid, get_rel_relkind(relid) == RELKIND_INDEX ?
+				 ShareUpdateExclusiveLock : AccessExclusiveLock);
 	RenameRelationInternal(relid, name, true, get_rel_relkind(relid) == RELKIND_INDEX);
 	CommandCounterIncrement();
 }
@@ -277,9 +297,11 @@ catalog_rename(Oid relid, const char *name)
 void
 catalog_move(Oid relid, Oid namespace)
 {
-	Relation	rel = relation_open(relid, AccessExclusiveLock);
 	ObjectAddresses *moved = new_object_addresses();
+	Relation	rel;
 
+	catalog_lock(relid, AccessExclusiveLock);
+	rel = relation_open(relid, NoLock);
 	AlterTableNamespaceInternal(rel, RelationGetNamespace(rel), namespace, moved);
 	free_object_addresses(moved);
 	relation_close(rel, NoLock);

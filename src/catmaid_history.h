@@ -378,11 +378,8 @@ extern Oid	derived_create_history(Relation live);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
-extern void derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg),
-								   void *arg);
 extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
 										const char *constraints);
-extern void derived_inherit(Oid child, Oid parent);
 extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
@@ -395,6 +392,11 @@ extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
 extern char *derived_tracking_hint(Oid live, Oid tracking);
+
+/* derived_hierarchy.c: they inherit as their live tables do */
+extern void derived_inherit(Oid child, Oid parent);
+extern void derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg),
+								   void *arg);
 
 /* lineage.c: what a table inherits from, and the partitions below it */
 extern bool lineage_column_is_inherited(Oid relid, AttrNumber attnum);
@@ -635,6 +637,7 @@ extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2,
 extern uint64 ddl_execute_query(Oid role, List *relids, const char *sql);
 extern void ddl_query_numbers(Oid role, List *relids, const char *sql,
 							  int64 *numbers, int n);
+extern void ddl_add_column(Oid relid, const TableColumn *column);
 extern void ddl_alter_table(Oid relid, bool recurse, const char *actions);
 extern void ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
 								 DDLSearchPath search_path);
@@ -653,6 +656,7 @@ extern void catalog_set_column_storage(Oid relid, const char *name, const char *
 extern void catalog_set_column_compression(Oid relid, const char *name,
 										   const char *method);
 extern void catalog_rename_column(Oid relid, const char *from, const char *to);
+extern void catalog_lock(Oid relid, LOCKMODE mode);
 extern void catalog_check_meant(Oid meant, Oid found);
 extern void catalog_inherit(Oid child, Oid parent);
 extern void catalog_disinherit(Oid child, Oid parent);

@@ -29,6 +29,7 @@
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -120,6 +121,24 @@ ddl_alter_table(Oid relid, bool recurse, const char *actions)
 }
 
 /*
+ * Add a column to the table, and to those that inherit from it, as its owner, with
+ * a default, generation expression or constraint.
+ */
+void
+ddl_add_column(Oid relid, const TableColumn *column)
+{
+	char	   *sql = psprintf("ALTER TABLE t ADD COLUMN %s pg_catalog.int4%s",
+							   quote_identifier(column->name), column->constraints);
+	RawStmt    *raw = linitial_node(RawStmt, pg_parse_query(sql));
+	List	   *cmds = castNode(AlterTableStmt, raw->stmt)->cmds;
+	ColumnDef  *def = castNode(ColumnDef, linitial_node(AlterTableCmd, cmds)->def);
+
+	def->typeName = makeTypeNameFromOid(column->type, column->typmod);
+	def->collOid = column->collation;
+	ddl_alter_table_cmds(security_owner_of(relid), relid, cmds, true, DDL_PLAIN_SEARCH_PATH);
+}
+
+/*
  * The same for actions that are parsed already.  With DDL_SESSION_SEARCH_PATH
  * functions in an expression of the user's find what they rely on.
  *
@@ -156,17 +175,11 @@ alter_table(Oid relid, List *cmds, bool recurse)
 	PlannedStmt *planned = makeNode(PlannedStmt);
 	AlterTableUtilityContext context = {0};
 	LOCKMODE	mode = AlterTableGetLockLevel(cmds);
-	char	   *name;
-
-	LockRelationOid(relid, mode);
-	name = get_rel_name(relid);
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u was dropped concurrently", relid)));
 
 	/* the name is for messages */
-	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(relid)), name, -1);
+	catalog_lock(relid, mode);
+	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
+								  get_rel_name(relid), -1);
 	stmt->relation->inh = recurse;
 	stmt->cmds = cmds;
 	alter_table_set_objtype_compat(stmt, OBJECT_TABLE);

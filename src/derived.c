@@ -28,7 +28,6 @@
 static Oid	create_table(Relation live, const char *name, char persistence,
 						 List *columns, List *options);
 static TableColumn *column_of(char *name, Oid type, const char *constraints);
-static void add_parents_column(Oid child, Oid parent, Form_pg_attribute att);
 static void copy_storage(Relation live, Oid history);
 static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
@@ -102,107 +101,6 @@ derived_drop_with(Oid relid, bool cascade)
 {
 	if (OidIsValid(relid) && get_rel_name(relid) != NULL)
 		catalog_drop(RelationRelationId, relid, cascade);
-}
-
-/* Put a derived table under its parent's; columns it lacks are added. */
-void
-derived_inherit(Oid child, Oid parent)
-{
-	Relation	child_rel;
-	Relation	parent_rel;
-	List	   *missing = NIL;
-	ListCell   *lc;
-	int			i;
-
-	if (list_member_oid(find_inheritance_children(parent, NoLock), child))
-		return;
-
-	child_rel = table_open(child, AccessShareLock);
-	parent_rel = table_open(parent, AccessShareLock);
-	for (i = 0; i < RelationGetNumberOfAttributes(parent_rel); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(parent_rel), i);
-
-		if (!att->attisdropped &&
-			columns_find(child_rel, NameStr(att->attname)) == NULL)
-			missing = lappend(missing, memcpy(palloc(sizeof(FormData_pg_attribute)),
-											  att, ATTRIBUTE_FIXED_PART_SIZE));
-	}
-	table_close(parent_rel, NoLock);
-	table_close(child_rel, NoLock);
-
-	/* ALTER TABLE refuses a table that we hold open ourselves */
-	foreach(lc, missing)
-		add_parents_column(child, parent, lfirst(lc));
-
-	catalog_inherit(child, parent);
-}
-
-/*
- * A column of the parent's: one that it has kept, or that a site has added.  What
- * the site has put on it, a child's has as well.
- */
-static void
-add_parents_column(Oid child, Oid parent, Form_pg_attribute att)
-{
-	char	   *expression = att->atthasdef ? columns_default_sql(parent, att->attnum) : NULL;
-
-	if (expression && att->attgenerated)
-		expression = psprintf(" GENERATED ALWAYS AS (%s) %s", expression,
-							  attribute_is_virtual_compat(att) ? "VIRTUAL" : "STORED");
-	else if (expression)
-		expression = psprintf(" DEFAULT %s", expression);
-	if (expression == NULL && !att->attnotnull)
-	{
-		derived_add_column(child, att);
-		return;
-	}
-	/* as the owner, whose code it may be */
-	ddl_execute(security_owner_of(child), "ALTER TABLE %s ADD COLUMN %s %s%s%s",
-				naming_quoted(child), quote_identifier(NameStr(att->attname)),
-				columns_type_sql(att), expression ? expression : "",
-				att->attnotnull ? " NOT NULL" : "");
-	derived_copy_storage(child, att, NameStr(att->attname));
-}
-
-/*
- * Do something to a derived table and to those that inherit from it that may run
- * what their owners have put on them.  The action goes down by itself, and acts as
- * the owner of the table that it is called for: so tables of another owner's than
- * their parent's are taken off, have the action called for themselves, and are put
- * back.
- *
- * Takes ACCESS EXCLUSIVE on all of them.
- */
-void
-derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *arg)
-{
-	List	   *children = NIL;
-	List	   *parents = NIL;
-	ListCell   *lc;
-	ListCell   *above;
-
-	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
-	{
-		Oid			child = lfirst_oid(lc);
-
-		if (child == relid)
-			continue;
-		foreach(above, lineage_parents(child))
-			if (security_owner_of(lfirst_oid(above)) != security_owner_of(child))
-			{
-				children = lappend_oid(children, child);
-				parents = lappend_oid(parents, lfirst_oid(above));
-			}
-	}
-
-	forboth(lc, children, above, parents)
-		catalog_disinherit(lfirst_oid(lc), lfirst_oid(above));
-	action(relid, arg);
-	foreach(lc, list_concat_unique_oid(NIL, children))
-		action(lfirst_oid(lc), arg);
-	forboth(lc, children, above, parents)
-		catalog_inherit(lfirst_oid(lc), lfirst_oid(above));
 }
 
 /*
