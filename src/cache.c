@@ -53,6 +53,7 @@ static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
 static Relation open_derived(Oid relid, Oid live, bool tracking);
 static void refuse_without_history(Oid live);
 static void refuse_without_tracking(Oid live);
+static void refuse_unprotected(Oid live, Oid derived);
 static AttrNumber require_column(Relation rel, Oid live, const char *name, Oid type);
 
 void
@@ -259,6 +260,10 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	history = open_derived(row->history, new.live, false);
 	if (OidIsValid(row->tracking))
 		tracking = open_derived(row->tracking, new.live, true);
+
+	refuse_unprotected(new.live, row->history);
+	if (tracking)
+		refuse_unprotected(new.live, row->tracking);
 
 	new.map = columns_map(rel, new.live, history, 0);
 	if (tracking)
@@ -495,6 +500,20 @@ refuse_without_tracking(Oid live)
 			 errhint("SELECT %s(%s::regclass) makes it anew.",
 					 naming_quoted_in(registry_namespace(), "repair_history"),
 					 quote_literal_cstr(naming_quoted(live)))));
+}
+
+/* The last that keeps rows from readers from whom the live table's policies hide them. */
+static void
+refuse_unprotected(Oid live, Oid derived)
+{
+	if (row_security_lacks(live, derived))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("\"%s\" lacks the row-level security of table \"%s\", whose rows it holds",
+						get_rel_name(derived), get_rel_name(live)),
+				 errhint("SELECT %s(%s::regclass) gives it the same.",
+						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 quote_literal_cstr(naming_quoted(live)))));
 }
 
 /* The time or the txid column of the live table, or of its partition rel. */

@@ -32,6 +32,7 @@
 #include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -527,6 +528,26 @@ catalog_revoke_all(Oid relid, Oid grantee)
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
 	RemoveRoleFromObjectACL(grantee, RelationRelationId, relid);
 	security_act_as_before(&before);
+	CommandCounterIncrement();
+}
+
+/*
+ * Enable row-level security of a table, or force it, or neither, as ALTER TABLE does
+ * (ATExecSetRowSecurity): two flags in pg_class.  The caller holds ACCESS EXCLUSIVE.
+ */
+void
+catalog_set_row_security(Oid relid, bool enabled, bool forced)
+{
+	Relation	classes = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity = enabled;
+	((Form_pg_class) GETSTRUCT(tuple))->relforcerowsecurity = forced;
+	CatalogTupleUpdate(classes, &tuple->t_self, tuple);
+	InvokeObjectPostAlterHook(RelationRelationId, relid, 0);
+	table_close(classes, RowExclusiveLock);
 	CommandCounterIncrement();
 }
 

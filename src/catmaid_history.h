@@ -182,8 +182,6 @@ typedef struct TableSnapshot
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
-	bool		row_security;
-	bool		force_row_security;
 	char		persistence;
 	int			natts;
 	ColumnSnapshot *columns;	/* by attribute number - 1 */
@@ -322,6 +320,12 @@ extern bool settings_follow_any(void);
 extern bool settings_follow_ddl(Oid owner);
 extern OnDrop settings_on_drop_column(Oid owner);
 extern OnDrop settings_on_drop_table(Oid owner);
+
+/* row_security.c: a history is never less protected than its table */
+extern void row_security_follow_command(Node *statement);
+extern void row_security_raise(const RegistryRow *row);
+extern void row_security_raise_one(Oid live, Oid derived);
+extern bool row_security_lacks(Oid live, Oid derived);
 
 /* snapshot.c: before a DDL command */
 extern void snapshot_init(void);
@@ -671,6 +675,7 @@ extern Oid	catalog_create_trigger(Oid relid, const char *name, int16 type,
 								   Oid function, List *arguments);
 extern void catalog_comment(Oid class, Oid object, const char *comment);
 extern void catalog_grant_select(Oid relid, Oid grantee, bool grant_option);
+extern void catalog_set_row_security(Oid relid, bool enabled, bool forced);
 extern void catalog_revoke_all(Oid relid, Oid grantee);
 
 /* convert.c: old values into a column of a new type */
@@ -706,7 +711,6 @@ extern void security_copy_select(Oid live, Oid derived);
 extern List *security_let_readers(Oid view, Oid live, Oid derived);
 extern char *security_role_sql(Oid role);
 extern Acl *security_relation_acl(Oid relid);
-extern void security_copy_row_security(Oid live, Oid derived);
 extern bool security_may_use_default_tablespace(void);
 
 #pragma GCC visibility pop

@@ -38,6 +38,7 @@ typedef struct Check
 } Check;
 
 static bool check_tables(Check *check);
+static void check_row_security(Check *check);
 static void check_columns(Check *check, Relation live);
 static void check_column_type(Check *check, Relation live, Form_pg_attribute att,
 							  Form_pg_attribute target);
@@ -70,6 +71,7 @@ check_table(const RegistryRow *row, CheckDepth depth)
 	live = table_open(row->live, AccessShareLock);
 	check.tracked = row->triggers_installed ||
 		(check.older ? older_tracks(live) : triggers_enabled(row->live, row));
+	check_row_security(&check);
 	check_own_columns(&check);
 	check_columns(&check, live);
 	check_time_columns(&check, live);
@@ -128,6 +130,21 @@ check_tables(Check *check)
 			quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
 			quote_identifier(naming_history_table(row->live)));
 	return true;
+}
+
+/* Are the tables as protected as the live one? */
+static void
+check_row_security(Check *check)
+{
+	const RegistryRow *row = check->row;
+	Oid			derived[] = {row->history, row->tracking};
+	int			i;
+
+	for (i = 0; i < lengthof(derived); i++)
+		if (OidIsValid(derived[i]) && row_security_lacks(row->live, derived[i]))
+			add(check, "error", "row_security_missing", get_rel_name(derived[i]), mend(check),
+				"Policies hide rows of the table, but %s lacks its row-level security.",
+				naming_quoted(derived[i]));
 }
 
 /* Has the history table a column for each live one, with room for its values? */

@@ -249,7 +249,11 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	if (!OidIsValid(row.history))
 		row.history = derived_create_history(rel);
 	else
+	{
 		reconcile_columns(&row);
+		security_copy_select(live, row.history);
+		row_security_raise(&row);
+	}
 	if (options->time_column == NULL)
 		row.tracking = derived_create_tracking(rel, row.key);
 	indexes_create(rel, row.history, row.key);

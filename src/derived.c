@@ -313,7 +313,7 @@ create_table(Relation live, const char *name, char persistence, List *columns,
 											 columns, options);
 
 	security_copy_select(RelationGetRelid(live), relid);
-	security_copy_row_security(RelationGetRelid(live), relid);
+	row_security_raise_one(RelationGetRelid(live), relid);
 	return relid;
 }
 

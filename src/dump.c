@@ -189,6 +189,7 @@ take_up(HeapTuple tuple, TupleDesc desc)
 		registry_delete(row.live);
 	}
 	registry_insert(&row);
+	row_security_raise(&row);
 }
 
 /* The table of which the column has the name; InvalidOid if there is none. */

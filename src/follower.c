@@ -16,9 +16,10 @@
  * event trigger that fires before ours.  What the outer one has changed before
  * the first of these is followed at the end of the outer one.
  *
- * A table without its triggers counts as disabled and is left alone, but for
- * row-level security.  Our own
- * DDL (ddl_is_ours) is not followed, nor is anything during pg_upgrade.
+ * A table without its triggers counts as disabled and is left alone.  Our own
+ * DDL (ddl_is_ours) is not followed, nor is anything during pg_upgrade.  Row-level
+ * security is followed whatever is tracked and whatever the settings are
+ * (row_security.c).
  *
  * Locks: on a live table those that the command takes anyway, and before any
  * on the history side.  A table whose lock cannot be had at once is not
@@ -74,10 +75,6 @@ static bool is_followed(void);
 static List *changed_tables(void);
 static Oid	owner_before(Oid live);
 static void follow_tables(List *tables, Node *statement);
-static void follow_row_security(const RegistryRow *row,
-								const TableSnapshot *before,
-								const TableSnapshot *now);
-static void hide_rows_of_disabled(Oid live);
 static void agree_on_triggers(Oid live);
 static bool switches_triggers(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
@@ -122,7 +119,10 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 
 	/* what has to be seen to whatever the settings are */
 	if (!IsBinaryUpgrade)
+	{
 		dump_follow_command(statement);
+		row_security_follow_command(statement);
+	}
 	if (!is_followed())
 		PG_RETURN_NULL();
 	command_ends(statement);
@@ -302,10 +302,7 @@ changed_tables(void)
 		Followed   *followed = palloc0(sizeof(Followed));
 
 		if (!follower_is_ours(lfirst_oid(lc), &followed->row))
-		{
-			hide_rows_of_disabled(lfirst_oid(lc));
 			continue;
-		}
 		followed->before = snapshot_copy(lfirst_oid(lc));
 		followed->now = snapshot_now(lfirst_oid(lc));
 		if (followed->before && followed->now)
@@ -410,7 +407,6 @@ follow_tables(List *tables, Node *statement)
 			follow_key(row, followed->before, followed->now, statement);
 		follow_hierarchy(row, followed->before, followed->now);
 		follow_partitions(row, followed->before, followed->now);
-		follow_row_security(row, followed->before, followed->now);
 		if (followed->before->persistence != followed->now->persistence &&
 			OidIsValid(row->tracking))
 			derived_copy_persistence(row->live, row->tracking);
@@ -424,40 +420,6 @@ follow_tables(List *tables, Node *statement)
 				view_create(row);
 		}
 	}
-}
-
-static void
-follow_row_security(const RegistryRow *row, const TableSnapshot *before,
-					const TableSnapshot *now)
-{
-	if (before->row_security == now->row_security &&
-		before->force_row_security == now->force_row_security)
-		return;
-	if (get_rel_name(row->history) != NULL)
-		security_copy_row_security(row->live, row->history);
-	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
-		security_copy_row_security(row->live, row->tracking);
-}
-
-/*
- * Row-level security is followed while tracking is disabled, too: nobody
- * shall see in the history what a policy hides in the table.
- */
-static void
-hide_rows_of_disabled(Oid live)
-{
-	TableSnapshot *before = snapshot_copy(live);
-	Relation	rel = derived_open_at_once(live, AccessShareLock);
-	TableSnapshot *now;
-	RegistryRow *row;
-
-	if (rel == NULL)
-		return;
-	table_close(rel, NoLock);
-	now = snapshot_now(live);
-	row = registry_get(live);
-	if (before && now && row && registry_is_sound(row, now->owner))
-		follow_row_security(row, before, now);
 }
 
 /*

@@ -42,14 +42,13 @@ reconcile_enable(RegistryRow *row, bool sync)
 	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);
 	reconcile_columns(row);
 	reconcile_key(row, false);
-	security_copy_row_security(row->live, row->history);
+	row_security_raise(row);
 	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking))
 	{
 		indexes_create_tracking(live, row->tracking, row->key);
 		derived_copy_persistence(row->live, row->tracking);
-		security_copy_row_security(row->live, row->tracking);
 	}
 	if (OidIsValid(row->tracking) && sync)
 		tracking_sync(row);

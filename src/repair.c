@@ -194,12 +194,12 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 		registry_update(row);
 		return;
 	}
+	row_security_raise(row);
 	repair_widen(row, false);
 	repair_own_columns(row);
 
 	live = table_open(row->live, NoLock);
 	key = columns_key(live);
-	security_copy_row_security(row->live, row->history);
 	if (key != NIL && has_own_tracking(row))
 	{
 		if (!columns_same_names(key, row->key))
@@ -433,7 +433,6 @@ repair_tracking(RegistryRow *row, bool tracked)
 	live = table_open(row->live, NoLock);
 	indexes_create_tracking(live, row->tracking, row->key);
 	table_close(live, NoLock);
-	security_copy_row_security(row->live, row->tracking);
 	if (parent && OidIsValid(parent->tracking) && get_rel_name(parent->tracking) != NULL &&
 		list_member_oid(lineage_parents(row->history), parent->history))
 		derived_inherit(row->tracking, parent->tracking);

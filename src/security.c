@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "commands/tablespace.h"
@@ -27,6 +28,7 @@
 #include "compat.h"
 
 static void hide_values(void *arg);
+static List *acl_grantees(List *grantees, Acl *acl);
 
 /*
  * Error out unless the current user owns the relation.  sqlstate is that of
@@ -156,10 +158,10 @@ hide_values(void *arg)
 }
 
 /*
- * Give a freshly made derived relation the rights it shall have, and no
- * others: SELECT for those who have it on the live table.
+ * Give a derived relation that has been made, or is used again, the privileges that it
+ * shall have, and no others: SELECT for those who have it on the live table.
  *
- * Default privileges of whoever made the relation may have put more on it;
+ * Default privileges, or whoever had a history that was kept, may have put more on it;
  * those are taken off first.
  */
 void
@@ -219,55 +221,44 @@ security_let_readers(Oid view, Oid live, Oid derived)
 }
 
 /*
- * Take all privileges on a relation from everybody, of the owner's own only
- * where asked for.
+ * Take all privileges on a relation and its columns from everybody, of the owner's
+ * own only where asked for.
  */
 void
 security_clear_privileges(Oid relid, bool owners_too)
 {
 	Oid			owner = security_owner_of(relid);
-	Acl		   *acl = security_relation_acl(relid);
-	int			i;
+	List	   *grantees = acl_grantees(NIL, security_relation_acl(relid));
+	HeapTuple	tuple;
+	AttrNumber	attnum;
+	ListCell   *lc;
 
-	for (i = 0; acl && i < ACL_NUM(acl); i++)
+	for (attnum = 1; (tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+											  Int16GetDatum(attnum))) != NULL; attnum++)
 	{
-		AclItem    *item = &ACL_DAT(acl)[i];
+		bool		isnull;
+		Datum		acl = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
 
-		if (item->ai_grantee != owner)
-			catalog_revoke_all(relid, item->ai_grantee);
+		if (!isnull)
+			grantees = acl_grantees(grantees, DatumGetAclPCopy(acl));
+		ReleaseSysCache(tuple);
 	}
+	foreach(lc, grantees)
+		if (lfirst_oid(lc) != owner)
+			catalog_revoke_all(relid, lfirst_oid(lc));
 	if (owners_too)
 		catalog_revoke_all(relid, owner);
 }
 
-/*
- * Make row-level security on a derived table follow the live table's.
- *
- * There are no policies on the derived tables: where the live table has row
- * security, only the owner (and who bypasses it) reads past rows.
- */
-void
-security_copy_row_security(Oid live, Oid derived)
+/* The roles to which an ACL, if there is one, gives something, with those in the list. */
+static List *
+acl_grantees(List *grantees, Acl *acl)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live));
-	HeapTuple	derived_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(derived));
-	Form_pg_class want;
-	Form_pg_class have;
+	int			i;
 
-	if (!HeapTupleIsValid(tuple) || !HeapTupleIsValid(derived_tuple))
-		elog(ERROR, "cache lookup failed for relation %u or %u", live, derived);
-	want = (Form_pg_class) GETSTRUCT(tuple);
-	have = (Form_pg_class) GETSTRUCT(derived_tuple);
-
-	if (want->relrowsecurity != have->relrowsecurity)
-		ddl_alter_table(derived, false, want->relrowsecurity ?
-						"ENABLE ROW LEVEL SECURITY" : "DISABLE ROW LEVEL SECURITY");
-	if (want->relforcerowsecurity != have->relforcerowsecurity)
-		ddl_alter_table(derived, false, want->relforcerowsecurity ?
-						"FORCE ROW LEVEL SECURITY" : "NO FORCE ROW LEVEL SECURITY");
-
-	ReleaseSysCache(derived_tuple);
-	ReleaseSysCache(tuple);
+	for (i = 0; acl && i < ACL_NUM(acl); i++)
+		grantees = list_append_unique_oid(grantees, ACL_DAT(acl)[i].ai_grantee);
+	return grantees;
 }
 
 /* May the current user make relations where default_tablespace says? */

@@ -47,8 +47,6 @@ snapshot_read(TableSnapshot *snapshot)
 	snapshot->name = form->relname;
 	snapshot->namespace = form->relnamespace;
 	snapshot->owner = form->relowner;
-	snapshot->row_security = form->relrowsecurity;
-	snapshot->force_row_security = form->relforcerowsecurity;
 	snapshot->persistence = form->relpersistence;
 	natts = form->relnatts;
 	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;

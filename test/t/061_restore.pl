@@ -46,6 +46,7 @@ data_alone();
 other_schema();
 renamed_schema();
 by_the_owner();
+row_security();
 
 $node->stop;
 done_testing();
@@ -451,6 +452,76 @@ UPDATE part SET v = 'changed';
 SELECT (SELECT count(*) FROM t__history), (SELECT count(*) FROM part__history), (SELECT count(*) FROM catmaid_history_table);
 SQL
 		is($error . $got, $label eq '-T' ? '6|4|2' : '6|4|3', "by the owner, $label: tracking is on");
+	}
+	return;
+}
+
+# Row-level security, of a table whose owner has no more than a USAGE granted on its schema,
+# which pg_restore grants last; and where the table got it between schema and data.
+sub row_security
+{
+	$node->safe_psql('postgres', 'CREATE ROLE restore_guarded; CREATE DATABASE guarded TEMPLATE template0');
+	$node->safe_psql('guarded', <<'SQL');
+CREATE EXTENSION catmaid_history;
+CREATE SCHEMA app;
+GRANT USAGE ON SCHEMA app TO restore_guarded;
+CREATE TABLE app.mild (id int PRIMARY KEY, who name);
+CREATE TABLE app.strict (id int PRIMARY KEY, who name) PARTITION BY RANGE (id);
+CREATE TABLE app.strict_1 PARTITION OF app.strict DEFAULT;
+CREATE TABLE app.later (id int PRIMARY KEY, who name);
+CREATE POLICY own ON app.mild USING (who = current_user);
+CREATE POLICY own ON app.strict USING (who = current_user);
+ALTER TABLE app.mild ENABLE ROW LEVEL SECURITY;
+ALTER TABLE app.strict ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE app.mild OWNER TO restore_guarded;
+ALTER TABLE app.strict OWNER TO restore_guarded;
+ALTER TABLE app.later OWNER TO restore_guarded;
+SELECT create_history_table('app.mild'), create_history_table('app.strict'), create_history_table('app.later');
+SELECT disable_history_tracking_for_table('app.strict');
+INSERT INTO app.mild VALUES (1, 'other');
+INSERT INTO app.later VALUES (1, 'other');
+DELETE FROM app.mild;
+SQL
+	my $flags = "SELECT string_agg(relname || ' ' || relrowsecurity || ' ' || relforcerowsecurity, E'\n' ORDER BY relname)"
+	  . " FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r', 'p')";
+	my $before = $node->safe_psql('guarded', $flags);
+	like($before, qr/mild__history true false\n.*strict__history true true\n/s, 'control: histories are protected');
+
+	my ($plain, $custom) = map { "$dir/guarded.$_" } qw(sql custom);
+	output('pg_dump', '-f', $plain, 'guarded');
+	output('pg_dump', '-Fc', '-f', $custom, 'guarded');
+	for my $way ([ 'plain', @psql, 'restored', '-f', $plain ],
+		[ 'custom', 'pg_restore', '-d', 'restored', $custom ],
+		[ 'one transaction', 'pg_restore', '-1', '-d', 'restored', $custom ],
+		[ 'four jobs', 'pg_restore', '-j4', '-d', 'restored', $custom ])
+	{
+		my ($label, @command) = @$way;
+		fresh('restored');
+		is(output(@command), '', "row-level security, $label: no output");
+		is($node->safe_psql('restored', $flags), $before, "row-level security, $label: all have it that had it");
+	}
+
+	# The schema alone has no registry: nothing tells that the one belongs to the other.
+	my $unprotected = 'SELECT count(*) FROM check_history() WHERE finding = \'row_security_missing\'';
+	my $on = 'ALTER TABLE app.later ENABLE ROW LEVEL SECURITY';
+	my $is_on = "SELECT string_agg(relrowsecurity::text, ' ') FROM pg_class WHERE relname ~ '^later__(history|tracking)\$'";
+	for my $later (0, 1)
+	{
+		fresh('restored');
+		output('pg_restore', '-s', '-d', 'restored', $custom);
+		$node->safe_psql('restored', $on);
+		is($node->safe_psql('restored', $is_on), 'false false', 'row-level security between schema and data: control');
+		if ($later)
+		{
+			my ($rc, $out, $err) = $node->psql('restored', "INSERT INTO app.later VALUES (2, 'other')");
+			like($err, qr/"later__history" lacks the row-level security of table "later"/, 'row-level security in a schema alone: no writes');
+			like($err, qr/^HINT:  (SELECT .*?\)) gives it/m, 'row-level security in a schema alone: a hint');
+			next;
+		}
+		is(output('pg_restore', '-a', '--disable-triggers', '-d', 'restored', $custom), '',
+			'row-level security between schema and data: no output');
+		is($node->safe_psql('restored', $is_on), 'true true', 'row-level security between schema and data: with the registry it comes');
+		is($node->safe_psql('restored', $unprotected), '0', 'row-level security between schema and data: nothing to find');
 	}
 	return;
 }
