@@ -195,6 +195,9 @@ my @cases = (
 		before => "$tracked; $off; DROP TABLE {t__history}, {t__tracking} CASCADE; $on" },
 	{ name => 'a write without the tracking table', state => '55000', command => $write,
 		before => "$tracked; $off; DROP TABLE {t__tracking} CASCADE; $on" },
+	{ name => 'a write without row-level security', state => '55000', command => $write,
+		before => "$tracked; RESET ROLE; ALTER EVENT TRIGGER catmaid_history_ddl_end DISABLE; ALTER TABLE {t} ENABLE ROW LEVEL SECURITY; "
+		  . "ALTER EVENT TRIGGER catmaid_history_ddl_end ENABLE ALWAYS; SET LOCAL ROLE {owner}" },
 	{ name => 'a write with another tracking table', state => '55000', command => $write,
 		before => "$tracked; ALTER TABLE {t__tracking} RENAME live_pk TO other" },
 	map({ my $write = $_->[1];
@@ -243,6 +246,8 @@ my @cases = (
 		loses => 1 },
 	{   name => 'give the history table away', state => '2BP01', command => 'ALTER TABLE {t__history} OWNER TO {writer}', role => 'super',
 		before => $tracked },
+	{   name => 'take row-level security off the history', state => '55000', before => "$tracked; ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
+		command => 'ALTER TABLE {t__history} DISABLE ROW LEVEL SECURITY' },
 	{   name => 'drop the key', state => '55000', before => $tracked, ways => [ [0], [1] ], fill => [ '{pk}', '{.k}, {.v}' ],
 		then => [ 'SELECT true', undef ], command => 'ALTER TABLE {t} DROP CONSTRAINT {pk}' },
 	{   name => 'drop the key column', state => '55000', before => $tracked, ways => [ [1] ],
