@@ -18,6 +18,7 @@ CREATE TABLE catmaid_history_table (
     creation_time timestamptz NOT NULL DEFAULT current_timestamp,
     live_table_pkey_columns text[]
 );
+CREATE INDEX catmaid_history_table_tracking ON catmaid_history_table (tracking_table);
 COMMENT ON TABLE catmaid_history_table IS
     'The tables whose history is kept, and where. Written by the extension alone.';
 COMMENT ON COLUMN catmaid_history_table.live_table IS

@@ -460,6 +460,20 @@ open_partitioned_tables(Oid root)
 	return opened;
 }
 
+/*
+ * ENABLE, DISABLE, ENABLE REPLICA or ENABLE ALWAYS TRIGGER, as tgenabled says it, and
+ * of its clones.  The trigger does not fire.
+ */
+void
+catalog_switch_trigger(Oid relid, const char *name, char fires)
+{
+	AlterTableType subtype = fires == TRIGGER_DISABLED ? AT_DisableTrig :
+		fires == TRIGGER_FIRES_ALWAYS ? AT_EnableAlwaysTrig :
+		fires == TRIGGER_FIRES_ON_REPLICA ? AT_EnableReplicaTrig : AT_EnableTrig;
+
+	alter_as_superuser(relid, column_command(subtype, name, NULL), true);
+}
+
 /* Set the comment of an object.  Below all checks. */
 void
 catalog_comment(Oid class, Oid object, const char *comment)

@@ -152,8 +152,8 @@ typedef struct TableColumn
 	const char *constraints;	/* "" or SQL, with a space in front */
 } TableColumn;
 
-/* How a registered table looked; see snapshot.c, snapshot_table.c. */
-typedef struct ColumnSnapshot
+/* How a registered table looks, or looked; see table_state.c. */
+typedef struct ColumnState
 {
 	bool		exists;
 	NameData	name;
@@ -161,34 +161,33 @@ typedef struct ColumnSnapshot
 	int32		typmod;
 	Oid			declared_type;
 	Oid			collation;
-} ColumnSnapshot;
+} ColumnState;
 
-typedef struct TableSnapshot
+typedef struct DerivedState
 {
-	Oid			live;			/* hash key */
-	bool		marked;			/* may have changed since */
-	int			aside;			/* see snapshot_set_aside */
-	bool		gone;			/* when it was set aside */
-	bool		registered;
-	MemoryContext context;
-	Oid			history;
-	Oid			tracking;
-	NameData	history_name;	/* empty if it is gone */
-	NameData	tracking_name;
-	bool		sound;			/* see registry_is_sound */
-	Oid			history_namespace;
-	Oid			tracking_namespace;
-	AttrNumber	history_natts;	/* 0 if it is gone */
+	bool		exists;			/* if not, the rest is zero */
+	NameData	name;
+	Oid			namespace;
+	Oid			owner;
+} DerivedState;
+
+typedef struct TableState
+{
+	Oid			live;
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
 	char		persistence;
 	int			natts;
-	ColumnSnapshot *columns;	/* by attribute number - 1 */
+	ColumnState *columns;		/* by attribute number - 1 */
+	DerivedState history;
+	DerivedState tracking;
+	bool		sound;			/* see registry_is_sound */
+	bool		tracked;		/* see triggers_there */
+	Oid			key_index;		/* primary key */
 	List	   *parents;
 	List	   *leaves;			/* partitions that hold rows */
-	Oid			key_index;		/* primary key */
-} TableSnapshot;
+} TableState;
 
 /* On what occasion; see security_act_as. */
 #define ACT_FOR_WRITER	0x01
@@ -238,24 +237,31 @@ extern void repair_table(RegistryRow *row, bool tracked, bool adopting);
 extern List *repair_in_order(List *rows);
 
 /* follower.c: the event triggers */
-extern void follower_init(void);
-extern bool follower_is_ours(Oid live, RegistryRow **row);
+extern bool follower_tracks(Oid live, RegistryRow **row);
 
 /* make_room.c: before a DDL command */
 extern void make_room(Node *statement);
 extern void make_room_park_view(Oid live, Node *statement);
+extern void make_room_for_partition(RangeVar *name, Oid relid, List *dropped);
+
+/* make_room_cascade.c: the same before one that drops much at a time */
+extern void make_room_for_drop_schemas(DropStmt *statement);
+extern void make_room_for_drop_owned(DropOwnedStmt *statement);
+extern void make_room_for_drop_extensions(DropStmt *statement);
+extern void make_room_for_drop_types(DropStmt *statement);
+extern void make_room_for_type(Oid type, Node *statement);
 
 /* follow_columns.c: column changes */
-extern bool follow_columns_changed(const TableSnapshot *before,
-								   const TableSnapshot *now, Node *statement);
-extern bool follow_columns_computed(const TableSnapshot *now, AttrNumber attnum,
+extern bool follow_columns_changed(const TableState *before,
+								   const TableState *now, Node *statement);
+extern bool follow_columns_computed(const TableState *now, AttrNumber attnum,
 									Node *statement);
-extern bool follow_columns_regenerated(const TableSnapshot *now, AttrNumber attnum,
+extern bool follow_columns_regenerated(const TableState *now, AttrNumber attnum,
 									   Node *statement);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
-									   const TableSnapshot *before);
-extern void follow_columns(RegistryRow *row, const TableSnapshot *before,
-						   const TableSnapshot *now, const AttrNumber *held,
+									   const TableState *before);
+extern void follow_columns(RegistryRow *row, const TableState *before,
+						   const TableState *now, const AttrNumber *held,
 						   Node *statement, bool keep_dropped);
 
 /* follow_kept.c: kept columns give way */
@@ -263,18 +269,20 @@ extern void follow_kept_free_name(Oid history, const char *name);
 extern void follow_kept_make_room(Oid history, Oid child);
 
 /* follow_table.c: everything but columns, of a table that still is there */
-extern void follow_identity(RegistryRow *row, const TableSnapshot *before,
-							const TableSnapshot *now);
-extern void follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
-							 const TableSnapshot *now);
-extern void follow_partitions(RegistryRow *row, const TableSnapshot *before,
-							  const TableSnapshot *now);
-extern void follow_key(RegistryRow *row, const TableSnapshot *before,
-					   const TableSnapshot *now, Node *statement);
+extern void follow_identity(RegistryRow *row, const TableState *before,
+							const TableState *now);
+extern void follow_hierarchy(RegistryRow *row, const TableState *before,
+							 const TableState *now);
+extern void follow_partitions(RegistryRow *row, const TableState *before,
+							  const TableState *now);
+extern void follow_key(RegistryRow *row, const TableState *before,
+					   const TableState *now, Node *statement);
 
 /* follow_drop.c: live and derived tables that are gone */
-extern void follow_drop(Oid live, Node *statement);
-extern void follow_check_derived(RegistryRow *row);
+extern void follow_drop(const RegistryRow *row, const TableState *before,
+						Node *statement);
+extern void follow_check_derived(const RegistryRow *row, const TableState *before,
+								 const TableState *now);
 extern void follow_refuse_by_hand(Oid live, const char *verb);
 
 /* view_park.c: views put aside while what they show is changed */
@@ -327,25 +335,23 @@ extern void row_security_raise(const RegistryRow *row);
 extern void row_security_raise_one(Oid live, Oid derived);
 extern bool row_security_lacks(Oid live, Oid derived);
 
-/* snapshot.c: before a DDL command */
-extern void snapshot_init(void);
-extern void snapshot_refresh(void);
-extern List *snapshot_changed(void);
-extern bool snapshot_set_aside(int level);
-extern void snapshot_take_back(int level);
-extern TableSnapshot *snapshot_copy(Oid live);
-extern TableSnapshot *snapshot_now(Oid live);
-extern bool snapshot_any_registered(void);
-extern bool snapshot_is_registered(Oid live);
-extern Oid	snapshot_live_of(Oid relid);
-extern List *snapshot_tables_of_type(Oid composite);
-extern List *snapshot_tables_with_type(Oid type, Oid namespace);
+/* command.c: the DDL commands that are being executed, and what they touch */
+extern void command_init(void);
+extern void command_begin(Node *statement, bool follows);
+extern void command_is_innermost(Node *statement);
+extern List *command_touched(void);
+extern bool command_sets_aside(Oid live);
+extern CommandId command_since(Oid live);
+extern Node *command_waiting(void);
+extern void command_end(void);
 
-/* snapshot_table.c: how one table looks */
-extern bool snapshot_read(TableSnapshot *snapshot);
-extern void snapshot_pass_over_others(TableSnapshot *copy);
-extern bool snapshot_has_type(Oid relid, AttrNumber attnum,
-							  const ColumnSnapshot *column);
+/* table_state.c: how one table looks, and looked */
+extern void table_state_compare(const RegistryRow *row, CommandId since,
+								TableState **before, TableState **now);
+extern TableState *table_state_before(const RegistryRow *row, CommandId since);
+extern TableState *table_state_now(const RegistryRow *row);
+extern bool table_state_has_type(Oid relid, AttrNumber attnum,
+								 const ColumnState *column);
 
 /* create.c: make a table's history, and take it away */
 extern void history_create(Oid live, char *time_column, char *txid_column,
@@ -384,7 +390,6 @@ extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
 extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
 										const char *constraints);
-extern Relation derived_open_at_once(Oid relid, LOCKMODE mode);
 extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void derived_copy_persistence(Oid live, Oid tracking);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
@@ -436,7 +441,9 @@ extern const char *triggers_state(Oid live, const RegistryRow *row,
 								  int i, TriggerState *state);
 extern void triggers_install(Relation live, const RegistryRow *row,
 							 int sqlstate);
+extern void triggers_follow_columns(const RegistryRow *row);
 extern bool triggers_remove(Relation live);
+extern bool triggers_there(const RegistryRow *row, Snapshot snapshot);
 extern bool triggers_enabled(Oid live, const RegistryRow *row);
 extern bool triggers_is_ours(Oid function);
 extern List *triggers_tables(bool (*is_function) (Oid));
@@ -558,6 +565,7 @@ extern Oid	registry_relid_or_invalid(void);
 extern Oid	registry_namespace(void);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
+extern Oid	registry_live_of(Oid relid);
 extern List *registry_all(void);
 extern bool registry_is_sound(const RegistryRow *row, Oid owner);
 extern bool registry_has_shape(Oid relid);
@@ -673,6 +681,7 @@ extern Oid	catalog_create_index(Oid relid, const char *name, bool unique,
 								 List *options);
 extern Oid	catalog_create_trigger(Oid relid, const char *name, int16 type,
 								   Oid function, List *arguments);
+extern void catalog_switch_trigger(Oid relid, const char *name, char fires);
 extern void catalog_comment(Oid class, Oid object, const char *comment);
 extern void catalog_grant_select(Oid relid, Oid grantee, bool grant_option);
 extern void catalog_set_row_security(Oid relid, bool enabled, bool forced);

@@ -103,22 +103,6 @@ derived_drop_with(Oid relid, bool cascade)
 		catalog_drop(RelationRelationId, relid, cascade);
 }
 
-/*
- * Open a live table or a partition if its lock can be had at once and it is
- * there; else NULL: another session's command has it, and sees to it.
- *
- * A lock that the command holds is not asked for again: a conditional one fails
- * where others wait in line, even if it is weaker than the one that is held.
- */
-Relation
-derived_open_at_once(Oid relid, LOCKMODE mode)
-{
-	if (!derived_is_locked(relid, mode) &&
-		!ConditionalLockRelationOid(relid, mode))
-		return NULL;
-	return try_relation_open(relid, NoLock);
-}
-
 /* Do we hold the lock on the table, or a stronger one? */
 bool
 derived_is_locked(Oid relid, LOCKMODE mode)

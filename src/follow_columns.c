@@ -2,10 +2,9 @@
  * follow_columns.c
  *		Column changes of a live table, followed by its history table.
  *
- * What has changed is read off two snapshots, column by column by attribute
+ * What has changed is read off two states of the table, column by column by attribute
  * number: renamed, of another type, dropped, added.  A change that the history
- * table shows already is not made again: it came down from a parent's history,
- * or from a concurrent session.
+ * table shows already is not made again: it came down from a parent's history.
  *
  * A change of type is made in place where the types say that nothing can be
  * lost (types_hold, or to text).  Otherwise the original stays, as
@@ -35,28 +34,27 @@ static void check_reserved(const RegistryRow *row, const char *name);
 static char *name_held(const RegistryRow *row, AttrNumber held);
 static void rename_column(RegistryRow *row, AttrNumber held,
 						  const char *from, const char *to);
-static void change_types(RegistryRow *row, const TableSnapshot *before,
-						 const TableSnapshot *now, Node *statement);
+static void change_types(RegistryRow *row, const TableState *before,
+						 const TableState *now, Node *statement);
 static bool is_key(const RegistryRow *row, const char *name);
-static void convert_column(RegistryRow *row, const ColumnSnapshot *now,
+static void convert_column(RegistryRow *row, const ColumnState *now,
 						   const char *temporary, Node *using);
-static bool change_in_place(RegistryRow *row, const ColumnSnapshot *now);
-static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
-					  int i, const TableSnapshot *before);
-static bool changes_values(Node *using, const ColumnSnapshot *now);
+static bool change_in_place(RegistryRow *row, const ColumnState *now);
+static bool came_down(RegistryRow *row, AttrNumber attnum, const ColumnState *now,
+					  int i, const TableState *before);
+static bool changes_values(Node *using, const ColumnState *now);
 static bool is_target(Node *statement, Oid live);
-static bool is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now,
+static bool is_lossless(const ColumnState *before, const ColumnState *now,
 						Node *using);
 static Node *find_using(Node *statement, const char *column);
-static TableColumn *table_column(const char *name, const ColumnSnapshot *column);
+static TableColumn *table_column(const char *name, const ColumnState *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
-static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
-					   const TableSnapshot *before);
+static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
 
 static bool
-same_column(const ColumnSnapshot *a, const ColumnSnapshot *b)
+same_column(const ColumnState *a, const ColumnState *b)
 {
 	return a->exists == b->exists &&
 		(!a->exists ||
@@ -66,7 +64,7 @@ same_column(const ColumnSnapshot *a, const ColumnSnapshot *b)
 }
 
 bool
-follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
+follow_columns_changed(const TableState *before, const TableState *now,
 					   Node *statement)
 {
 	int			i;
@@ -85,9 +83,9 @@ follow_columns_changed(const TableSnapshot *before, const TableSnapshot *now,
 
 /* Has the statement a USING for the column that is more than a cast? */
 bool
-follow_columns_computed(const TableSnapshot *now, AttrNumber attnum, Node *statement)
+follow_columns_computed(const TableState *now, AttrNumber attnum, Node *statement)
 {
-	const ColumnSnapshot *column = &now->columns[attnum - 1];
+	const ColumnState *column = &now->columns[attnum - 1];
 
 	return column->exists && is_target(statement, now->live) &&
 		changes_values(find_using(statement, NameStr(column->name)), column);
@@ -98,9 +96,9 @@ follow_columns_computed(const TableSnapshot *now, AttrNumber attnum, Node *state
  * all rows other values?
  */
 bool
-follow_columns_regenerated(const TableSnapshot *now, AttrNumber attnum, Node *statement)
+follow_columns_regenerated(const TableState *now, AttrNumber attnum, Node *statement)
 {
-	const ColumnSnapshot *column = &now->columns[attnum - 1];
+	const ColumnState *column = &now->columns[attnum - 1];
 	ListCell   *lc;
 
 	if (!column->exists || !is_target(statement, now->live))
@@ -121,7 +119,7 @@ follow_columns_regenerated(const TableSnapshot *now, AttrNumber attnum, Node *st
  * rename goes down to this one, and other columns may bear these names then.
  */
 AttrNumber *
-follow_columns_held(const RegistryRow *row, const TableSnapshot *before)
+follow_columns_held(const RegistryRow *row, const TableState *before)
 {
 	AttrNumber *held = palloc0(sizeof(AttrNumber) * Max(before->natts, 1));
 	int			i;
@@ -138,8 +136,8 @@ follow_columns_held(const RegistryRow *row, const TableSnapshot *before)
  * statement is the command's parse tree, looked at for USING alone.
  */
 void
-follow_columns(RegistryRow *row, const TableSnapshot *before,
-			   const TableSnapshot *now, const AttrNumber *held,
+follow_columns(RegistryRow *row, const TableState *before,
+			   const TableState *now, const AttrNumber *held,
 			   Node *statement, bool keep_dropped)
 {
 	int			both = Min(before->natts, now->natts);
@@ -165,7 +163,7 @@ follow_columns(RegistryRow *row, const TableSnapshot *before,
 			(i >= before->natts || !before->columns[i].exists))
 		{
 			check_reserved(row, NameStr(now->columns[i].name));
-			add_column(row, i + 1, NameStr(now->columns[i].name), before);
+			add_column(row, i + 1, NameStr(now->columns[i].name));
 		}
 }
 
@@ -220,8 +218,8 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
  * a USING expression may look at every column as it was.
  */
 static void
-change_types(RegistryRow *row, const TableSnapshot *before,
-			 const TableSnapshot *now, Node *statement)
+change_types(RegistryRow *row, const TableState *before,
+			 const TableState *now, Node *statement)
 {
 	int			both = Min(before->natts, now->natts);
 	char	  **temporary = palloc0(sizeof(char *) * Max(both, 1));
@@ -232,8 +230,8 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < both; i++)
 		{
-			const ColumnSnapshot *old = &before->columns[i];
-			const ColumnSnapshot *new = &now->columns[i];
+			const ColumnState *old = &before->columns[i];
+			const ColumnState *new = &now->columns[i];
 			const char *name = NameStr(new->name);
 			AttrNumber	attnum = get_attnum(row->history, name);
 			Node	   *using;
@@ -256,7 +254,7 @@ change_types(RegistryRow *row, const TableSnapshot *before,
 			else if (temporary[i] == NULL)
 			{
 				if (!is_lossless(old, new, using) ||
-					snapshot_has_type(row->history, attnum, new) ||
+					table_state_has_type(row->history, attnum, new) ||
 					change_in_place(row, new))
 					continue;
 
@@ -289,7 +287,7 @@ is_key(const RegistryRow *row, const char *name)
 }
 
 static void
-convert_column(RegistryRow *row, const ColumnSnapshot *now,
+convert_column(RegistryRow *row, const ColumnState *now,
 			   const char *temporary, Node *using)
 {
 	Relation	live;
@@ -307,7 +305,7 @@ convert_column(RegistryRow *row, const ColumnSnapshot *now,
  * of the site's.
  */
 static bool
-change_in_place(RegistryRow *row, const ColumnSnapshot *now)
+change_in_place(RegistryRow *row, const ColumnState *now)
 {
 	return convert_type_try(row->history, table_column(NameStr(now->name), now));
 }
@@ -315,14 +313,13 @@ change_in_place(RegistryRow *row, const ColumnSnapshot *now)
 /*
  * Has the change come down from the parent's history already?  Then the history
  * column is inherited, as the live one is, and the parent is tracked and has
- * changed with us: it goes first.  A concurrent session's change has brought
- * the new type.
+ * changed with us: it goes first.
  */
 static bool
-came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
-		  int i, const TableSnapshot *before)
+came_down(RegistryRow *row, AttrNumber attnum, const ColumnState *now,
+		  int i, const TableState *before)
 {
-	if (!snapshot_has_type(row->history, attnum, now))
+	if (!table_state_has_type(row->history, attnum, now))
 		return false;
 	if (before->columns[i].type != now->type || before->columns[i].typmod != now->typmod)
 		return true;
@@ -332,7 +329,7 @@ came_down(RegistryRow *row, AttrNumber attnum, const ColumnSnapshot *now,
 
 /* No information is lost, by the types alone, and nothing but a cast is asked for. */
 static bool
-is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now, Node *using)
+is_lossless(const ColumnState *before, const ColumnState *now, Node *using)
 {
 	if (changes_values(using, now))
 		return false;
@@ -343,7 +340,7 @@ is_lossless(const ColumnSnapshot *before, const ColumnSnapshot *now, Node *using
 
 /* Is there a USING expression that is more than the plain cast? */
 static bool
-changes_values(Node *using, const ColumnSnapshot *now)
+changes_values(Node *using, const ColumnState *now)
 {
 	TypeCast   *cast = (TypeCast *) using;
 	ColumnRef  *column;
@@ -408,7 +405,7 @@ find_using(Node *statement, const char *column)
 
 /* A column of that name and this one's type; palloc'd. */
 static TableColumn *
-table_column(const char *name, const ColumnSnapshot *column)
+table_column(const char *name, const ColumnState *column)
 {
 	TableColumn *result = palloc0(sizeof(TableColumn));
 
@@ -437,21 +434,16 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 }
 
 static void
-add_column(RegistryRow *row, AttrNumber attnum, const char *name,
-		   const TableSnapshot *before)
+add_column(RegistryRow *row, AttrNumber attnum, const char *name)
 {
 	Relation	live = table_open(row->live, NoLock);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), attnum - 1);
 	AttrNumber	existing = get_attnum(row->history, name);
 
-	/*
-	 * It came down from the parent's history, in this very command; or another
-	 * session has added it for a live column that this command then altered.
-	 */
+	/* it came down from the parent's history, in this very command */
 	if (existing != InvalidAttrNumber &&
-		((lineage_column_is_inherited(row->history, existing) &&
-		  lineage_column_is_inherited(row->live, attnum)) ||
-		 (row->history == before->history && existing > before->history_natts)))
+		lineage_column_is_inherited(row->history, existing) &&
+		lineage_column_is_inherited(row->live, attnum))
 	{
 		table_close(live, NoLock);
 		return;

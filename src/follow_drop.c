@@ -7,6 +7,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -14,19 +15,21 @@
 #include "catmaid_history.h"
 
 static bool cascades(Node *statement);
-static void clear_up_after(Oid live, bool cascade);
-static bool moved(Oid relid, const NameData *name, Oid namespace);
-static bool bears(Oid relid, const char *name);
-static bool beside(Oid live, Oid derived, const char *name);
+static void clear_up_after(const RegistryRow *row, const TableState *before,
+						   bool cascade);
+static void clear_up_after_children(const RegistryRow *row, bool cascade);
+static bool moved(const DerivedState *before, const DerivedState *now);
+static bool beside(const TableState *live, const DerivedState *derived,
+				   const char *name);
 
 /*
  * The live table has been dropped by the statement: so is its history, or it is
  * forgotten, or kept, as the settings of its owner have it.
  */
 void
-follow_drop(Oid live, Node *statement)
+follow_drop(const RegistryRow *row, const TableState *before, Node *statement)
 {
-	clear_up_after(live, cascades(statement));
+	clear_up_after(row, before, cascades(statement));
 }
 
 static bool
@@ -38,39 +41,23 @@ cascades(Node *statement)
 		((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
 }
 
-/* The live table has been dropped: so is its history, or it is forgotten. */
 static void
-clear_up_after(Oid live, bool cascade)
+clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 {
-	RegistryRow *row = registry_get(live);
-	TableSnapshot *before;
 	ListCell   *lc;
 	bool		stays;
 
-	if (row == NULL)
-		return;
-	before = snapshot_copy(live);
-	if (before == NULL || !registry_is_sound(row, before->owner))
+	if (!before->sound)
 	{
-		registry_delete(live);
+		registry_delete(row->live);
 		return;
 	}
 	if (!settings_follow_ddl(before->owner))
 		return;
-	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP ||
-		!row->triggers_installed;
+	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP || !before->tracked;
 
-	if (get_rel_name(row->history) != NULL)
-		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
-		{
-			RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
-
-			if (child && child->history == lfirst_oid(lc) &&
-				get_rel_name(child->live) == NULL)
-				clear_up_after(child->live, cascade);
-		}
-
-	registry_delete(live);
+	clear_up_after_children(row, cascade);
+	registry_delete(row->live);
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
 		derived_drop_with(row->tracking, cascade);
 	if (get_rel_name(row->history) == NULL)
@@ -87,64 +74,71 @@ clear_up_after(Oid live, bool cascade)
 	derived_drop_with(row->history, cascade);
 }
 
+/* The children that the command has dropped as well go first. */
+static void
+clear_up_after_children(const RegistryRow *row, bool cascade)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (get_rel_name(row->history) == NULL)
+		return;
+	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+	{
+		RegistryRow *child = registry_get_by_derived(lfirst_oid(lc));
+		TableState *before;
+
+		if (child == NULL || child->history != lfirst_oid(lc) ||
+			get_rel_name(child->live) != NULL)
+			continue;
+		before = table_state_before(child, command_since(child->live));
+		if (before)
+			clear_up_after(child, before, cascade);
+	}
+}
+
 /*
  * Nobody takes the history or tracking table of a tracked table away by hand,
- * or renames it, but with the live table, as another session may have.  With tracking disabled a history table that was dropped takes
- * its registry row along.
+ * or renames it, but with the live table.  With tracking disabled a history table
+ * that was dropped takes its registry row along.
  */
 void
-follow_check_derived(RegistryRow *row)
+follow_check_derived(const RegistryRow *row, const TableState *before,
+					 const TableState *now)
 {
-	TableSnapshot *before = snapshot_copy(row->live);
-	char	   *history = get_rel_name(row->history);
-	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
-	bool		gone = history == NULL || (OidIsValid(row->tracking) && tracking == NULL);
-	bool		renamed = !gone && before &&
-		((moved(row->history, &before->history_name, before->history_namespace) &&
-		  !beside(row->live, row->history, naming_history_table(row->live))) ||
-		 (tracking &&
-		  moved(row->tracking, &before->tracking_name, before->tracking_namespace) &&
-		  !beside(row->live, row->tracking, naming_tracking_table(row->live))));
-	Relation	live;
+	bool		history_gone = before->history.exists && !now->history.exists;
+	bool		gone = history_gone ||
+		(before->tracking.exists && !now->tracking.exists);
+	bool		renamed =
+		(moved(&before->history, &now->history) &&
+		 !beside(now, &now->history, naming_history_table(row->live))) ||
+		(moved(&before->tracking, &now->tracking) &&
+		 !beside(now, &now->tracking, naming_tracking_table(row->live)));
 
-	if (!(gone || renamed))
-		return;
-	live = derived_open_at_once(row->live, AccessShareLock);
-	if (live == NULL)
-		return;
-	table_close(live, NoLock);
-
-	if (triggers_enabled(row->live, row))
+	if (now->tracked && (gone || renamed))
 		follow_refuse_by_hand(row->live, gone ? "drop" : "rename or move");
-	if (history == NULL)
+	if (history_gone)
 	{
-		if (registry_is_sound(row, security_owner_of(row->live)))
+		if (registry_is_sound(row, now->owner))
 			derived_drop(row->tracking);
 		registry_delete(row->live);
 	}
 }
 
 static bool
-moved(Oid relid, const NameData *name, Oid namespace)
+moved(const DerivedState *before, const DerivedState *now)
 {
-	return !bears(relid, NameStr(*name)) || get_rel_namespace(relid) != namespace;
-}
-
-/* It may have been dropped since it was looked at, and bears none then. */
-static bool
-bears(Oid relid, const char *name)
-{
-	char	   *current = get_rel_name(relid);
-
-	return current && strcmp(current, name) == 0;
+	return before->exists && now->exists &&
+		(strcmp(NameStr(before->name), NameStr(now->name)) != 0 ||
+		 before->namespace != now->namespace);
 }
 
 /* Has the derived table the name and the schema that it should? */
 static bool
-beside(Oid live, Oid derived, const char *name)
+beside(const TableState *live, const DerivedState *derived, const char *name)
 {
-	return bears(derived, name) &&
-		get_rel_namespace(derived) == get_rel_namespace(live);
+	return strcmp(NameStr(derived->name), name) == 0 &&
+		derived->namespace == live->namespace;
 }
 
 void

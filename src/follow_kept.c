@@ -63,7 +63,7 @@ follow_kept_make_room(Oid history, Oid child)
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
 		char	   *name = NameStr(att->attname);
 		AttrNumber	attnum;
-		ColumnSnapshot column = {.type = att->atttypid,.typmod = att->atttypmod,
+		ColumnState column = {.type = att->atttypid,.typmod = att->atttypmod,
 		.collation = att->attcollation};
 
 		if (att->attisdropped || strcmp(name, PERIOD_COLUMN) == 0 ||
@@ -73,7 +73,7 @@ follow_kept_make_room(Oid history, Oid child)
 		attnum = get_attnum(child, name);
 		if (get_attnum(row->live, name) != InvalidAttrNumber)
 			above = lappend(above, pstrdup(name));
-		else if (attnum != InvalidAttrNumber && !snapshot_has_type(child, attnum, &column))
+		else if (attnum != InvalidAttrNumber && !table_state_has_type(child, attnum, &column))
 			below = lappend(below, pstrdup(name));
 	}
 	table_close(rel, NoLock);		/* keep the lock */
@@ -91,7 +91,8 @@ static bool
 held_by_live(Oid history, const char *name)
 {
 	RegistryRow *row = registry_get_by_derived(history);
-	TableSnapshot *before = row ? snapshot_copy(row->live) : NULL;
+	TableState *before = row ?
+		table_state_before(row, command_since(row->live)) : NULL;
 	int			i;
 
 	if (before == NULL)

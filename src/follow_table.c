@@ -21,7 +21,7 @@
 #include "compat.h"
 
 static void follow_name(Oid derived, const char *name,
-						const TableSnapshot *before, const TableSnapshot *now);
+						const TableState *before, const TableState *now);
 static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
@@ -31,8 +31,8 @@ static bool has_columns(Oid relid, List *names);
 
 /* RENAME TO, SET SCHEMA, OWNER TO. */
 void
-follow_identity(RegistryRow *row, const TableSnapshot *before,
-				const TableSnapshot *now)
+follow_identity(RegistryRow *row, const TableState *before,
+				const TableState *now)
 {
 	Oid			view;
 
@@ -57,8 +57,8 @@ follow_identity(RegistryRow *row, const TableSnapshot *before,
 
 /* INHERIT and NO INHERIT. */
 void
-follow_hierarchy(RegistryRow *row, const TableSnapshot *before,
-				 const TableSnapshot *now)
+follow_hierarchy(RegistryRow *row, const TableState *before,
+				 const TableState *now)
 {
 	ListCell   *lc;
 
@@ -115,8 +115,8 @@ sound_parent(Oid live)
 
 /* Partitions that came, and partitions that left without being dropped. */
 void
-follow_partitions(RegistryRow *row, const TableSnapshot *before,
-				  const TableSnapshot *now)
+follow_partitions(RegistryRow *row, const TableState *before,
+				  const TableState *now)
 {
 	ListCell   *lc;
 
@@ -139,7 +139,7 @@ follow_partitions(RegistryRow *row, const TableSnapshot *before,
  * to come.  A partitioned table's key is none until its partitions have it.
  */
 void
-follow_key(RegistryRow *row, const TableSnapshot *before, const TableSnapshot *now,
+follow_key(RegistryRow *row, const TableState *before, const TableState *now,
 		   Node *statement)
 {
 	Relation	live = table_open(row->live, NoLock);
@@ -219,7 +219,7 @@ has_columns(Oid relid, List *names)
 
 static void
 follow_name(Oid derived, const char *name,
-			const TableSnapshot *before, const TableSnapshot *now)
+			const TableState *before, const TableState *now)
 {
 	Oid			taken = get_relname_relid(name, now->namespace);
 	char	   *current = get_rel_name(derived);
@@ -272,28 +272,21 @@ follow_index_names(Oid live, Oid table)
 static void
 cover_partition(RegistryRow *row, Oid leaf)
 {
-	Relation	rel = derived_open_at_once(leaf, ShareRowExclusiveLock);
+	Relation	rel = table_open(leaf, ShareRowExclusiveLock);
 
-	if (rel == NULL)
-		return;
 	triggers_install_truncate(rel, row, 0);
 	if (OidIsValid(row->tracking))
 		tracking_add_from(row, leaf);
 	table_close(rel, NoLock);
 }
 
-/*
- * The rows that left with the partition have ended.  A history of its own it has
- * by another session, which has detached it and seen to that.
- */
+/* The rows that left with the partition have ended. */
 static void
 release_partition(RegistryRow *row, Oid leaf)
 {
 	SecurityState state;
-	Relation	rel = derived_open_at_once(leaf, AccessExclusiveLock);
+	Relation	rel = table_open(leaf, AccessExclusiveLock);
 
-	if (rel == NULL)
-		return;
 	if (triggers_covers_truncate(rel) && registry_get(leaf) == NULL)
 	{
 		security_act_as(security_owner_of(row->live),

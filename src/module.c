@@ -22,7 +22,6 @@ _PG_init(void)
 	deferrable_init();
 	planner_init();
 	settings_init();
-	snapshot_init();
+	command_init();
 	views_park_init();
-	follower_init();
 }

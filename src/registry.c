@@ -20,6 +20,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -30,6 +31,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catmaid_history.h"
@@ -47,6 +49,8 @@ static Oid	registry_oid = InvalidOid;
 static bool same_row(const RegistryRow *a, const RegistryRow *b);
 static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
 static void values_from_row(const RegistryRow *row, Datum *values, bool *nulls);
+static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid);
+static Oid	index_on(Relation registry, AttrNumber column);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
 static Oid	find_registry(void);
 
@@ -142,17 +146,84 @@ registry_get(Oid live)
 RegistryRow *
 registry_get_by_derived(Oid relid)
 {
-	List	   *rows = registry_all();
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	HeapTuple	tuple = find_row(registry, Anum_history, relid);
+	RegistryRow *row = NULL;
+
+	if (tuple == NULL)
+		tuple = find_row(registry, Anum_tracking, relid);
+	if (tuple)
+		row = row_from_tuple(tuple, RelationGetDescr(registry));
+	table_close(registry, NoLock);
+	return row;
+}
+
+/*
+ * The live table of which relid is the history or tracking table, or relid itself if
+ * that is registered; else InvalidOid.  Does not keep the lock on the registry.
+ */
+Oid
+registry_live_of(Oid relid)
+{
+	static const AttrNumber columns[] = {Anum_live, Anum_history, Anum_tracking};
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Oid			live = InvalidOid;
+	int			i;
+
+	for (i = 0; i < lengthof(columns) && !OidIsValid(live); i++)
+	{
+		HeapTuple	tuple = find_row(registry, columns[i], relid);
+		bool		isnull;
+
+		if (tuple)
+			live = DatumGetObjectId(heap_getattr(tuple, Anum_live,
+												 RelationGetDescr(registry), &isnull));
+	}
+	table_close(registry, AccessShareLock);
+	return live;
+}
+
+/* A copy of the row that has relid in that column, or NULL. */
+static HeapTuple
+find_row(Relation registry, AttrNumber column, Oid relid)
+{
+	Oid			index = index_on(registry, column);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(registry, index, OidIsValid(index), NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	tuple = HeapTupleIsValid(tuple) ? heap_copytuple(tuple) : NULL;
+	systable_endscan(scan);
+	return tuple;
+}
+
+/* A complete index of that column alone, or InvalidOid. */
+static Oid
+index_on(Relation registry, AttrNumber column)
+{
+	List	   *indexes = RelationGetIndexList(registry);
+	Oid			found = InvalidOid;
 	ListCell   *lc;
 
-	foreach(lc, rows)
+	foreach(lc, indexes)
 	{
-		RegistryRow *row = lfirst(lc);
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
 
-		if (row->history == relid || row->tracking == relid)
-			return row;
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		if (form->indisvalid && form->indnatts == 1 &&
+			form->indkey.values[0] == column &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = lfirst_oid(lc);
+		ReleaseSysCache(tuple);
 	}
-	return NULL;
+	list_free(indexes);
+	return found;
 }
 
 /*

@@ -150,8 +150,8 @@ repair_missing(RegistryRow *row)
 void
 repair_names(RegistryRow *row)
 {
-	TableSnapshot *now = snapshot_now(row->live);
-	TableSnapshot before = *now;
+	TableState *now = table_state_now(row);
+	TableState before = *now;
 	Oid			namespace = get_rel_namespace(row->history);
 	char	   *live = get_rel_name(row->history) ?
 		naming_live_of(get_rel_name(row->history)) : NULL;

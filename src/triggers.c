@@ -69,11 +69,14 @@ static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
 static Oid	trigger_function(const char *name);
 static void install(Relation rel, const TriggerSpec *spec, const RegistryRow *row,
 					int sqlstate);
+static void name_columns(Oid relid, const RegistryRow *row, int first);
+static bool names_columns(const Trigger *trigger, const RegistryRow *row);
 static bool clones_fit(Oid relid, const TriggerSpec *spec,
 					   const RegistryRow *row);
 static bool remove_from(Relation rel);
 static bool remove_others(Relation rel, const RegistryRow *row);
 static Trigger *find_trigger(Oid relid, const char *name);
+static Trigger *find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
 				 const RegistryRow *row);
@@ -127,7 +130,21 @@ triggers_remove_truncate(Relation leaf)
 			drop_trigger(RelationGetRelid(leaf), specs[i].name);
 }
 
-/* Is the table's history tracked: is the trigger there that stores versions? */
+/*
+ * Is the table tracked: is the trigger there that stores versions, be it switched
+ * off?  By the snapshot, or now if that is NULL.
+ */
+bool
+triggers_there(const RegistryRow *row, Snapshot snapshot)
+{
+	Trigger    *trigger =
+		find_trigger_as_of(row->live, triggers_name_for(OidIsValid(row->tracking), false),
+						   snapshot);
+
+	return trigger && triggers_is_ours(trigger->tgfoid);
+}
+
+/* Are versions stored: does it fire? */
 bool
 triggers_enabled(Oid live, const RegistryRow *row)
 {
@@ -137,6 +154,44 @@ triggers_enabled(Oid live, const RegistryRow *row)
 	return trigger && triggers_is_ours(trigger->tgfoid) &&
 		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+}
+
+/*
+ * The time or the txid column has another name now: so have the arguments of the
+ * triggers that are there, which stay switched off where they are.
+ */
+void
+triggers_follow_columns(const RegistryRow *row)
+{
+	ListCell   *lc;
+
+	if (OidIsValid(row->tracking))
+		return;
+	name_columns(row->live, row, 0);
+	foreach(lc, triggers_leaf_partitions(row->live, ShareRowExclusiveLock))
+		name_columns(lfirst_oid(lc), row, FIRST_TRUNCATE_SPEC);
+}
+
+/* From the first of the specs on. */
+static void
+name_columns(Oid relid, const RegistryRow *row, int first)
+{
+	int			i;
+
+	for (i = first; i < lengthof(specs); i++)
+	{
+		Trigger    *trigger = find_trigger(relid, specs[i].name);
+		Relation	rel;
+
+		if (!wanted(&specs[i], row) || trigger == NULL ||
+			!triggers_is_ours(trigger->tgfoid) || names_columns(trigger, row))
+			continue;
+		rel = table_open(relid, NoLock);
+		install(rel, &specs[i], row, 0);
+		table_close(rel, NoLock);
+		if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN)
+			catalog_switch_trigger(relid, specs[i].name, trigger->tgenabled);
+	}
 }
 
 /* Remove our triggers.  Returns whether there were any. */
@@ -410,6 +465,12 @@ remove_others(Relation rel, const RegistryRow *row)
 static Trigger *
 find_trigger(Oid relid, const char *name)
 {
+	return find_trigger_as_of(relid, name, NULL);
+}
+
+static Trigger *
+find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot)
+{
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	Trigger    *trigger = NULL;
 	ScanKeyData key[2];
@@ -420,7 +481,7 @@ find_trigger(Oid relid, const char *name)
 				ObjectIdGetDatum(relid));
 	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum(name));
-	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 2, key);
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, snapshot, 2, key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		trigger = trigger_from_tuple(tuple, RelationGetDescr(triggers));
@@ -488,6 +549,13 @@ fits(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
 		trigger->tgqual != NULL || trigger->tgnattr != 0 ||
 		!triggers_is_ours(trigger->tgfoid))
 		return false;
+	return names_columns(trigger, row);
+}
+
+/* Are the arguments as they must be? */
+static bool
+names_columns(const Trigger *trigger, const RegistryRow *row)
+{
 	if (OidIsValid(row->tracking))
 		return trigger->tgnargs == 0;
 	return trigger->tgnargs == 2 &&

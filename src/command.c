@@ -1,0 +1,366 @@
+/*
+ * command.c
+ *		The DDL commands that are being executed, and which registered tables they
+ *		have touched.
+ *
+ * A command has touched a table if a relation of the table's has been invalidated
+ * since the command began, and we hold a lock on that relation which no two
+ * sessions can hold at a time: every command that changes a table, its triggers,
+ * its partitions or the tables derived from it takes one and keeps it.  Others'
+ * invalidations reach us as well, but not with the lock.  After more of them than
+ * are kept, or than the shared queue holds, all registered tables are asked for.
+ * What a command has really changed, table_state.c tells from the command id that
+ * is noted here.
+ *
+ * A command may run others: an extension's script, a function in USING, an event
+ * trigger that fires before ours.  What the outer one has touched by then is set
+ * aside: it is followed at the end of the outer one, and not by those inside.
+ *
+ * A command that commits in between, like DETACH CONCURRENTLY, counts from its last
+ * transaction.
+ *
+ * Takes no locks but those of reading the registry.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+typedef struct Command
+{
+	struct Command *outer;
+	Node	   *statement;		/* never looked into */
+	SubTransactionId subid;
+	CommandId	since;			/* what is older was there when it began */
+	bool		may_set_aside;	/* what it touches, for its end */
+	List	   *aside;			/* of Aside */
+} Command;
+
+typedef struct Aside
+{
+	Oid			live;
+	CommandId	since;
+} Aside;
+
+/* in TopTransactionContext */
+static Command *innermost = NULL;
+
+/* the relations that have been invalidated since it began, or ended inside of it */
+#define MAX_INVALIDATED	256
+static Oid	invalidated[MAX_INVALIDATED];
+static int	ninvalidated = 0;
+static bool too_many = false;
+
+/* a command has committed in between */
+static bool goes_on = false;
+
+static void invalidate(Datum arg, Oid relid);
+static void start_anew(void);
+static void push(Node *statement, CommandId since, bool may_set_aside);
+static void pop(void);
+static void set_aside(Command *command);
+static Aside *find_aside(const Command *command, Oid live);
+static List *touched_lives(void);
+static Oid	touched_live(Oid relid);
+static bool holds_family(const RegistryRow *row);
+static bool holds(Oid relid);
+static bool runs_others(Node *statement);
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
+
+void
+command_init(void)
+{
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/* ddl_command_start.  follows: is anything followed by the present settings? */
+void
+command_begin(Node *statement, bool follows)
+{
+	if (innermost && innermost->may_set_aside)
+		set_aside(innermost);
+	goes_on = false;
+	push(statement, InvalidCommandId, follows && !runs_others(statement));
+}
+
+/* sql_drop or ddl_command_end: the command is the innermost one. */
+void
+command_is_innermost(Node *statement)
+{
+	Command    *command = innermost;
+
+	while (command && command->statement != statement)
+		command = command->outer;
+	if (command)
+		while (innermost != command)
+			pop();
+	else
+		push(statement, goes_on ? FirstCommandId : InvalidCommandId, true);
+}
+
+/* All that the innermost command has changed has been followed. */
+void
+command_end(void)
+{
+	CommandCounterIncrement();
+	pop();
+	if (innermost)
+		innermost->since = GetCurrentCommandId(false);
+	start_anew();
+}
+
+/*
+ * The live tables that the innermost command has touched, themselves or by what
+ * belongs to them, by OID; also such as have gone.
+ */
+List *
+command_touched(void)
+{
+	List	   *lives = touched_lives();
+	ListCell   *lc;
+
+	foreach(lc, innermost->aside)
+		lives = list_append_unique_oid(lives, ((Aside *) lfirst(lc))->live);
+	list_sort(lives, list_oid_cmp);
+	return lives;
+}
+
+/* Is the table set aside for a command around the innermost one? */
+bool
+command_sets_aside(Oid live)
+{
+	Command    *outer;
+
+	for (outer = innermost->outer; outer; outer = outer->outer)
+		if (find_aside(outer, live))
+			return true;
+	return false;
+}
+
+/* From which command id on is what happened to the table the innermost command's? */
+CommandId
+command_since(Oid live)
+{
+	Aside	   *aside;
+
+	if (innermost == NULL)
+		return InvalidCommandId;
+	aside = find_aside(innermost, live);
+	return aside ? aside->since : innermost->since;
+}
+
+/* The outermost command around the innermost one that has set tables aside, or NULL. */
+Node *
+command_waiting(void)
+{
+	Command    *outer;
+	Node	   *statement = NULL;
+
+	for (outer = innermost->outer; outer; outer = outer->outer)
+		if (outer->aside != NIL)
+			statement = outer->statement;
+	return statement;
+}
+
+static void
+invalidate(Datum arg, Oid relid)
+{
+	int			i;
+
+	if (too_many)
+		return;
+	for (i = ninvalidated - 1; i >= 0; i--)
+		if (invalidated[i] == relid)
+			return;
+	if (!OidIsValid(relid) || ninvalidated == MAX_INVALIDATED)
+		too_many = true;
+	else
+		invalidated[ninvalidated++] = relid;
+}
+
+static void
+start_anew(void)
+{
+	ninvalidated = 0;
+	too_many = false;
+}
+
+/* since: InvalidCommandId for now */
+static void
+push(Node *statement, CommandId since, bool may_set_aside)
+{
+	Command    *command = MemoryContextAllocZero(TopTransactionContext, sizeof(Command));
+
+	/* what has been done until now is told from what will be, and is known to us */
+	CommandCounterIncrement();
+	command->outer = innermost;
+	command->statement = statement;
+	command->subid = GetCurrentSubTransactionId();
+	command->since = since == InvalidCommandId ? GetCurrentCommandId(false) : since;
+	command->may_set_aside = may_set_aside;
+	innermost = command;
+	if (since == InvalidCommandId)
+		start_anew();
+}
+
+static void
+pop(void)
+{
+	Command    *command = innermost;
+
+	innermost = command->outer;
+	list_free_deep(command->aside);
+	pfree(command);
+}
+
+static void
+set_aside(Command *command)
+{
+	MemoryContext before;
+	ListCell   *lc;
+
+	foreach(lc, touched_lives())
+	{
+		Aside	   *aside;
+
+		if (find_aside(command, lfirst_oid(lc)))
+			continue;
+		before = MemoryContextSwitchTo(TopTransactionContext);
+		aside = palloc(sizeof(Aside));
+		aside->live = lfirst_oid(lc);
+		aside->since = command->since;
+		command->aside = lappend(command->aside, aside);
+		MemoryContextSwitchTo(before);
+	}
+}
+
+static Aside *
+find_aside(const Command *command, Oid live)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->aside)
+		if (((Aside *) lfirst(lc))->live == live)
+			return lfirst(lc);
+	return NULL;
+}
+
+static List *
+touched_lives(void)
+{
+	List	   *lives = NIL;
+	ListCell   *lc;
+	int			i;
+
+	if (!OidIsValid(registry_relid_or_invalid()))
+		return NIL;
+	if (too_many)
+	{
+		foreach(lc, registry_all())
+			if (holds_family(lfirst(lc)))
+				lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
+		return lives;
+	}
+	/* reading may bring more of them: they are others', then */
+	for (i = 0; i < ninvalidated && !too_many; i++)
+	{
+		Oid			live = holds(invalidated[i]) ? touched_live(invalidated[i]) : InvalidOid;
+
+		if (OidIsValid(live))
+			lives = list_append_unique_oid(lives, live);
+	}
+	return too_many ? touched_lives() : lives;
+}
+
+/*
+ * The live table that the relation belongs to, or InvalidOid.  Of a partition that
+ * has gone, or left, the one above it has been touched as well.
+ */
+static Oid
+touched_live(Oid relid)
+{
+	Oid			live = registry_live_of(relid);
+
+	if (!OidIsValid(live) && get_rel_relispartition(relid))
+		live = registry_live_of(lineage_root(relid));
+	return live;
+}
+
+/* The same, asked the other way round. */
+static bool
+holds_family(const RegistryRow *row)
+{
+	ListCell   *lc;
+
+	if (holds(row->live) || holds(row->history) ||
+		(OidIsValid(row->tracking) && holds(row->tracking)))
+		return true;
+	if (get_rel_relkind(row->live) == RELKIND_PARTITIONED_TABLE)
+		foreach(lc, lineage_partition_tree(row->live, NoLock))
+			if (holds(lfirst_oid(lc)))
+				return true;
+	return false;
+}
+
+/* Do we hold a lock on it that conflicts with itself? */
+static bool
+holds(Oid relid)
+{
+	return derived_is_locked(relid, ShareUpdateExclusiveLock);
+}
+
+/* Is it there for the commands in it, and changes no tracked table itself? */
+static bool
+runs_others(Node *statement)
+{
+	return IsA(statement, CreateExtensionStmt) ||
+		IsA(statement, AlterExtensionStmt) ||
+		IsA(statement, CreateTableAsStmt) ||
+		IsA(statement, RefreshMatViewStmt);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			goes_on |= innermost != NULL;
+			innermost = NULL;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			goes_on = false;
+			innermost = NULL;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	Command    *command;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (innermost && innermost->subid == mine)
+			pop();
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (command = innermost; command && command->subid == mine;
+			 command = command->outer)
+			command->subid = parent;
+}
