@@ -61,6 +61,7 @@ $(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_af
 	{ cat sql/lib/adopt_before.sql; \
 	sed -e '/^\\echo /d' -e '/^CREATE TYPE /d' \
 		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
+		-e 's/^CREATE INDEX /&IF NOT EXISTS /' \
 		-e 's/^CREATE FUNCTION /CREATE OR REPLACE FUNCTION /' \
 		-e 's/^CREATE VIEW /CREATE OR REPLACE VIEW /' \
 		-e 's/^CREATE TRIGGER \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON catmaid_history_table; &/' \
