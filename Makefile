@@ -3,7 +3,9 @@
 #   make                  build the library
 #   make install          install library, control file and SQL scripts
 #   make dist             the bundle for PGXN, of what is committed
-#   make installcheck     pg_regress (sql/, expected/) against a running server
+#   make installcheck     pg_regress (sql/, expected/) against a running server, of
+#                         what is installed there; the user must be a superuser
+#                         of that name (README tells how)
 #   make WERROR=1         any warning is an error (what script/test builds with)
 #   make with_llvm=no     no bitcode for the JIT (chosen by itself without clang)
 #
@@ -40,10 +42,18 @@ EXTRA_CLEAN = tmp_check tmp_build
 DISTVERSION := $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 
 PG_CONFIG = pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
-ifeq ($(PGXS),)
-$(error $(PG_CONFIG) not found: install PostgreSQL's server headers \
-	(script/bootstrap does) or say make PG_CONFIG=/path/to/pg_config)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# Packages of clients and of libpq have a pg_config, and even pgxs.mk: the headers
+# themselves are asked for, before anything is compiled without them.
+headers := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+ifneq ($(shell test -f '$(PGXS)' && test -f '$(headers)/postgres.h' && echo yes),yes)
+major := $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),\
+	$(lastword $(sort $(notdir $(wildcard /usr/lib/postgresql/*)))),all)
+$(error there is no $(if $(headers),$(headers)/postgres.h,$(PG_CONFIG)): \
+	the headers of PostgreSQL's server are needed. \
+	On Debian: apt-get install postgresql-server-dev-$(major) (or script/bootstrap). \
+	To build for another server: make PG_CONFIG=/path/to/pg_config)
 endif
 
 # A server built with LLVM wants bitcode from its own clang and llvm-lto; where

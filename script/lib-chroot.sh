@@ -46,6 +46,19 @@ debian_mirror()
 		awk '$2 !~ /-/ { print $1; exit }'
 }
 
+# room_updates SUITE: let the room's apt see the suite's updates, too, from where the
+# machine's own come.
+room_updates()
+{
+	local codename
+
+	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	# shellcheck disable=SC2016 # expanded by apt
+	apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		sed -n "s/ $codename-/ $1-/p" | sort -u |
+		room_input tee /etc/apt/sources.list.d/updates.list >/dev/null
+}
+
 # The suite of Debian that has a major version of PostgreSQL, or nothing.
 suite_of_postgresql()
 {
@@ -112,9 +125,15 @@ room_open()
 # the caller's environment.
 room_run()
 {
+	room_input "$@" </dev/null
+}
+
+# The same, with our standard input.
+room_input()
+{
 	nsenter --target "$ROOM_PID" --mount --pid --root="/proc/$ROOM_PID/root$ROOM/root" \
 		/usr/bin/env -i -C / PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" </dev/null
+		HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 
 # room_put FOLDER: the files of the checkout, without what building and testing

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2030,SC2031 # a job's counts are its own
 # Shared by the scripts that do many things side by side (source it, don't run
 # it): jobs, as many at a time as there are processors, whose output comes in the
 # order in which the jobs were added.

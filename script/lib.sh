@@ -28,16 +28,65 @@ die()
 	exit 1
 }
 
+# step TEXT LOG COMMAND...: print the text, a dot for every five seconds, and how long
+# it took; what the command prints goes to the log, and is shown if it fails.
+step()
+{
+	local text=$1 log=$2 status=0 start=$SECONDS ticker
+
+	shift 2
+	printf '%s ...' "$text" >&2
+	tick &
+	ticker=$!
+	"$@" >>"$log" 2>&1 </dev/null || status=$?
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
+	if [ "$status" = 0 ]; then
+		echo " $((SECONDS - start)) s" >&2
+	else
+		echo " failed" >&2
+		show_end "$log" >&2
+	fi
+	return "$status"
+}
+
+tick()
+{
+	local silence
+
+	exec {silence}<> <(:) # so that nothing is left behind when this is killed
+	while :; do
+		read -rt 5 -u "$silence" || printf '.' >&2
+	done
+}
+
+# The last lines of a log; the whole of it stays in /tmp if it is longer.
+show_end()
+{
+	local keep
+
+	tail -n 40 "$1" | sed 's/^/    /'
+	if [ "$(wc -l <"$1")" -gt 40 ]; then
+		keep=$(mktemp /tmp/catmaid_history.XXXXXX.log)
+		cat "$1" >"$keep"
+		echo "    (the end of $keep)"
+	fi
+}
+
 # Run as root: directly, or through sudo.
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
 	else
-		die "this needs root or sudo: $*"
+		sudo "$@"
 	fi
+}
+
+# sudo may ask for the password here, so that it need not later.
+may_be_root()
+{
+	[ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -v; }
 }
 
 # Run as the user who may run PostgreSQL: `postgres` for root, oneself otherwise.
@@ -63,20 +112,40 @@ find_pg_config()
 		command -v "$PG_CONFIG" || die "PG_CONFIG=$PG_CONFIG: no such command"
 		return
 	fi
-	while read -r dir; do
-		if [ -x "$dir/bin/postgres" ] && [ -x "$dir/bin/pg_config" ] &&
-			[ -f "$("$dir/bin/pg_config" --pgxs)" ] &&
-			[ -f "$("$dir/bin/pg_config" --includedir-server)/postgres.h" ]; then
+	for dir in $(servers); do
+		if has_headers "$dir/bin/pg_config"; then
 			echo "$dir/bin/pg_config"
 			return
 		fi
-	done < <(printf '%s\n' /usr/lib/postgresql/*/ | sed 's,/$,,' | sort -rV)
+	done
+}
+
+# Print where Debian's packages have servers that the extension is for, the newest first.
+servers()
+{
+	local dir
+
+	printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -rV | while read -r dir; do
+		dir=${dir%/bin/postgres}
+		if [ -x "$dir/bin/postgres" ] && [ "${dir##*/}" -ge 13 ] 2>/dev/null; then
+			echo "$dir"
+		fi
+	done
+}
+
+# The client package has pg_config and pgxs.mk, too: what is asked for is the headers.
+has_headers()
+{
+	[ -x "$1" ] && [ -f "$("$1" --pgxs)" ] && [ -f "$("$1" --includedir-server)/postgres.h" ]
 }
 
 use_postgresql()
 {
 	PG_CONFIG=$(find_pg_config)
 	[ -n "$PG_CONFIG" ] || die "no PostgreSQL with server headers found: run script/bootstrap"
+	if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
+		die "PostgreSQL does not run as root, and there is no user \`postgres\`: run this as another user, or adduser --system postgres"
+	fi
 	PG_BIN=$("$PG_CONFIG" --bindir)
 	PG_LIB=$(dirname "$("$PG_CONFIG" --pgxs)")/../.. # has src/test/regress, …/perl
 	PG_LIB=$(cd "$PG_LIB" && pwd)
@@ -117,6 +186,7 @@ cleanup()
 	trap - EXIT
 	trap '' INT TERM HUP
 	jobs_stop
+	[ -z "${AT_EXIT:-}" ] || "$AT_EXIT"
 	if [ -n "${WORK:-}" ] && [ -z "${KEEP_WORK:-}" ]; then
 		server_stop
 		rm -rf "$WORK"
@@ -141,20 +211,18 @@ jobs_stop()
 # is needed, and no cluster of the machine meets the build. Arguments go to make.
 build_and_install()
 {
-	local log=$WORK/build.log
+	step "building, and installing into a copy of the server" "$WORK/build.log" build "$@" &&
+		use_server_tree
+}
 
+build()
+{
 	find_objects "$@"
-	{
-		make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" &&
-			copy_server &&
-			make -C "$WORK/tree" install DESTDIR="$SERVER_TREE" PG_CONFIG="$PG_CONFIG" "$@"
-	} >"$log" 2>&1 || {
-		cat "$log" >&2
-		return 1
-	}
+	make -C "$WORK/tree" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" &&
+		copy_server &&
+		make -C "$WORK/tree" install DESTDIR="$SERVER_TREE" PG_CONFIG="$PG_CONFIG" "$@" || return
 	keep_objects
 	give_to_server_user "$WORK/tree"
-	use_server_tree
 }
 
 # The object files of earlier builds are in tmp_build/, each named after the contents
