@@ -65,6 +65,7 @@ catmaid_history_create_history_table(PG_FUNCTION_ARGS)
 	char	   *time_column = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *txid_column = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 
+	batch_let_go();
 	history_create(live, time_column, txid_column,
 				   PG_ARGISNULL(3) || PG_GETARG_BOOL(3),
 				   PG_ARGISNULL(4) || PG_GETARG_BOOL(4),
@@ -397,10 +398,15 @@ table_argument(FunctionCallInfo fcinfo, int sqlstate)
 	return PG_GETARG_OID(0);
 }
 
-/* Lock a table that the current user owns. */
+/*
+ * Lock a table that the current user owns.  A trigger of the application's may be
+ * what calls us: nothing of ours is open, then, that the table or its history would
+ * be in use by.
+ */
 static void
 lock_table(Oid live, LOCKMODE mode, int sqlstate)
 {
+	batch_let_go();
 	if (get_rel_name(live) != NULL)
 	{
 		security_check_owner(live, sqlstate);
@@ -504,6 +510,7 @@ lock_all(LOCKMODE mode, int sqlstate)
 	List	   *lives = NIL;
 	ListCell   *lc;
 
+	batch_let_go();
 	foreach(lc, rows)
 	{
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;

@@ -22,7 +22,8 @@
  * subtransaction has a batch of its own.  What waits in the outer ones is lent to
  * it: stored when it runs its first query, or writes its first row without one (as
  * logical replication does), so that it sees what there is, and forgotten when it
- * has ended well; if it fails, the versions wait as before.
+ * has ended well; if it fails, the versions wait as before.  A command that may want
+ * the tables for itself, as TRUNCATE does, finds them closed.
  * (Where triggers of the application fire after ours, of the table or for each
  * statement on a parent, versions do not wait at all.)
  *
@@ -69,6 +70,7 @@ static Batch *begin_batch(void);
 static CaptureTable *find_open(Batch *batch, Oid relid);
 static void use(Batch *batch);
 static void close_table(CaptureTable *table);
+static void let_go(CaptureTable *table);
 static void lend_outer(void);
 static void forget_lent(Batch *batch);
 static void at_executor_start(QueryDesc *query, int flags);
@@ -104,7 +106,7 @@ batch_table(Relation rel, Trigger *trigger)
 
 	if (batch && (table = find_open(batch, RelationGetRelid(rel))) != NULL)
 	{
-		if (table->capture->valid)
+		if (table->capture->valid && !table->let_go)
 		{
 			use(batch);
 			return table;
@@ -235,26 +237,45 @@ batch_end(void)
 	}
 }
 
-/* The same, and what waits in outer subtransactions is stored, too. */
+/*
+ * The same, and what waits in outer subtransactions is stored, too, and nothing of
+ * theirs is left open: for a command that wants tables for itself.
+ */
 void
-batch_store(void)
-{
-	batch_end();
-	lend_outer();
-}
-
-/* Is the tracking table open in an outer subtransaction, which alone may close it? */
-bool
-batch_holds_tracking(Oid tracking)
+batch_let_go(void)
 {
 	Batch	   *batch;
 	int			i;
 
+	batch_end();
+	lend_outer();
 	for (batch = innermost; batch; batch = batch->outer)
+	{
+		ResourceOwner current = CurrentResourceOwner;
+
+		if (batch->busy || batch->subid == GetCurrentSubTransactionId())
+			continue;
+		CurrentResourceOwner = batch->owner;
 		for (i = 0; i < batch->nopen; i++)
-			if (batch->open[i]->tracking && batch->open[i]->capture->tracking == tracking)
-				return true;
-	return false;
+			let_go(batch->open[i]);
+		CurrentResourceOwner = current;
+	}
+}
+
+/*
+ * Close it, but for the rows that wait, and will do so again if the subtransaction
+ * that has stored them fails.
+ */
+static void
+let_go(CaptureTable *table)
+{
+	if (table->let_go)
+		return;
+	table->let_go = true;
+	if (table->tracking)
+		tracking_let_go(table->tracking);
+	if (table->history)
+		relation_writer_let_go(history_writer_target(table->history));
 }
 
 /* This subtransaction's batch that may be used, or NULL. */
@@ -378,7 +399,10 @@ static void
 at_executor_start(QueryDesc *query, int flags)
 {
 	if (innermost)
-		batch_store();
+	{
+		batch_end();
+		lend_outer();
+	}
 	if (next_executor_start)
 		next_executor_start(query, flags);
 	else
@@ -400,7 +424,7 @@ static void
 at_utility(PROCESS_UTILITY_ARGS_COMPAT)
 {
 	if (innermost && IsTransactionState())
-		batch_store();
+		batch_let_go();
 	if (next_process_utility)
 		next_process_utility(PROCESS_UTILITY_PASS_COMPAT);
 	else

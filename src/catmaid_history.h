@@ -111,7 +111,8 @@ typedef struct CaptureRelation
 typedef struct RelationWriter
 {
 	RelationShape *shape;
-	Relation	rel;
+	Oid			relid;
+	Relation	rel;			/* NULL: let go, see relation_writer_let_go */
 	TupleTableSlot **slots;		/* rows that wait, then the one to write */
 	int			nslots;
 	int			nwaiting;
@@ -139,6 +140,7 @@ typedef struct CaptureTable
 	CaptureRelation *capture;
 	HistoryWriter *history;		/* NULL: not opened yet */
 	TrackingTable *tracking;
+	bool		let_go;			/* both are closed, but for rows that wait */
 	struct Batch *batch;		/* NULL: open for this row only */
 } CaptureTable;
 
@@ -486,8 +488,7 @@ extern TrackingTable *batch_tracking(CaptureTable *table);
 extern void batch_reopen(CaptureTable *table, Relation rel, Trigger *trigger);
 extern void batch_release(CaptureTable *table);
 extern void batch_end(void);
-extern void batch_store(void);
-extern bool batch_holds_tracking(Oid tracking);
+extern void batch_let_go(void);
 
 /* history.c: writes versions */
 extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool may_wait,
@@ -502,6 +503,7 @@ extern TimestampTz history_last_end(Relation history, Lookup *scan,
 /* tracking.c: who edited a row when */
 extern TrackingTable *tracking_open(CaptureRelation *capture, bool may_wait);
 extern void tracking_close(TrackingTable *tracking);
+extern void tracking_let_go(TrackingTable *tracking);
 extern RelationWriter *tracking_target(TrackingTable *tracking);
 extern bool tracking_start(TrackingTable *tracking, const Datum *key,
 						   bool rewritten, TimestampTz *start);
@@ -519,6 +521,7 @@ extern void tracking_deleted(TrackingTable *tracking, Relation rel,
 extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
 /* tracking_sync.c: tracking tables as a whole */
+extern bool tracking_is_in_use(Oid relid);
 extern void tracking_truncate(Oid relid);
 extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);
@@ -607,6 +610,7 @@ extern void relation_writer_insert(RelationWriter *writer, bool may_wait);
 extern void relation_writer_flush(RelationWriter *writer);
 extern void relation_writer_lend(RelationWriter *writer, ResourceOwner owner);
 extern void relation_writer_forget(RelationWriter *writer);
+extern void relation_writer_let_go(RelationWriter *writer);
 extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);

@@ -50,6 +50,7 @@ static bool is_plain(Relation rel, int not_null, int defaults);
 static void insert_statement(RelationWriter *writer, TupleTableSlot *slot);
 static List *deferrable_indexes(ResultRelInfo *rel);
 static void store_waiting(RelationWriter *writer);
+static void take_back(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
 static void open_executor(RelationWriter *writer);
@@ -117,6 +118,7 @@ relation_writer_open(RelationWriter *writer, Oid relid, RelationShape *shape)
 	memset(writer, 0, sizeof(RelationWriter));
 	writer->shape = shape;
 	writer->context = CurrentMemoryContext;
+	writer->relid = relid;
 	writer->rel = table_open(relid, RowExclusiveLock);
 	if (!shape->plain)
 		open_executor(writer);
@@ -264,6 +266,7 @@ relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
 		ResourceOwner current = CurrentResourceOwner;
 
 		CurrentResourceOwner = owner;
+		take_back(writer);
 		open_indexes(writer);
 		CurrentResourceOwner = current;
 	}
@@ -303,6 +306,24 @@ relation_writer_forget(RelationWriter *writer)
 	writer->bytes = 0;
 }
 
+/*
+ * Close a plain table and its indexes, for the current resource owner, which
+ * opened them; rows go on waiting.
+ */
+void
+relation_writer_let_go(RelationWriter *writer)
+{
+	Assert(writer->shape->plain && writer->bistate == NULL);
+	if (writer->rel == NULL)
+		return;
+	if (writer->indexes)
+		close_indexes(writer);
+	writer->indexes = NULL;
+	writer->all_open = false;
+	table_close(writer->rel, NoLock);
+	writer->rel = NULL;
+}
+
 /* The rows that wait, and then their index entries. */
 static void
 store_waiting(RelationWriter *writer)
@@ -312,6 +333,7 @@ store_waiting(RelationWriter *writer)
 
 	if (n == 0)
 		return;
+	take_back(writer);
 
 	/* neither the table access method nor those of indexes tidy up */
 	if (n > 1 && writer->scratch == NULL)
@@ -332,6 +354,14 @@ store_waiting(RelationWriter *writer)
 	MemoryContextSwitchTo(before);
 	if (writer->scratch)
 		MemoryContextReset(writer->scratch);
+}
+
+/* Open a table that was let go: it is what it was when the rows came that wait. */
+static void
+take_back(RelationWriter *writer)
+{
+	if (writer->rel == NULL)
+		writer->rel = table_open(writer->relid, RowExclusiveLock);
 }
 
 /*
@@ -406,7 +436,8 @@ relation_writer_close(RelationWriter *writer)
 		ExecCloseResultRelationsCompat(writer->estate);
 		FreeExecutorState(writer->estate);
 	}
-	table_close(writer->rel, NoLock);
+	if (writer->rel)
+		table_close(writer->rel, NoLock);
 }
 
 /*

@@ -63,6 +63,7 @@ struct TrackingTable
 	RelationWriter writer;
 };
 
+static void close_lookups(TrackingTable *tracking);
 static void write_version(TrackingTable *tracking, const Datum *key,
 						  bool new_key, TimestampTz floor, bool may_wait);
 static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
@@ -102,14 +103,36 @@ tracking_close(TrackingTable *tracking)
 {
 	if (tracking->writing)
 		relation_writer_close(&tracking->writer);
-	lookup_close(tracking->keys);
-	table_close(tracking->rel, NoLock);
+	close_lookups(tracking);
+	pfree(tracking);
+}
+
+/*
+ * Close it but for the rows that wait, for the resource owner that opened it.  Only
+ * tracking_close may follow.
+ */
+void
+tracking_let_go(TrackingTable *tracking)
+{
+	if (tracking->writing)
+		relation_writer_let_go(&tracking->writer);
+	close_lookups(tracking);
+}
+
+static void
+close_lookups(TrackingTable *tracking)
+{
+	if (tracking->rel)
+	{
+		lookup_close(tracking->keys);
+		table_close(tracking->rel, NoLock);
+	}
 	if (tracking->history)
 	{
 		lookup_close(tracking->history_keys);
 		table_close(tracking->history, NoLock);
 	}
-	pfree(tracking);
+	tracking->rel = tracking->history = NULL;
 }
 
 /* Who writes the tracking table's rows, or NULL if nothing has been written yet. */

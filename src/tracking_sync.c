@@ -45,6 +45,20 @@ tracking_key_column(int nkeys, int i)
 }
 
 /*
+ * Is the tracking table open in this session, or has it pending trigger events, so
+ * that TRUNCATE of it would be refused?  Takes the lock that TRUNCATE takes.
+ */
+bool
+tracking_is_in_use(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessExclusiveLock);
+	bool		in_use = rel->rd_refcnt > 1 || AfterTriggerPendingOnRel(relid);
+
+	table_close(rel, NoLock);
+	return in_use;
+}
+
+/*
  * Empty a tracking or history table, as TRUNCATE ONLY does, without asking for
  * rights.  Triggers that a site has put on it fire as the current user.
  */

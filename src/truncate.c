@@ -78,7 +78,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
 	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
-		batch_store();
+		batch_let_go();
 	security_act_as(cache_lookup(rel, trigdata->tg_trigger)->owner,
 					ACT_FOR_WRITER, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
@@ -248,9 +248,12 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 												  ALLOCSET_DEFAULT_SIZES);
 	Oid			tracking = capture->tracking;
 
-	/* the tracking table of a root holds other partitions' rows, too */
+	/*
+	 * The tracking table of a root holds other partitions' rows, too; and a TRUNCATE
+	 * that names it as well has it open.
+	 */
 	bool		one_by_one = OidIsValid(tracking) &&
-		(is_partition || batch_holds_tracking(tracking));
+		(is_partition || tracking_is_in_use(tracking));
 	HistoryWriter *writer = history_writer_open(capture, true, true);
 	TrackingTable *keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
 
