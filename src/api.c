@@ -30,6 +30,9 @@ static void lock_lineage(Oid live, LOCKMODE mode);
 static RegistryRow *require_history(Oid live, int sqlstate);
 static int	hint_for_untracked(Oid live);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
+static bool is_enabled(FunctionCallInfo fcinfo);
+static List *owned_rows(int sqlstate);
+static List *lock_these(List *lives, LOCKMODE mode, int sqlstate);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
 static void lock_views_of_hierarchies(List *rows);
@@ -107,9 +110,9 @@ catmaid_history_drop_all_history_tables(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_enable_for_table(PG_FUNCTION_ARGS)
 {
-	RegistryRow *row = history_to_switch(fcinfo, ShareRowExclusiveLock);
-
-	reconcile_enable(row, PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
+	if (!is_enabled(fcinfo))
+		reconcile_enable(history_to_switch(fcinfo, ShareRowExclusiveLock),
+						 PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
 	PG_RETURN_VOID();
 }
 
@@ -124,9 +127,10 @@ catmaid_history_disable_for_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_enable(PG_FUNCTION_ARGS)
 {
+	List	   *rows = owned_rows(ERRCODE_HISTORY_REFUSED);
 	ListCell   *lc;
 
-	foreach(lc, lock_all(ShareRowExclusiveLock, ERRCODE_HISTORY_REFUSED))
+	foreach(lc, lock_these(in_order_not(rows), ShareRowExclusiveLock, ERRCODE_HISTORY_REFUSED))
 		reconcile_enable(lfirst(lc), true);
 	PG_RETURN_VOID();
 }
@@ -501,45 +505,77 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 	return row;
 }
 
-/* All rows of the registry, their live tables locked. */
-static List *
-lock_all(LOCKMODE mode, int sqlstate)
+/* Has the table that enabling is called for nothing to be enabled? */
+static bool
+is_enabled(FunctionCallInfo fcinfo)
 {
-	List	   *rows = registry_all();
+	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	RegistryRow *row;
+
+	if (get_rel_name(live) == NULL || !relation_ownercheck_compat(live, GetUserId()))
+		return false;
+	row = registry_get(live);
+	return row && (PG_ARGISNULL(1) || PG_GETARG_OID(1) == row->history) && in_order(row);
+}
+
+/* The rows of the registered tables that are there, all of them the current user's. */
+static List *
+owned_rows(int sqlstate)
+{
+	List	   *rows = NIL;
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->live) == NULL)
+			continue;
+		security_check_owner(row->live, sqlstate);
+		rows = lappend(rows, row);
+	}
+	return rows;
+}
+
+/* The rows of the registry of these tables, by OID, which are locked. */
+static List *
+lock_these(List *lives, LOCKMODE mode, int sqlstate)
+{
 	List	   *locked = NIL;
-	List	   *lives = NIL;
 	ListCell   *lc;
 
 	batch_let_go();
-	foreach(lc, rows)
-	{
-		Oid			live = ((RegistryRow *) lfirst(lc))->live;
-
-		if (get_rel_name(live) == NULL)
-			continue;
-		security_check_owner(live, sqlstate);
-		lives = lappend_oid(lives, live);
-	}
 	if (mode >= ShareUpdateExclusiveLock)
-		views_lock(lives, mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
+		views_lock(list_copy(lives), mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
 
-	foreach(lc, rows)
+	foreach(lc, lives)
 	{
-		Oid			live = ((RegistryRow *) lfirst(lc))->live;
 		RegistryRow *row;
 
-		if (get_rel_name(live) == NULL)
+		if (get_rel_name(lfirst_oid(lc)) == NULL)
 			continue;
-		lock_table(live, mode, sqlstate);
+		lock_table(lfirst_oid(lc), mode, sqlstate);
 
 		/* as it is now that nobody else can change it */
-		row = registry_get(live);
+		row = registry_get(lfirst_oid(lc));
 		if (row == NULL)
 			continue;
 		registry_check_sound(row, sqlstate);
 		locked = lappend(locked, row);
 	}
 	return locked;
+}
+
+/* All rows of the registry, their live tables locked. */
+static List *
+lock_all(LOCKMODE mode, int sqlstate)
+{
+	List	   *lives = NIL;
+	ListCell   *lc;
+
+	foreach(lc, owned_rows(sqlstate))
+		lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
+	return lock_these(lives, mode, sqlstate);
 }
 
 static void

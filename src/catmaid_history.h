@@ -367,6 +367,12 @@ extern void reconcile_disable(RegistryRow *row);
 extern void reconcile_columns(RegistryRow *row);
 extern void reconcile_key(RegistryRow *row, bool remade);
 
+extern bool reconcile_tracking_fits(Relation live, const RegistryRow *row);
+
+/* in_order.c: is there nothing to be done for recording? */
+extern bool in_order(const RegistryRow *row);
+extern List *in_order_not(List *rows);
+
 /* indexes.c: their indexes */
 typedef struct OwnIndex
 {
@@ -454,6 +460,7 @@ extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
 							 int sqlstate);
 extern void triggers_remove_truncate(Relation leaf);
 extern bool triggers_complete(Oid live, const RegistryRow *row);
+extern bool triggers_obvious(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
 extern bool triggers_alone(Relation rel, List *ancestors);

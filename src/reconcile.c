@@ -22,7 +22,6 @@
 static void replace_tracking(Relation live, RegistryRow *row, List *old_key);
 static List *tracking_of_parents(const RegistryRow *row);
 static bool keys_alike(Oid one, Oid other);
-static bool tracking_fits(Relation live, const RegistryRow *row);
 
 /* See to everything that recording needs, and install the triggers. */
 void
@@ -147,7 +146,7 @@ reconcile_key(RegistryRow *row, bool remade)
 	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking) &&
-		(renamed || remade || !tracking_fits(live, row)))
+		(renamed || remade || !reconcile_tracking_fits(live, row)))
 		replace_tracking(live, row, remade && !renamed ? NIL : old_key);
 	table_close(live, NoLock);
 	registry_update(row);
@@ -234,8 +233,8 @@ keys_alike(Oid one, Oid other)
 }
 
 /* Is the tracking table there, with columns of the key's types, varchar(40) among them? */
-static bool
-tracking_fits(Relation live, const RegistryRow *row)
+bool
+reconcile_tracking_fits(Relation live, const RegistryRow *row)
 {
 	int			n = list_length(row->key);
 	ListCell   *lc;

@@ -2,7 +2,7 @@
 -- on live table, history table, tracking table and view, until its transaction ends.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(27);
+SELECT plan(29);
 
 CREATE TABLE x (id int PRIMARY KEY, v text, n int);
 SELECT create_history_table('x');
@@ -43,7 +43,11 @@ SELECT is(locks('DELETE FROM x'), 'RowExclusive, RowExclusive, RowExclusive, -',
 SELECT is(locks('TRUNCATE x'), 'AccessExclusive, RowExclusive, AccessExclusive, -', 'TRUNCATE');
 SELECT is(locks('SELECT count(sys_period) FROM x__with_history'), 'AccessShare, AccessShare, AccessShare, AccessShare', 'a reader of the view');
 SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
-	'ShareRowExclusive, ShareRowExclusive, Share, ShareUpdateExclusive', 'enabling');
+	'AccessShare, AccessShare, AccessShare, -', 'enabling with nothing to do');
+ALTER TABLE x__tracking ENABLE ROW LEVEL SECURITY;
+SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
+	'ShareRowExclusive, ShareRowExclusive, AccessExclusive, ShareUpdateExclusive', 'enabling');
+ALTER TABLE x__tracking DISABLE ROW LEVEL SECURITY;
 SELECT is(locks('SELECT sync_tracking_table(''x'', ''x__tracking'')'), 'ShareRowExclusive, -, RowExclusive, ShareUpdateExclusive', 'syncing');
 SELECT is(locks('SELECT repair_history(''x'')'),
 	'ShareRowExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'repairing');
@@ -70,7 +74,10 @@ SELECT is(locks('CREATE INDEX ON x (v)'), 'Share, -, -, -', 'CREATE INDEX');
 
 -- The parents of a child, and a table whose history is new.
 SELECT is(locks('SELECT drop_history_table(''child'')', 'parent'), 'ShareUpdateExclusive, -, -, AccessExclusive', 'dropping: the parent');
+SELECT is(locks('SELECT enable_history_tracking_for_table(''child'')', 'parent'), '-, -, -, -', 'enabling with nothing to do: the parent');
+ALTER TABLE child__history ENABLE ROW LEVEL SECURITY;
 SELECT is(locks('SELECT enable_history_tracking_for_table(''child'')', 'parent'), 'ShareUpdateExclusive, -, -, ShareUpdateExclusive', 'enabling: the parent');
+ALTER TABLE child__history DISABLE ROW LEVEL SECURITY;
 SELECT is(locks('UPDATE child SET v = ''z''', 'parent'), '-, -, -, -', 'writing: the parent');
 CREATE TABLE fresh (id int PRIMARY KEY);
 SELECT is(split_part(locks('SELECT create_history_table(''fresh'')', 'fresh'), ',', 1), 'ShareRowExclusive', 'creating');
