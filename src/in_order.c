@@ -51,7 +51,6 @@ typedef enum IndexKind
 
 static bool tables_there(const RegistryRow *row);
 static bool columns_held(Relation live, Oid history);
-static bool protected_alike(Oid live, Oid derived);
 static bool obviously_in_order(const RegistryRow *row);
 static bool read_class(TableFacts *table, Oid relid);
 static bool read_derived(TableFacts *table, Oid relid, const TableFacts *live);
@@ -90,11 +89,11 @@ in_order(const RegistryRow *row)
 	is = triggers_complete(row->live, row) &&
 		columns_same_names(columns_key(live), row->key) &&
 		columns_held(live, row->history) &&
-		protected_alike(row->live, row->history) && view_fits(row, false);
+		!row_security_lacks(row->live, row->history) && view_fits(row, false);
 	if (is && OidIsValid(row->tracking))
 		is = reconcile_tracking_fits(live, row) &&
 			indexes_there_tracking(row->tracking, row->key) &&
-			protected_alike(row->live, row->tracking) &&
+			!row_security_lacks(row->live, row->tracking) &&
 			get_rel_persistence(row->tracking) == get_rel_persistence(row->live);
 	else if (is)
 		is = columns_are_time_columns(live, row->time_column, row->txid_column);
@@ -136,28 +135,6 @@ columns_held(Relation live, Oid history)
 	}
 	table_close(rel, NoLock);
 	return held;
-}
-
-static bool
-protected_alike(Oid live, Oid derived)
-{
-	HeapTuple	live_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live));
-	HeapTuple	derived_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(derived));
-	bool		alike = false;
-
-	if (HeapTupleIsValid(live_tuple) && HeapTupleIsValid(derived_tuple))
-	{
-		Form_pg_class one = (Form_pg_class) GETSTRUCT(live_tuple);
-		Form_pg_class other = (Form_pg_class) GETSTRUCT(derived_tuple);
-
-		alike = one->relrowsecurity == other->relrowsecurity &&
-			one->relforcerowsecurity == other->relforcerowsecurity;
-	}
-	if (HeapTupleIsValid(live_tuple))
-		ReleaseSysCache(live_tuple);
-	if (HeapTupleIsValid(derived_tuple))
-		ReleaseSysCache(derived_tuple);
-	return alike;
 }
 
 /*
@@ -235,15 +212,15 @@ read_class(TableFacts *table, Oid relid)
 	return true;
 }
 
-/* A table of the same owner, in the same schema and as protected as the live one. */
+/* A table of the same owner, in the same schema and no less protected than the live one. */
 static bool
 read_derived(TableFacts *table, Oid relid, const TableFacts *live)
 {
 	return read_class(table, relid) && table->class.relkind == RELKIND_RELATION &&
 		table->class.relowner == live->class.relowner &&
 		table->class.relnamespace == live->class.relnamespace &&
-		table->class.relrowsecurity == live->class.relrowsecurity &&
-		table->class.relforcerowsecurity == live->class.relforcerowsecurity;
+		(table->class.relrowsecurity || !live->class.relrowsecurity) &&
+		(table->class.relforcerowsecurity || !live->class.relforcerowsecurity);
 }
 
 /* By attribute number, dropped ones too; palloc'd. */
