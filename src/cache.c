@@ -45,6 +45,7 @@ static void invalidate_casts(Datum arg, int cacheid, uint32 hash);
 static void invalidate_entries(Oid relid);
 static Oid	live_table_of(Relation rel);
 static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
+static bool is_key_held(Relation rel, Relation history, List *key);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 					  Relation history, Relation tracking);
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
@@ -265,7 +266,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	if (tracking)
 		refuse_unprotected(new.live, row->tracking);
 
-	new.map = columns_map(rel, new.live, history, 0);
+	new.map = columns_map(rel, new.live, history,
+						  is_key_held(rel, history, row->key) ? COLUMNS_MAP_INCOMPLETE : 0);
 	if (tracking)
 	{
 		derived_check_tracking(new.live, row->tracking, 0);
@@ -314,6 +316,31 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		MemoryContextSetParent(entry->context, TopTransactionContext);
 	new.valid = true;
 	*entry = new;
+}
+
+/*
+ * Has the history the columns of the key, with types that hold it?  What looks rows
+ * up by them needs no other.
+ */
+static bool
+is_key_held(Relation rel, Relation history, List *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, key)
+	{
+		Form_pg_attribute att = columns_find(rel, lfirst(lc));
+		Form_pg_attribute target = columns_find(history, lfirst(lc));
+		Oid			type;
+		int32		typmod;
+
+		if (att == NULL || target == NULL)
+			return false;
+		columns_base_type(att, &type, &typmod);
+		if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
+			return false;
+	}
+	return true;
 }
 
 static void

@@ -65,6 +65,7 @@ typedef struct HistoryMap
 	AttrNumber *source;			/* live attribute for each, 0: none */
 	struct HistoryCast **cast;	/* NULL: the value as it is */
 	Node	  **computed;		/* of a virtual generated column: its expression */
+	bool		complete;		/* nothing of the live table is missing */
 	AttrNumber	period;
 	AttrNumber	xid;
 } HistoryMap;
@@ -630,6 +631,7 @@ extern bool types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern bool types_made_of(Oid type, Oid wanted, Oid namespace);
 
 /* columns.c: live column to history column */
+#define COLUMNS_MAP_INCOMPLETE	(-1)
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
 extern char *columns_default_sql(Oid relid, AttrNumber attnum);

@@ -55,7 +55,8 @@ static bool narrows_integer(Oid from, Oid to);
  *
  * Errors out when the history table lacks a column, or has it with a type that
  * cannot hold the live one: a version is stored whole or not at all.  sqlstate
- * is the error's, 0 (capture) for the fitting one.
+ * is the error's, 0 (capture) for the fitting one; with COLUMNS_MAP_INCOMPLETE the
+ * map says that it is not complete, and no version may be stored by it.
  */
 HistoryMap *
 columns_map(Relation source, Oid live, Relation history, int sqlstate)
@@ -70,6 +71,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 	map->source = palloc0(sizeof(AttrNumber) * to->natts);
 	map->cast = palloc0(sizeof(HistoryCast *) * to->natts);
 	map->computed = palloc0(sizeof(Node *) * to->natts);
+	map->complete = true;
 
 	for (i = 0; i < from->natts; i++)
 	{
@@ -88,6 +90,11 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 				strcmp(NameStr(att->attname), NameStr(target->attname)) == 0)
 				break;
 		}
+		if (j == to->natts && sqlstate == COLUMNS_MAP_INCOMPLETE)
+		{
+			map->complete = false;
+			continue;
+		}
 		if (j == to->natts)
 			ereport(ERROR,
 					(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -104,7 +111,14 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 		columns_base_type(att, &type, &typmod);
 		target_type = getBaseType(target->atttypid);
 		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			(sqlstate != 0 || !narrows_integer(type, target_type)))
+			((sqlstate != 0 && sqlstate != COLUMNS_MAP_INCOMPLETE) ||
+			 !narrows_integer(type, target_type)))
+		{
+			if (sqlstate == COLUMNS_MAP_INCOMPLETE)
+			{
+				map->complete = false;
+				continue;
+			}
 			ereport(ERROR,
 					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
@@ -115,6 +129,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							get_rel_name(live)),
 					 errhint("%s", types_widen_hint(live, RelationGetRelid(history),
 													  target, type, typmod))));
+		}
 
 		map->source[j] = att->attnum;
 		if (attribute_is_virtual_compat(att))
@@ -138,7 +153,8 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 	}
 	if (map->period == 0 || map->xid == 0)
 		ereport(ERROR,
-				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(sqlstate && sqlstate != COLUMNS_MAP_INCOMPLETE ? sqlstate :
+						 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not a history table",
 						RelationGetRelationName(history)),
 				 errdetail("A history table has the columns %s tstzrange and %s bigint.",

@@ -51,6 +51,7 @@ typedef struct Computation
 	int			column;			/* -1: all */
 } Computation;
 
+static void refuse_incomplete(CaptureRelation *capture) pg_attribute_noreturn();
 static void prepare_expressions(HistoryWriter *writer);
 static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void compute_virtual(HistoryWriter *writer, TupleTableSlot *slot);
@@ -59,6 +60,15 @@ static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
 					  TupleTableSlot *slot, bool start_known, TimestampTz start);
 static Datum make_period(HistoryWriter *writer, bool start_known,
 						 TimestampTz start);
+
+/* Say what keeps versions of the relation from being stored whole. */
+static void
+refuse_incomplete(CaptureRelation *capture)
+{
+	(void) columns_map(relation_open(capture->relid, NoLock), capture->live,
+					   table_open(capture->history, NoLock), 0);
+	elog(ERROR, "the history of relation %u is not complete", capture->relid);
+}
 
 /*
  * Open the history of the captured relation for writing, in the current memory
@@ -73,6 +83,8 @@ history_writer_open(CaptureRelation *capture, bool may_wait, bool bulk)
 {
 	HistoryWriter *writer = palloc0(sizeof(HistoryWriter));
 
+	if (!capture->map->complete)
+		refuse_incomplete(capture);
 	relation_writer_open(&writer->target, capture->history, capture->history_shape);
 	writer->map = capture->map;
 	writer->may_wait = may_wait;
