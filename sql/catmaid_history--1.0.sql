@@ -53,6 +53,28 @@ CREATE TRIGGER catmaid_history_registry_changed
 COMMENT ON TRIGGER catmaid_history_registry_changed ON catmaid_history_table IS
     'Makes all sessions look at the registry again.';
 
+CREATE FUNCTION catmaid_history_registry_guard() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_registry_guard() IS
+    'Trigger on the registry: who writes a row must have the rights of the owners of its tables.';
+
+CREATE TRIGGER catmaid_history_registry_guard
+    BEFORE INSERT OR UPDATE OR DELETE ON catmaid_history_table
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_registry_guard();
+COMMENT ON TRIGGER catmaid_history_registry_guard ON catmaid_history_table IS
+    'Who writes a row must have the rights of the owners of its tables.';
+
+CREATE TRIGGER catmaid_history_registry_guard_truncate
+    BEFORE TRUNCATE ON catmaid_history_table
+    FOR EACH STATEMENT EXECUTE FUNCTION catmaid_history_registry_guard();
+COMMENT ON TRIGGER catmaid_history_registry_guard_truncate ON catmaid_history_table IS
+    'The same for TRUNCATE.';
+
+ALTER TABLE catmaid_history_table
+    ENABLE ALWAYS TRIGGER catmaid_history_registry_changed,
+    ENABLE ALWAYS TRIGGER catmaid_history_registry_guard,
+    ENABLE ALWAYS TRIGGER catmaid_history_registry_guard_truncate;
+
 -- The registry as pg_dump takes it, by name: a name of a table that was left out
 -- of the dump harms no other on restore (src/dump.c).
 CREATE TABLE catmaid_history_dump (

@@ -10,8 +10,10 @@
  * the time grows with the number of tables, and with the rows of tracking
  * tables, not with the history.
  *
- * Who wrote the registry is believed no more than he has rights: a row counts
- * if the registry's owner has those of the live table's owner.
+ * Who wrote the registry is believed no more than he has rights: a row counts if
+ * each role that may have written it has those of the live table's owner, or if the
+ * row is sound (registry.c).  What is marked (mark.c), since it was ours before, is
+ * so whatever the registry says.
  *
  * Locks: ACCESS EXCLUSIVE on all live tables at first, by OID.
  */
@@ -19,12 +21,15 @@
 
 #include "access/table.h"
 #include "access/transam.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -45,8 +50,10 @@ typedef struct Report
 	StringInfoData readers;
 } Report;
 
-static void adopt_all(Oid registrar);
-static List *believed_rows(Oid registrar);
+static void adopt_all(List *writers);
+static List *believed_rows(List *writers);
+static bool is_believed(const RegistryRow *row, List *writers);
+static List *oids_of(ArrayType *array);
 static bool can_be_live(Oid relid);
 static void forget(RegistryRow *row, const char *why);
 static void register_tracked(Oid live);
@@ -63,12 +70,14 @@ static void add_context(void *argument);
 PG_FUNCTION_INFO_V1(catmaid_history_adopt);
 
 /*
- * catmaid_history_adopt(registrar, grants, dump_grants): the former owner of the
- * registry; GRANTs and REVOKEs on members, in SQL; whether dumps shall have them
+ * catmaid_history_adopt(writers, grants, dump_grants): the former owner of the
+ * registry, first, and who else could write it, or nobody where it was ours before;
+ * GRANTs and REVOKEs on members, in SQL; whether dumps shall have them
  */
 Datum
 catmaid_history_adopt(PG_FUNCTION_ARGS)
 {
+	ArrayType  *writers = PG_GETARG_ARRAYTYPE_P(0);
 	char	   *grants = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	if (!creating_extension ||
@@ -82,7 +91,7 @@ catmaid_history_adopt(PG_FUNCTION_ARGS)
 	creating_extension = false;
 	PG_TRY();
 	{
-		adopt_all(PG_GETARG_OID(0));
+		adopt_all(oids_of(writers));
 
 		/* what is granted outside a script is the site's, and is dumped */
 		creating_extension = !PG_GETARG_BOOL(2);
@@ -97,8 +106,22 @@ catmaid_history_adopt(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static List *
+oids_of(ArrayType *array)
+{
+	List	   *oids = NIL;
+	Datum	   *elements;
+	int			n;
+	int			i;
+
+	deconstruct_array(array, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &elements, NULL, &n);
+	for (i = 0; i < n; i++)
+		oids = lappend_oid(oids, DatumGetObjectId(elements[i]));
+	return oids;
+}
+
 static void
-adopt_all(Oid registrar)
+adopt_all(List *writers)
 {
 	List	   *tables = NIL;
 	Report		report;
@@ -109,7 +132,7 @@ adopt_all(Oid registrar)
 	foreach(lc, triggers_tables(older_is_function))
 		register_tracked(lfirst_oid(lc));
 
-	foreach(lc, repair_in_order(believed_rows(registrar)))
+	foreach(lc, repair_in_order(believed_rows(writers)))
 	{
 		AdoptedTable *table = palloc0(sizeof(AdoptedTable));
 
@@ -117,12 +140,11 @@ adopt_all(Oid registrar)
 		table->name = get_rel_name(table->row->live);
 		tables = lappend(tables, table);
 		adopt_triggers(table, &report);
-		repair_owners(table->row, registrar);
 		repair_missing(table->row);
 	}
 	foreach(lc, tables)
 		adopt_table(lfirst(lc), &report);
-	tell_functions(older_drop_functions(registrar));
+	tell_functions(older_drop_functions(writers ? linitial_oid(writers) : InvalidOid));
 	foreach(lc, registry_all())
 		tell_table(lfirst(lc));
 	tell_report(&report);
@@ -130,7 +152,7 @@ adopt_all(Oid registrar)
 
 /* The registry's rows that are worth adopting, their live tables locked. */
 static List *
-believed_rows(Oid registrar)
+believed_rows(List *writers)
 {
 	List	   *believed = NIL;
 	ListCell   *lc;
@@ -153,14 +175,34 @@ believed_rows(Oid registrar)
 		}
 		LockRelationOid(row->live, AccessExclusiveLock);
 		if (get_rel_name(row->live) == NULL)
+		{
 			registry_delete(row->live);
-		else if (!has_privs_of_role(registrar, security_owner_of(row->live)))
-			forget(row, psprintf("was registered by role %s, which does not own it",
-								 security_role_sql(registrar)));
-		else
+			continue;
+		}
+		repair_row(row);
+		repair_owners(row, BOOTSTRAP_SUPERUSERID);
+		repair_owners_unmarked(row, writers);
+		if (is_believed(row, writers))
 			believed = lappend(believed, row);
+		else
+			forget(row, "was registered by who does not own it");
 	}
 	return believed;
+}
+
+/* Is what the row says the live table's owner's own word, or evident? */
+static bool
+is_believed(const RegistryRow *row, List *writers)
+{
+	Oid			owner = security_owner_of(row->live);
+	ListCell   *lc;
+
+	if (registry_is_sound(row, owner))
+		return true;
+	foreach(lc, writers)
+		if (!has_privs_of_role(lfirst_oid(lc), owner))
+			return false;
+	return writers != NIL;
 }
 
 static bool

@@ -300,6 +300,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, repair_in_order(there))
 	{
+		repair_row(lfirst(lc));
 		repair_owners(lfirst(lc), GetUserId());
 		repair_missing(lfirst(lc));
 		repair_names(lfirst(lc));

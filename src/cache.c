@@ -51,6 +51,7 @@ static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 						  Oid collation, Relation index, int column);
 static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
+static void check_arguments(const Trigger *trigger, const RegistryRow *row);
 static Relation open_derived(Oid relid, Oid live, bool tracking);
 static void refuse_without_history(Oid live);
 static void refuse_without_tracking(Oid live);
@@ -237,7 +238,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	before = MemoryContextSwitchTo(new.context);
 
 	row = registry_get(new.live);
-	if (row == NULL && trigger && registry_adopt(new.live, trigger))
+	if (row == NULL && trigger && registry_adopt(new.live))
 		row = registry_get(new.live);
 	if (row == NULL)
 		ereport(ERROR,
@@ -254,6 +255,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 						 quote_literal_cstr(naming_quoted(new.live)))));
 
 	registry_check_sound(row, 0);
+	if (trigger)
+		check_arguments(trigger, row);
 	new.owner = security_owner_of(new.live);
 	new.registry = registry_relid();
 	new.history = row->history;
@@ -478,6 +481,24 @@ compare_across_types(ScanKey key, Oid column_type, Oid key_type)
 	if (OidIsValid(operator))
 		ScanKeyEntryInitialize(key, 0, key->sk_attno, BTEqualStrategyNumber, key_type,
 							   key->sk_collation, get_opcode(operator), (Datum) 0);
+}
+
+/* The registry and the triggers name the same time and txid column, or none. */
+static void
+check_arguments(const Trigger *trigger, const RegistryRow *row)
+{
+	if (OidIsValid(row->tracking) ? trigger->tgnargs == 0 :
+		(trigger->tgnargs == 2 &&
+		 strcmp(trigger->tgargs[0], row->time_column) == 0 &&
+		 strcmp(trigger->tgargs[1], row->txid_column) == 0))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("trigger \"%s\" of table \"%s\" names other columns than the registry",
+					trigger->tgname, get_rel_name(row->live)),
+			 errhint("SELECT %s(%s::regclass) puts it right.",
+					 naming_quoted_in(registry_namespace(), "repair_history"),
+					 quote_literal_cstr(naming_quoted(row->live)))));
 }
 
 /* The history or tracking table, locked as for writing. */

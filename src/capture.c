@@ -138,6 +138,7 @@ is_ours(CaptureTable *table, TriggerData *trigdata)
 	if (strcmp(trigdata->tg_trigger->tgname,
 			   triggers_name_for(OidIsValid(table->capture->tracking), on_insert)) != 0)
 		return false;
+	triggers_check_exact(trigdata->tg_relation, trigdata->tg_trigger);
 	table->trigger[on_insert] = trigger;
 	return true;
 }

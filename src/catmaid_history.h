@@ -166,6 +166,17 @@ typedef struct ColumnState
 	Oid			collation;
 } ColumnState;
 
+/* What only we can say of a live table; see mark.c. */
+typedef struct Mark
+{
+	Oid			trigger;		/* that has it */
+	bool		with_tracking;
+	char	   *time_column;	/* as in the registry, by the trigger's arguments */
+	char	   *txid_column;
+	Oid			history;		/* InvalidOid: there is no mark */
+	Oid			tracking;
+} Mark;
+
 typedef struct DerivedState
 {
 	bool		exists;			/* if not, the rest is zero */
@@ -185,7 +196,8 @@ typedef struct TableState
 	ColumnState *columns;		/* by attribute number - 1 */
 	DerivedState history;
 	DerivedState tracking;
-	bool		sound;			/* see registry_is_sound */
+	bool		owners_agree;	/* see registry_owners_agree */
+	Mark		mark;
 	bool		tracked;		/* see triggers_there */
 	Oid			key_index;		/* primary key */
 	List	   *parents;
@@ -231,8 +243,9 @@ extern List *check_add(List *findings, Oid live, const char *severity,
 extern void check_warn(Oid live, const char *what, List *findings);
 
 /* repair.c: mend what can be */
-extern void repair_owners(RegistryRow *row, Oid on_behalf_of);
-extern bool repair_knows_owner(const RegistryRow *row);
+extern void repair_row(RegistryRow *row);
+extern void repair_owners(const RegistryRow *row, Oid on_behalf_of);
+extern void repair_owners_unmarked(const RegistryRow *row, List *writers);
 extern void repair_missing(RegistryRow *row);
 extern void repair_names(RegistryRow *row);
 extern void repair_widen(RegistryRow *row, bool rewrite);
@@ -353,6 +366,7 @@ extern void table_state_compare(const RegistryRow *row, CommandId since,
 								TableState **before, TableState **now);
 extern TableState *table_state_before(const RegistryRow *row, CommandId since);
 extern TableState *table_state_now(const RegistryRow *row);
+extern Snapshot table_state_snapshot(CommandId curcid);
 extern bool table_state_has_type(Oid relid, AttrNumber attnum,
 								 const ColumnState *column);
 
@@ -445,6 +459,17 @@ extern bool older_tracks(Relation live);
 extern bool older_remove_triggers(Oid live);
 extern List *older_drop_functions(Oid registrar);
 
+/* mark.c: which tables are a live table's, by what only we can say */
+extern bool mark_read(Oid live, Snapshot snapshot, Mark *mark);
+extern bool mark_agrees(const Mark *mark, const RegistryRow *row);
+extern void mark_set(const RegistryRow *row);
+extern void mark_take(Oid live);
+extern void mark_clear(Oid live);
+
+/* trigger_guard.c: who may make, change and drop them */
+extern void trigger_guard(Node *statement);
+extern void trigger_guard_drop(Node *statement);
+
 /* triggers.c: the triggers on live tables */
 extern const char *triggers_state(Oid live, const RegistryRow *row,
 								  int i, TriggerState *state);
@@ -454,7 +479,12 @@ extern void triggers_follow_columns(const RegistryRow *row);
 extern bool triggers_remove(Relation live);
 extern bool triggers_there(const RegistryRow *row, Snapshot snapshot);
 extern bool triggers_enabled(Oid live, const RegistryRow *row);
+extern Trigger *triggers_for_mark(Oid live, Snapshot snapshot);
+extern void triggers_check_exact(Relation rel, const Trigger *trigger);
 extern bool triggers_is_ours(Oid function);
+extern bool triggers_has_our_name(const char *name);
+extern bool triggers_has_our_function(const char *name);
+extern bool triggers_changed(Oid relid, Snapshot before);
 extern List *triggers_tables(bool (*is_function) (Oid));
 extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
 extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
@@ -579,14 +609,25 @@ extern RegistryRow *registry_get_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
 extern List *registry_all(void);
 extern bool registry_is_sound(const RegistryRow *row, Oid owner);
+extern bool registry_is_sound_by(const RegistryRow *row, const Mark *mark);
+extern bool registry_owners_agree(const RegistryRow *row, Oid owner);
+extern char *registry_fault(const RegistryRow *row);
+extern char *registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets);
 extern bool registry_has_shape(Oid relid);
 extern void registry_check_sound(const RegistryRow *row, int sqlstate);
 extern void registry_insert(const RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
 extern void registry_delete(Oid live);
-extern bool registry_adopt(Oid live, Trigger *trigger);
+extern bool registry_adopt(Oid live);
+extern bool registry_row_by_mark(RegistryRow *row);
+extern void registry_refute(Oid relid, Oid live);
+extern bool registry_is_derived(Oid relid);
 extern void registry_forget_relid(Oid relid);
 extern void registry_lock_row(Oid live);
+extern void registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row);
+
+/* registry_guard.c: who may write it by hand */
+extern Oid	registry_guard_lacks(const RegistryRow *row, Oid role);
 
 /* dump.c: the registry as pg_dump takes it */
 extern void dump_follow_command(Node *statement);
@@ -713,6 +754,7 @@ extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
 extern char *naming_live_of(const char *history);
+extern char *naming_live_of_tracking(const char *tracking);
 extern char *naming_free_column(Oid relid, Oid other, const char *name, bool moving);
 extern char *naming_index(Oid live, const char *label);
 extern char *naming_free_index(Oid live, Oid namespace, const char *label);

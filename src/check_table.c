@@ -56,6 +56,7 @@ static void check_periods(Check *check);
 static bool can_be_sorted(Oid history, const char *column);
 static void add(Check *check, const char *severity, const char *finding,
 				const char *object, const char *hint, const char *format,...) pg_attribute_printf(6, 7);
+static const char *way_out(const RegistryRow *row);
 static const char *mend(Check *check);
 
 /* The findings on a registered table, as a list of Finding. */
@@ -111,11 +112,16 @@ check_tables(Check *check)
 		return false;
 	}
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
-	if (!check->sound)
-		add(check, "error", "other_owner", get_rel_name(row->history),
-			!repair_knows_owner(row) ? "Have a superuser correct the registry." :
-			check->older ? mend(check) : psprintf("%s as a superuser.", mend(check)),
+	if (!registry_owners_agree(row, security_owner_of(row->live)))
+		add(check, "error", "other_owner", history,
+			check->older ? mend(check) : way_out(row),
 			"History and tracking table do not both belong to the table's owner.");
+	else if (!check->sound && derived_is_history(row->history))
+		add(check, "error", "registry_differs", history,
+			check->older ? mend(check) : way_out(row), "%s", registry_fault(row));
+	/* what may be another table's history is not looked at */
+	if (!check->sound && !check->older && derived_is_history(row->history))
+		return false;
 	if (!derived_is_history(row->history))
 	{
 		add(check, "error", "not_a_history_table", history, NULL,
@@ -385,6 +391,7 @@ check_triggers(Check *check, Relation live)
 	TriggerState state;
 	bool		right = true;
 	bool		installed;
+	Mark		mark;
 	int			i;
 
 	/* a foreign one stands in the way even of a table that is not tracked */
@@ -395,6 +402,10 @@ check_triggers(Check *check, Relation live)
 			check_trigger(check, name, state);
 			right = right && state == TRIGGER_RIGHT;
 		}
+	if (!check->older && check->sound && mark_read(row->live, NULL, &mark) &&
+		!OidIsValid(mark.history))
+		add(check, "error", "not_marked", NULL, mend(check),
+			"The table's triggers are not marked with its history.");
 	installed = check->older ? older_tracks(live) : triggers_complete(row->live, row);
 	if (right && row->triggers_installed && !installed)
 		add(check, "error", "trigger_missing", NULL, mend(check),
@@ -507,6 +518,17 @@ add(Check *check, const char *severity, const char *finding, const char *object,
 	}
 	check->findings = check_add(check->findings, check->row->live, severity, finding,
 								object, detail.data, hint);
+}
+
+/* Of an entry that is not sound. */
+static const char *
+way_out(const RegistryRow *row)
+{
+	bool		by_superuser;
+	bool		forgets;
+	char	   *command = registry_way_out(row, &by_superuser, &forgets);
+
+	return psprintf("%s;%s", command, by_superuser ? " as a superuser." : "");
 }
 
 /* What mends it without anybody's help. */

@@ -33,7 +33,9 @@ typedef struct CreateOptions
 static List *lineage(Oid live, const CreateOptions *options);
 static Oid	create_one(Oid live, Oid parent_history, Oid parent_tracking,
 					   const CreateOptions *options);
+static void forget(const RegistryRow *row);
 static void drop_derived(const RegistryRow *row, bool keep_data);
+static void refute_claims(Oid live);
 static void check_trackable(Oid live);
 static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
 static void check_time_column(Relation live, const char *name, Oid type,
@@ -73,6 +75,7 @@ history_create(Oid live, char *time_column, char *txid_column,
 	}
 	if (registry_get(live) != NULL)
 	{
+		registry_check_sound(registry_get(live), ERRCODE_HISTORY_REFUSED);
 		ereport(NOTICE,
 				(errmsg("table \"%s\" has a history already, nothing changed",
 						get_rel_name(live))));
@@ -87,6 +90,7 @@ history_create(Oid live, char *time_column, char *txid_column,
 			registry_check_sound(registry_get(lfirst_oid(lc)), ERRCODE_HISTORY_REFUSED);
 		else
 		{
+			refute_claims(lfirst_oid(lc));
 			check_trackable(lfirst_oid(lc));
 			check_names(lfirst_oid(lc));
 		}
@@ -122,6 +126,7 @@ history_drop(Oid live, bool keep_data)
 	const char *name = pstrdup(RelationGetRelationName(rel));
 	MemoryContext context = CurrentMemoryContext;
 	List	   *children;
+	bool		marked;
 
 	if (row == NULL)
 	{
@@ -133,6 +138,15 @@ history_drop(Oid live, bool keep_data)
 		return;
 	}
 
+	/* what is marked is the table's, whatever the registry says */
+	marked = registry_row_by_mark(row);
+	if (keep_data && !registry_is_sound(row, security_owner_of(live)))
+	{
+		forget(row);
+		(void) triggers_remove(rel);
+		table_close(rel, NoLock);
+		return;
+	}
 	registry_check_sound(row, 0);
 	children = tracked_children(row->history);
 	if (children != NIL && !keep_data)
@@ -149,6 +163,8 @@ history_drop(Oid live, bool keep_data)
 
 	triggers_remove(rel);
 	table_close(rel, NoLock);
+	if (!marked && OidIsValid(row->tracking) && !derived_serves_tracking(row->tracking))
+		row->tracking = InvalidOid;
 	PG_TRY();
 	{
 		drop_derived(row, keep_data);
@@ -165,6 +181,16 @@ history_drop(Oid live, bool keep_data)
 				 errhint("Drop them first.")));
 	}
 	PG_END_TRY();
+}
+
+/* What is not sound is forgotten, and what it names is left alone. */
+static void
+forget(const RegistryRow *row)
+{
+	registry_delete(row->live);
+	ereport(WARNING,
+			(errmsg("table %s is not registered any more", naming_quoted(row->live)),
+			 errdetail("The tables that the registry named for it have been left alone.")));
 }
 
 /* The view, the tracking table and, unless the data are kept, the history table. */
@@ -238,6 +264,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	row.txid_column = options->txid_column ? options->txid_column : TRACKING_XID_COLUMN;
 
 	/* what an earlier history has left */
+	mark_clear(live);
 	view_drop(live);
 	old = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
 	if (OidIsValid(old))
@@ -258,6 +285,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		row.tracking = derived_create_tracking(rel, row.key);
 	indexes_create(rel, row.history, row.key);
 	registry_insert(&row);
+	mark_set(&row);
 
 	if (OidIsValid(parent_history))
 	{
@@ -287,6 +315,20 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	}
 	table_close(rel, NoLock);
 	return row.history;
+}
+
+/* What the registry says of the owner's tables without proof is not to be in the way. */
+static void
+refute_claims(Oid live)
+{
+	Oid			history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+	Oid			tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+
+	registry_refute(live, InvalidOid);
+	if (OidIsValid(history))
+		registry_refute(history, InvalidOid);
+	if (OidIsValid(tracking))
+		registry_refute(tracking, InvalidOid);
 }
 
 /* Refuse what cannot have a history, whatever its columns. */
@@ -333,7 +375,7 @@ check_trackable(Oid live)
 		what = "a temporary table";
 	if (what == NULL && live == registry_relid())
 		what = "the registry of the histories itself";
-	if (what == NULL && registry_get_by_derived(live) != NULL)
+	if (what == NULL && registry_is_derived(live))
 		what = "a history or tracking table itself";
 	if (what)
 		ereport(ERROR,

@@ -28,6 +28,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -49,6 +50,7 @@ static bool is_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
 static void take_up(HeapTuple tuple, TupleDesc desc);
+static bool may_be_entered(const RegistryRow *row);
 static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static List *key_of(HeapTuple tuple, TupleDesc desc);
@@ -57,8 +59,8 @@ static void mend_condition(void);
 PG_FUNCTION_INFO_V1(catmaid_history_restore);
 
 /*
- * Row trigger on catmaid_history_dump: enters the row in the registry instead.
- * Whoever may insert there may also write the registry.
+ * Row trigger on catmaid_history_dump: enters the row in the registry instead, if the
+ * current user may (registry_guard.c).
  */
 Datum
 catmaid_history_restore(PG_FUNCTION_ARGS)
@@ -182,6 +184,8 @@ take_up(HeapTuple tuple, TupleDesc desc)
 				 errmsg("a row of table \"%s\" is not complete", DUMP_TABLE),
 				 errhint("The table is filled by restoring a dump, and by nothing else.")));
 
+	if (!may_be_entered(&row))
+		return;
 	present = registry_get(row.live);
 	if (present)
 	{
@@ -190,6 +194,29 @@ take_up(HeapTuple tuple, TupleDesc desc)
 	}
 	registry_insert(&row);
 	row_security_raise(&row);
+}
+
+/*
+ * Does the role that restores have the rights of the tables' owners, and are they
+ * one table's?  Otherwise there is a WARNING: the rest of the dump is to be restored.
+ */
+static bool
+may_be_entered(const RegistryRow *row)
+{
+	Oid			lacks = superuser() ? InvalidOid : registry_guard_lacks(row, GetUserId());
+
+	if (!OidIsValid(lacks) && registry_is_sound(row, security_owner_of(row->live)))
+		return true;
+	ereport(WARNING,
+			(errmsg("table %s has not been registered", naming_quoted(row->live)),
+			 OidIsValid(lacks) ?
+			 errdetail("Its entry names table %s, which belongs to %s.", naming_quoted(lacks),
+					   security_role_sql(security_owner_of(lacks))) :
+			 errdetail("%s", registry_fault(row)),
+			 errhint("SELECT %s(%s::regclass, ...) by its owner registers it, with the history that is there.",
+					 naming_quoted_in(registry_namespace(), "create_history_table"),
+					 quote_literal_cstr(naming_quoted(row->live)))));
+	return false;
 }
 
 /* The table of which the column has the name; InvalidOid if there is none. */

@@ -17,6 +17,7 @@
 static bool cascades(Node *statement);
 static void clear_up_after(const RegistryRow *row, const TableState *before,
 						   bool cascade);
+static void leave_alone(const RegistryRow *row, const TableState *before);
 static void clear_up_after_children(const RegistryRow *row, bool cascade);
 static bool moved(const DerivedState *before, const DerivedState *now);
 static bool beside(const TableState *live, const DerivedState *derived,
@@ -41,24 +42,30 @@ cascades(Node *statement)
 		((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
 }
 
+/*
+ * What the registry names is dropped only if it was the table's before the command:
+ * marked, or, from before there were marks, evidently so.
+ */
 static void
 clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 {
 	ListCell   *lc;
 	bool		stays;
 
-	if (!before->sound)
-	{
-		registry_delete(row->live);
-		return;
-	}
 	if (!settings_follow_ddl(before->owner))
 		return;
-	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP || !before->tracked;
+	if (!before->owners_agree || !registry_is_sound_by(row, &before->mark))
+	{
+		leave_alone(row, before);
+		return;
+	}
+	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP || !before->tracked ||
+		(!OidIsValid(before->mark.history) && before->history.exists &&
+		 strcmp(naming_live_of(NameStr(before->history.name)), NameStr(before->name)) != 0);
 
 	clear_up_after_children(row, cascade);
 	registry_delete(row->live);
-	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+	if (OidIsValid(row->tracking) && derived_serves_tracking(row->tracking))
 		derived_drop_with(row->tracking, cascade);
 	if (get_rel_name(row->history) == NULL)
 		return;
@@ -72,6 +79,18 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
 		catalog_disinherit(lfirst_oid(lc), row->history);
 	derived_drop_with(row->history, cascade);
+}
+
+/* What the registry says of the table that is gone was not to be believed. */
+static void
+leave_alone(const RegistryRow *row, const TableState *before)
+{
+	registry_delete(row->live);
+	if (before->history.exists || before->tracking.exists)
+		ereport(WARNING,
+				(errmsg("what was registered as the history of table \"%s\" has been left alone",
+						NameStr(before->name)),
+				 errdetail("The registry named tables that nothing else showed to be the table's.")));
 }
 
 /* The children that the command has dropped as well go first. */

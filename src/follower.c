@@ -92,6 +92,7 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 		dump_follow_command(statement);
 		row_security_follow_command(statement);
 	}
+	trigger_guard(statement);
 	if (!is_followed())
 		PG_RETURN_NULL();
 	command_is_innermost(statement);
@@ -108,6 +109,7 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 	Node	   *statement = event_statement(fcinfo, "catmaid_history_sql_drop", "sql_drop");
 	ListCell   *lc;
 
+	trigger_guard_drop(statement);
 	if (!is_followed() || !settings_follow_any())
 		PG_RETURN_NULL();
 	command_is_innermost(statement);
@@ -216,7 +218,7 @@ is_tracked(const RegistryRow *row, const TableState *before, const TableState *n
 		return false;
 	if (!registry_is_sound(row, now->owner) && !registry_is_sound(row, before->owner))
 	{
-		if (now->tracked && before->sound)
+		if (now->tracked && before->owners_agree && !now->owners_agree)
 			follow_refuse_by_hand(row->live, "give away");
 		return false;
 	}

@@ -29,6 +29,7 @@
 #define VIEW_SUFFIX		"__with_history"
 
 static char *derived_name(Oid live, const char *suffix);
+static char *without_suffix(const char *name, const char *suffix);
 
 char *
 naming_history_table(Oid live)
@@ -52,10 +53,23 @@ naming_view(Oid live)
 char *
 naming_live_of(const char *history)
 {
-	int			length = strlen(history) - strlen(HISTORY_SUFFIX);
+	return without_suffix(history, HISTORY_SUFFIX);
+}
 
-	return length > 0 && strcmp(history + length, HISTORY_SUFFIX) == 0 ?
-		pnstrdup(history, length) : NULL;
+/* Likewise for a tracking table. */
+char *
+naming_live_of_tracking(const char *tracking)
+{
+	return without_suffix(tracking, TRACKING_SUFFIX);
+}
+
+static char *
+without_suffix(const char *name, const char *suffix)
+{
+	int			length = strlen(name) - strlen(suffix);
+
+	return length > 0 && strcmp(name + length, suffix) == 0 ?
+		pnstrdup(name, length) : NULL;
 }
 
 /* Names in what pg_get_expr and the like say are qualified until AtEOXact_GUC(true, result). */

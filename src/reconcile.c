@@ -190,6 +190,7 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 		/* the view looks into the new one, before the old one goes */
 		if (OidIsValid(view_find(row->live)))
 			view_create(row);
+		mark_set(row);
 		derived_drop(old);
 	}
 	if (parents == NIL)

@@ -51,6 +51,11 @@ static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
 static void values_from_row(const RegistryRow *row, Datum *values, bool *nulls);
 static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid);
 static Oid	index_on(Relation registry, AttrNumber column);
+static RegistryRow *better_row(RegistryRow *row, Oid relid);
+static bool is_sound(const RegistryRow *row);
+static bool unmarked_is_sound(const RegistryRow *row);
+static bool names_agree(const RegistryRow *row);
+static bool is_used_by_others(const RegistryRow *row, Oid relid);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
 static Oid	find_registry(void);
 
@@ -142,7 +147,10 @@ registry_get(Oid live)
 	return row;
 }
 
-/* The row of which relid is the history or tracking table, or NULL. */
+/*
+ * The row of which relid is the history or tracking table, or NULL; if several say
+ * so, the one that is sound.
+ */
 RegistryRow *
 registry_get_by_derived(Oid relid)
 {
@@ -155,7 +163,40 @@ registry_get_by_derived(Oid relid)
 	if (tuple)
 		row = row_from_tuple(tuple, RelationGetDescr(registry));
 	table_close(registry, NoLock);
+	return row == NULL || is_sound(row) ? row : better_row(row, relid);
+}
+
+/* The row that is sound, of several that claim relid; the one that we have, if none is. */
+static RegistryRow *
+better_row(RegistryRow *row, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *other = lfirst(lc);
+
+		if ((other->history == relid || other->tracking == relid) && is_sound(other))
+			return other;
+	}
 	return row;
+}
+
+/* Is it a registered table's history or tracking table, by a row that is sound? */
+bool
+registry_is_derived(Oid relid)
+{
+	RegistryRow *row = registry_get_by_derived(relid);
+
+	return row && is_sound(row);
+}
+
+/* Of a row whose live table may be gone, which then is not. */
+static bool
+is_sound(const RegistryRow *row)
+{
+	return get_rel_name(row->live) != NULL &&
+		registry_is_sound(row, security_owner_of(row->live));
 }
 
 /*
@@ -227,18 +268,100 @@ index_on(Relation registry, AttrNumber column)
 }
 
 /*
- * Do the row's tables belong to the owner of the live table?
+ * May the row be believed, if the live table's owner is, or was, this one?
  *
- * The database's owner may write the registry, to restore a dump, and must not
- * reach other people's tables through it.  Tables that are gone do no harm.
+ * The database's owner may write the registry, to restore a dump, and must reach
+ * no table through it.  So the row's tables must belong to the owner of the live
+ * table, and be marked as its history.  Where nothing is marked (the table is not
+ * tracked, or has been since before there were marks), they must have the columns
+ * and the names of its history, and be nobody else's.  Tables that are gone do no
+ * harm.
  */
 bool
 registry_is_sound(const RegistryRow *row, Oid owner)
+{
+	Mark		mark;
+
+	(void) mark_read(row->live, NULL, &mark);
+	return registry_owners_agree(row, owner) && registry_is_sound_by(row, &mark);
+}
+
+/* The same, of another time's mark, owners apart. */
+bool
+registry_is_sound_by(const RegistryRow *row, const Mark *mark)
+{
+	return OidIsValid(mark->history) ? mark_agrees(mark, row) : unmarked_is_sound(row);
+}
+
+/* Do the row's tables, those that are there, belong to the role? */
+bool
+registry_owners_agree(const RegistryRow *row, Oid owner)
 {
 	return (get_rel_name(row->history) == NULL ||
 			security_owner_of(row->history) == owner) &&
 		(!OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
 		 security_owner_of(row->tracking) == owner);
+}
+
+static bool
+unmarked_is_sound(const RegistryRow *row)
+{
+	bool		history = get_rel_name(row->history) != NULL;
+	bool		tracking = OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL;
+
+	if (history && !derived_is_history(row->history))
+		return false;
+	if ((history || tracking) && !names_agree(row))
+		return false;
+	return !is_used_by_others(row, row->history) &&
+		(!OidIsValid(row->tracking) || !is_used_by_others(row, row->tracking));
+}
+
+/*
+ * Are the tables called and placed as the live table's, or as those of a table that
+ * is not there, as they are when the live table got another name unseen?
+ */
+static bool
+names_agree(const RegistryRow *row)
+{
+	char	   *history = get_rel_name(row->history);
+	char	   *tracking = OidIsValid(row->tracking) ? get_rel_name(row->tracking) : NULL;
+	Oid			namespace = get_rel_namespace(history ? row->history : row->tracking);
+	char	   *name = history ? naming_live_of(history) : naming_live_of_tracking(tracking);
+	Oid			other;
+
+	if (name == NULL ||
+		(history && tracking &&
+		 (get_rel_namespace(row->tracking) != namespace ||
+		  naming_live_of_tracking(tracking) == NULL ||
+		  strcmp(naming_live_of_tracking(tracking), name) != 0)))
+		return false;
+	other = get_relname_relid(name, namespace);
+	return !OidIsValid(other) || other == row->live;
+}
+
+/* Is the table a live one, or another one's history or tracking table? */
+static bool
+is_used_by_others(const RegistryRow *row, Oid relid)
+{
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(registry);
+	SysScanDesc scan = systable_beginscan(registry, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		used = false;
+
+	while (!used && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		RegistryRow other;
+
+		registry_tables_of(tuple, desc, &other);
+		used = other.live == relid ||
+			(other.live == row->live ? other.history == other.tracking :
+			 other.history == relid || other.tracking == relid);
+	}
+	systable_endscan(scan);
+	table_close(registry, NoLock);
+	return used;
 }
 
 /* The history and the tracking table, as a list in SQL; palloc'd. */
@@ -249,25 +372,70 @@ registry_names(const RegistryRow *row)
 	char	   *tracking = !OidIsValid(row->tracking) ||
 		get_rel_name(row->tracking) == NULL ? NULL : naming_quoted(row->tracking);
 
-	return names && tracking ? psprintf("%s and %s", names, tracking) : names ? names : tracking;
+	return names && tracking ? psprintf("%s and %s", names, tracking) :
+		names ? names : tracking ? tracking : "no table that is there";
 }
 
 /* Error out if not; sqlstate 0 for the fitting one. */
 void
 registry_check_sound(const RegistryRow *row, int sqlstate)
 {
-	if (!registry_is_sound(row, security_owner_of(row->live)))
-		ereport(ERROR,
-				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("history of table \"%s\" does not belong to the table's owner",
-						get_rel_name(row->live)),
-				 errdetail("The registry names %s.", registry_names(row)),
-				 repair_knows_owner(row) ?
-				 errhint("As a superuser, SELECT %s(%s::regclass) gives them to %s.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(row->live)),
-						 security_role_sql(security_owner_of(row->live))) :
-				 errhint("Have a superuser correct %s.", naming_quoted(registry_relid()))));
+	char	   *command;
+	bool		by_superuser;
+	bool		forgets;
+
+	if (registry_is_sound(row, security_owner_of(row->live)))
+		return;
+	command = registry_way_out(row, &by_superuser, &forgets);
+	ereport(ERROR,
+			(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the history registered for table \"%s\" does not belong to it",
+					get_rel_name(row->live)),
+			 errdetail("%s", registry_fault(row)),
+			 forgets ?
+			 errhint("%s removes the entry and leaves those tables alone.", command) :
+			 errhint("%s%s puts it right.", by_superuser ? "As a superuser, " : "", command)));
+}
+
+/* What is wrong with a row that is not sound; a sentence, palloc'd. */
+char *
+registry_fault(const RegistryRow *row)
+{
+	Mark		mark;
+
+	if (!registry_owners_agree(row, security_owner_of(row->live)))
+		return psprintf("The registry names tables of another owner: %s.",
+						registry_names(row));
+	if (mark_read(row->live, NULL, &mark) && OidIsValid(mark.history))
+	{
+		RegistryRow marked = {.history = mark.history,.tracking = mark.tracking};
+
+		return psprintf("The registry names %s; the table's triggers are marked with %s.",
+						registry_names(row), registry_names(&marked));
+	}
+	return psprintf("The registry names %s, and nothing else says so.",
+					registry_names(row));
+}
+
+/*
+ * The command that leads out of it, without a semicolon; palloc'd.  Nobody is sent to
+ * give a table away that may be another role's: only what is marked is given back,
+ * by who may (*by_superuser); the rest is forgotten (*forgets).
+ */
+char *
+registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets)
+{
+	Oid			owner = security_owner_of(row->live);
+	Mark		mark;
+
+	*forgets = !mark_read(row->live, NULL, &mark) || !OidIsValid(mark.history);
+	*by_superuser = !*forgets &&
+		(security_owner_of(mark.history) != owner ||
+		 (OidIsValid(mark.tracking) && security_owner_of(mark.tracking) != owner));
+	return psprintf("SELECT %s(%s::regclass)",
+					naming_quoted_in(registry_namespace(), *forgets ?
+									 "drop_history_table_keep_data" : "repair_history"),
+					quote_literal_cstr(naming_quoted(row->live)));
 }
 
 /* All rows, by the OID of the live table: the order in which to lock them. */
@@ -395,9 +563,8 @@ registry_delete(Oid live)
 
 /*
  * Register a table whose triggers are there but whose row is not, as after a
- * schema-only restore.  The trigger's arguments name the time and txid columns
- * (none: a tracking table); all else is found by derived name and must belong
- * to the owner of the live table.
+ * schema-only restore: with the tables that are marked as its history, if nothing
+ * stands against it.  Without a mark there is none: its triggers may be forged.
  *
  * Several sessions may come upon the table at once: one registers it, the others
  * wait until that one's transaction has ended, by a lock on the row to be (no
@@ -406,7 +573,7 @@ registry_delete(Oid live)
  * Returns false if there is no such history.
  */
 bool
-registry_adopt(Oid live, Trigger *trigger)
+registry_adopt(Oid live)
 {
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
@@ -414,32 +581,69 @@ registry_adopt(Oid live, Trigger *trigger)
 	registry_lock_row(live);
 	if (registry_get(live) != NULL)
 		return true;
-
-	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
-	if (!OidIsValid(row.history) || !derived_is_history(row.history))
+	if (!registry_row_by_mark(&row) ||
+		!registry_owners_agree(&row, security_owner_of(live)) ||
+		!derived_is_history(row.history) ||
+		(OidIsValid(row.tracking) && !derived_is_tracking(row.tracking)))
 		return false;
-
-	if (trigger->tgnargs == 2)
-	{
-		row.time_column = trigger->tgargs[0];
-		row.txid_column = trigger->tgargs[1];
-	}
-	else
-	{
-		row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
-		if (!OidIsValid(row.tracking) || !derived_is_tracking(row.tracking))
-			return false;
-		row.time_column = EDITION_COLUMN;
-		row.txid_column = TRACKING_XID_COLUMN;
-	}
 
 	rel = table_open(live, NoLock);
 	row.key = columns_key(rel);
 	table_close(rel, NoLock);
-	if (row.key == NIL || registry_get_by_derived(row.history) != NULL)
+	if (row.key == NIL)
+		return false;
+	registry_refute(row.history, live);
+	if (OidIsValid(row.tracking))
+		registry_refute(row.tracking, live);
+	if (is_used_by_others(&row, row.history) ||
+		(OidIsValid(row.tracking) && is_used_by_others(&row, row.tracking)))
 		return false;
 	registry_insert(&row);
 	return true;
+}
+
+/*
+ * Put into the row what the mark of its live table says: the tables, and by the
+ * trigger's arguments the columns.  Returns whether there is a mark.
+ */
+bool
+registry_row_by_mark(RegistryRow *row)
+{
+	Mark		mark;
+
+	if (!mark_read(row->live, NULL, &mark) || !OidIsValid(mark.history))
+		return false;
+	row->history = mark.history;
+	row->tracking = mark.tracking;
+	row->time_column = mark.time_column;
+	row->txid_column = mark.txid_column;
+	return true;
+}
+
+/*
+ * Remove, with a WARNING, rows that call the relation a history or tracking table of
+ * another table than this one and are not sound: they would stand in the way.
+ */
+void
+registry_refute(Oid relid, Oid live)
+{
+	ListCell   *lc;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *other = lfirst(lc);
+
+		if (other->live == live ||
+			(other->history != relid && other->tracking != relid) || is_sound(other))
+			continue;
+		registry_delete(other->live);
+		ereport(WARNING,
+				(errmsg("table %s is not registered any more",
+						get_rel_name(other->live) ? naming_quoted(other->live) :
+						psprintf("with OID %u", other->live)),
+				 errdetail("The registry named table %s for it, which is not its history.",
+						   naming_quoted(relid))));
+	}
 }
 
 /*
@@ -456,6 +660,21 @@ catmaid_history_registry_changed(PG_FUNCTION_ARGS)
 						"catmaid_history_registry_changed")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	return PointerGetDatum(NULL);
+}
+
+/* The tables that the registry's row names, into *row; InvalidOid for NULL. */
+void
+registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row)
+{
+	bool		isnull;
+	Datum		datum;
+
+	datum = heap_getattr(tuple, Anum_live, desc, &isnull);
+	row->live = isnull ? InvalidOid : DatumGetObjectId(datum);
+	datum = heap_getattr(tuple, Anum_history, desc, &isnull);
+	row->history = isnull ? InvalidOid : DatumGetObjectId(datum);
+	datum = heap_getattr(tuple, Anum_tracking, desc, &isnull);
+	row->tracking = isnull ? InvalidOid : DatumGetObjectId(datum);
 }
 
 static RegistryRow *

@@ -64,29 +64,68 @@ static void repair_triggers(RegistryRow *row, bool tracked);
 static bool can_be_tracked(const RegistryRow *row);
 
 /*
- * History and tracking table belong to the owner of the live table; where they
- * do not, they are given to him if on_behalf_of has the rights of their owner,
- * and there is no doubt what they are: a registry may name any table.
+ * What the mark of the live table says is so, whatever somebody has written into the
+ * registry, and those who claim its tables are refuted.  Without a mark the row
+ * stays as it is.
  */
 void
-repair_owners(RegistryRow *row, Oid on_behalf_of)
+repair_row(RegistryRow *row)
 {
-	if (is_history_beside(row))
-		give_to_owner(row, row->history, on_behalf_of);
-	if (is_tracking_beside(row))
+	RegistryRow marked = *row;
+
+	if (!registry_row_by_mark(&marked))
+		return;
+	registry_refute(marked.history, row->live);
+	if (OidIsValid(marked.tracking))
+		registry_refute(marked.tracking, row->live);
+	*row = marked;
+	registry_update(row);
+}
+
+/*
+ * History and tracking table belong to the owner of the live table.  Where they do
+ * not, they are given to him, if there is no doubt that they are his table's: they
+ * are marked, and on_behalf_of has the rights of their owner.
+ */
+void
+repair_owners(const RegistryRow *row, Oid on_behalf_of)
+{
+	Mark		mark;
+
+	if (!mark_read(row->live, NULL, &mark) || !mark_agrees(&mark, row))
+		return;
+	give_to_owner(row, row->history, on_behalf_of);
+	if (OidIsValid(row->tracking))
 		give_to_owner(row, row->tracking, on_behalf_of);
 }
 
-/* Is there no doubt about any table of the row that is another role's? */
-bool
-repair_knows_owner(const RegistryRow *row)
+/*
+ * The same where nothing is marked yet, on adoption: they are called as they must
+ * be, and each of the roles that may have written the row has the rights of both
+ * owners.
+ */
+void
+repair_owners_unmarked(const RegistryRow *row, List *writers)
 {
-	Oid			owner = security_owner_of(row->live);
+	ListCell   *lc;
+	Oid			on_behalf_of = InvalidOid;
+	bool		history = is_history_beside(row);
+	bool		tracking = is_tracking_beside(row);
 
-	return (get_rel_name(row->history) == NULL || is_history_beside(row) ||
-			security_owner_of(row->history) == owner) &&
-		(!OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
-		 is_tracking_beside(row) || security_owner_of(row->tracking) == owner);
+	foreach(lc, writers)
+	{
+		on_behalf_of = lfirst_oid(lc);
+		if (!has_privs_of_role(on_behalf_of, security_owner_of(row->live)) ||
+			(history && !has_privs_of_role(on_behalf_of, security_owner_of(row->history))) ||
+			(tracking && !has_privs_of_role(on_behalf_of, security_owner_of(row->tracking))))
+			return;
+	}
+	if (!OidIsValid(on_behalf_of))
+		return;
+	if (history)
+		give_to_owner(row, row->history, on_behalf_of);
+	if (tracking)
+		give_to_owner(row, row->tracking, on_behalf_of);
 }
 
 static bool
@@ -113,8 +152,7 @@ give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of)
 
 	if (security_owner_of(derived) != owner &&
 		has_privs_of_role(on_behalf_of, security_owner_of(derived)))
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "ALTER TABLE %s OWNER TO %s",
-					naming_quoted(derived), security_role_sql(owner));
+		catalog_change_owner(derived, owner);
 }
 
 /*
@@ -126,12 +164,12 @@ repair_missing(RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
 	TupleDesc	desc = RelationGetDescr(live);
+	bool		sound = registry_is_sound(row, security_owner_of(row->live));
 	int			i;
 
-	if (get_rel_name(row->history) == NULL)
+	if (sound && get_rel_name(row->history) == NULL)
 		make_history_anew(row);
-	if (derived_is_history(row->history) &&
-		registry_is_sound(row, security_owner_of(row->live)))
+	if (sound && derived_is_history(row->history))
 		for (i = 0; i < desc->natts; i++)
 		{
 			Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -187,10 +225,11 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 	List	   *key;
 
 	/* what is no history, or not this table's, is not for us to change */
-	if (!derived_is_history(row->history) ||
-		!registry_is_sound(row, security_owner_of(row->live)))
+	if (!registry_is_sound(row, security_owner_of(row->live)))
+		return;
+	if (!derived_is_history(row->history))
 	{
-		repair_triggers(row, tracked && derived_is_history(row->history));
+		repair_triggers(row, false);
 		registry_update(row);
 		return;
 	}

@@ -31,7 +31,6 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static Snapshot take_snapshot(CommandId curcid);
 static TableState *read_state(const RegistryRow *row, Snapshot snapshot);
 static void read_derived(DerivedState *state, Oid relid, Snapshot snapshot);
 static bool read_class(Oid relid, Snapshot snapshot, Form_pg_class form);
@@ -53,7 +52,7 @@ void
 table_state_compare(const RegistryRow *row, CommandId since,
 					TableState **before, TableState **now)
 {
-	Snapshot	snapshot = take_snapshot(InvalidCommandId);
+	Snapshot	snapshot = table_state_snapshot(InvalidCommandId);
 	CommandId	current = snapshot->curcid;
 
 	*now = read_state(row, snapshot);
@@ -67,7 +66,7 @@ table_state_compare(const RegistryRow *row, CommandId since,
 TableState *
 table_state_before(const RegistryRow *row, CommandId since)
 {
-	Snapshot	snapshot = take_snapshot(since);
+	Snapshot	snapshot = table_state_snapshot(since);
 	TableState *state = read_state(row, snapshot);
 
 	UnregisterSnapshot(snapshot);
@@ -97,8 +96,8 @@ table_state_has_type(Oid relid, AttrNumber attnum, const ColumnState *column)
  * The newest snapshot, registered: a copy of our own, whose command id may be
  * changed.  InvalidCommandId: the current one.
  */
-static Snapshot
-take_snapshot(CommandId curcid)
+Snapshot
+table_state_snapshot(CommandId curcid)
 {
 	Snapshot	snapshot;
 
@@ -129,8 +128,9 @@ read_state(const RegistryRow *row, Snapshot snapshot)
 	state->columns = read_columns(row->live, form.relnatts, snapshot);
 	read_derived(&state->history, row->history, snapshot);
 	read_derived(&state->tracking, row->tracking, snapshot);
-	state->sound = (!state->history.exists || state->history.owner == form.relowner) &&
+	state->owners_agree = (!state->history.exists || state->history.owner == form.relowner) &&
 		(!state->tracking.exists || state->tracking.owner == form.relowner);
+	(void) mark_read(row->live, snapshot, &state->mark);
 	state->tracked = triggers_there(row, snapshot);
 	state->key_index = primary_key_of(row->live, snapshot);
 	state->parents = parents_of(row->live, snapshot);

@@ -63,6 +63,8 @@ static const TriggerSpec specs[] = {
 
 /* the TRUNCATE triggers, which partitions have of their own */
 #define FIRST_TRUNCATE_SPEC	4
+/* the one that has the mark */
+#define MARKED_SPEC			5
 
 static bool fires_after(Oid relid, bool row_triggers);
 static bool wanted(const TriggerSpec *spec, const RegistryRow *row);
@@ -78,6 +80,8 @@ static bool remove_others(Relation rel, const RegistryRow *row);
 static Trigger *find_trigger(Oid relid, const char *name);
 static Trigger *find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
+static bool has_shape(const Trigger *trigger, const TriggerSpec *spec);
+static bool fires(const Trigger *trigger);
 static bool fits(const Trigger *trigger, const TriggerSpec *spec,
 				 const RegistryRow *row);
 static void drop_trigger(Oid relid, const char *name);
@@ -107,6 +111,7 @@ triggers_install(Relation live, const RegistryRow *row, int sqlstate)
 		triggers_install_truncate(leaf, row, sqlstate);
 		table_close(leaf, NoLock);
 	}
+	mark_set(row);
 }
 
 /* A partition's own trigger: TRUNCATE's. */
@@ -151,9 +156,86 @@ triggers_enabled(Oid live, const RegistryRow *row)
 	Trigger    *trigger = find_trigger(live,
 									   triggers_name_for(OidIsValid(row->tracking), false));
 
-	return trigger && triggers_is_ours(trigger->tgfoid) &&
-		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
-		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+	return trigger && triggers_is_ours(trigger->tgfoid) && fires(trigger);
+}
+
+/*
+ * The trigger that has the mark of a live table (mark.c), whether it fires or not; NULL
+ * if there is none, or none that is just as we make it.  Palloc'd; as of the
+ * snapshot, NULL for now.
+ */
+Trigger *
+triggers_for_mark(Oid live, Snapshot snapshot)
+{
+	Trigger    *trigger = find_trigger_as_of(live, specs[MARKED_SPEC].name, snapshot);
+
+	return trigger && has_shape(trigger, &specs[MARKED_SPEC]) &&
+		(trigger->tgnargs == 0 || trigger->tgnargs == 2) ? trigger : NULL;
+}
+
+/*
+ * Error out unless a trigger that fires on the relation, and has the name of one of
+ * ours, is just as we make it: with a condition it would leave versions out.
+ */
+void
+triggers_check_exact(Relation rel, const Trigger *trigger)
+{
+	Oid			live = lineage_root(RelationGetRelid(rel));
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+		if (strcmp(specs[i].name, trigger->tgname) == 0 && has_shape(trigger, &specs[i]) &&
+			trigger->tgisclone == (rel->rd_rel->relispartition && i < FIRST_TRUNCATE_SPEC))
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("trigger \"%s\" of table \"%s\" is not as the history needs it",
+					trigger->tgname, RelationGetRelationName(rel)),
+			 errhint("SELECT %s(%s::regclass) makes it again.",
+					 naming_quoted_in(registry_namespace(), "repair_history"),
+					 quote_literal_cstr(naming_quoted(live)))));
+}
+
+/* Is it one of the names of our triggers, or of their functions? */
+bool
+triggers_has_our_name(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+		if (strcmp(name, specs[i].name) == 0)
+			return true;
+	return false;
+}
+
+bool
+triggers_has_our_function(const char *name)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+		if (strcmp(name, specs[i].function) == 0)
+			return true;
+	return false;
+}
+
+/* Is one of our triggers on the relation another, or gone, or come, since the snapshot? */
+bool
+triggers_changed(Oid relid, Snapshot before)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(specs); i++)
+	{
+		Trigger    *then = find_trigger_as_of(relid, specs[i].name, before);
+		Trigger    *now = find_trigger(relid, specs[i].name);
+
+		if ((then && triggers_is_ours(then->tgfoid)) || (now && triggers_is_ours(now->tgfoid)))
+			if (then == NULL || now == NULL || then->tgoid != now->tgoid ||
+				then->tgfoid != now->tgfoid || then->tgenabled != now->tgenabled)
+				return true;
+	}
+	return false;
 }
 
 /*
@@ -170,6 +252,7 @@ triggers_follow_columns(const RegistryRow *row)
 	name_columns(row->live, row, 0);
 	foreach(lc, triggers_leaf_partitions(row->live, ShareRowExclusiveLock))
 		name_columns(lfirst_oid(lc), row, FIRST_TRUNCATE_SPEC);
+	mark_set(row);
 }
 
 /* From the first of the specs on. */
@@ -229,8 +312,7 @@ triggers_state(Oid live, const RegistryRow *row, int i, TriggerState *state)
 		*state = TRIGGER_MISSING;
 	else if (!triggers_is_ours(trigger->tgfoid))
 		*state = TRIGGER_FOREIGN;
-	else if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
-			 trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+	else if (!fires(trigger))
 		*state = TRIGGER_SWITCHED_OFF;
 	else if (fits(trigger, &specs[i], row) && clones_fit(live, &specs[i], row))
 		*state = TRIGGER_RIGHT;
@@ -318,9 +400,7 @@ triggers_covers_truncate(Relation rel)
 {
 	Trigger    *trigger = find_trigger(RelationGetRelid(rel), TRUNCATE_TRIGGER);
 
-	return trigger && triggers_is_ours(trigger->tgfoid) &&
-		(trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
-		 trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+	return trigger && triggers_is_ours(trigger->tgfoid) && fires(trigger);
 }
 
 /*
@@ -529,7 +609,10 @@ trigger_from_tuple(HeapTuple tuple, TupleDesc desc)
 	const char *argument;
 	int			i;
 
+	trigger->tgoid = form->oid;
 	trigger->tgname = pstrdup(NameStr(form->tgname));
+	trigger->tgconstraint = form->tgconstraint;
+	trigger->tgisclone = OidIsValid(form->tgparentid);
 	trigger->tgfoid = form->tgfoid;
 	trigger->tgtype = form->tgtype;
 	trigger->tgenabled = form->tgenabled;
@@ -558,25 +641,15 @@ bool
 triggers_is_ours(Oid function)
 {
 	char	   *name = get_func_name(function);
-	int			i;
 
-	if (name == NULL || get_func_namespace(function) != registry_namespace())
-		return false;
-	for (i = 0; i < lengthof(specs); i++)
-		if (strcmp(name, specs[i].function) == 0)
-			return true;
-	return false;
+	return name && get_func_namespace(function) == registry_namespace() &&
+		triggers_has_our_function(name);
 }
 
 static bool
 fits(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
 {
-	if (trigger == NULL ||
-		(trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
-		 trigger->tgenabled != TRIGGER_FIRES_ALWAYS) ||
-		trigger->tgtype != spec->type ||
-		trigger->tgqual != NULL || trigger->tgnattr != 0 ||
-		!triggers_is_ours(trigger->tgfoid))
+	if (trigger == NULL || !fires(trigger) || !has_shape(trigger, spec))
 		return false;
 	return names_columns(trigger, row);
 }
@@ -590,6 +663,23 @@ names_columns(const Trigger *trigger, const RegistryRow *row)
 	return trigger->tgnargs == 2 &&
 		strcmp(trigger->tgargs[0], row->time_column) == 0 &&
 		strcmp(trigger->tgargs[1], row->txid_column) == 0;
+}
+
+static bool
+fires(const Trigger *trigger)
+{
+	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+		trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/* The function, the events and all, arguments excepted? (A constraint trigger may be deferred.) */
+static bool
+has_shape(const Trigger *trigger, const TriggerSpec *spec)
+{
+	return trigger->tgtype == spec->type && trigger->tgqual == NULL &&
+		trigger->tgnattr == 0 && !OidIsValid(trigger->tgconstraint) &&
+		triggers_is_ours(trigger->tgfoid) &&
+		strcmp(get_func_name(trigger->tgfoid), spec->function) == 0;
 }
 
 static void

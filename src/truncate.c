@@ -75,6 +75,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
 							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
+	triggers_check_exact(rel, trigdata->tg_trigger);
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
 	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))

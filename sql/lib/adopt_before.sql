@@ -71,7 +71,17 @@ DECLARE
     old_owner oid;
     grants text[] := '{}';
 BEGIN
-    PERFORM set_config('catmaid_history_adoption.registrar', (SELECT relowner::text FROM pg_class WHERE oid = registry), true);
+    -- Who may have written the registry: its owner first.  Nobody, where it was a
+    -- member already: its rows are believed for what is marked.
+    PERFORM set_config('catmaid_history_adoption.writers', (
+        SELECT coalesce(array_agg(w.role ORDER BY w.role <> w.owner), '{}')::text
+          FROM (SELECT c.relowner AS owner, c.relowner AS role FROM pg_class c WHERE c.oid = registry
+                UNION SELECT c.relowner, a.grantee FROM pg_class c, LATERAL (
+                       SELECT c.relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = c.oid) l,
+                       aclexplode(l.acl) a
+                 WHERE c.oid = registry AND a.privilege_type IN ('INSERT', 'UPDATE')) w
+         WHERE NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = registry
+               AND refclassid = 'pg_extension'::regclass AND deptype = 'e')), true);
     EXECUTE format('LOCK TABLE ONLY %s, ONLY %s IN ACCESS EXCLUSIVE MODE', registry, log);
 
     -- What is there must be what we take it for, and no more.
@@ -142,7 +152,9 @@ BEGIN
          WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (registry, log)
            AND CASE d.classid
                WHEN 'pg_trigger'::regclass THEN
-                    (SELECT NOT tgisinternal AND tgname <> 'catmaid_history_registry_changed'
+                    -- (ours from before; none but a superuser makes functions in C)
+                    (SELECT NOT tgisinternal AND NOT EXISTS (SELECT FROM pg_proc f JOIN pg_language l ON l.oid = f.prolang
+                             WHERE f.oid = tgfoid AND l.lanname = 'c' AND f.prosrc LIKE 'catmaid\_history\_registry\_%')
                        FROM pg_trigger WHERE oid = d.objid AND tgrelid = d.refobjid)
                WHEN 'pg_rewrite'::regclass THEN
                     (SELECT ev_class = d.refobjid FROM pg_rewrite WHERE oid = d.objid)

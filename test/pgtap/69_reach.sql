@@ -21,8 +21,8 @@ GRANT USAGE ON SCHEMA den, safe TO PUBLIC;
 
 SELECT current_setting('server_version_num')::int >= 140000 AS v14 \gset
 \if :v14
--- The database's owner forges the row of a parent, and puts a table of his
--- under it: other people's tables get no children.
+-- The database's owner has a forged row of a parent (as if from before he was refused
+-- it), and puts a table of his under it: other people's tables get no children.
 CREATE TABLE safe.payroll (id int, a text, sys_period tstzrange, exec_transaction_id bigint);
 CREATE TABLE safe.counters (live_pk int, edition_time timestamptz NOT NULL, txid bigint NOT NULL);
 SET ROLE t69_dbowner;
@@ -33,9 +33,9 @@ SELECT create_history_table('den.parent');
 SELECT create_history_table('den.child');
 INSERT INTO den.child VALUES (1, 'forged');
 UPDATE den.child SET a = 'x';
+RESET ROLE;
 UPDATE catmaid_history_table SET history_table = 'safe.payroll', tracking_table = 'safe.counters'
 	WHERE live_table = 'den.parent'::regclass;
-RESET ROLE;
 SELECT allowed('ALTER TABLE den.child INHERIT den.parent', 'a table goes under a forged parent', 't69_dbowner');
 SELECT is((SELECT count(*) FROM pg_inherits WHERE inhparent IN ('safe.payroll'::regclass, 'safe.counters'::regclass)),
 	0::bigint, 'its history does not');

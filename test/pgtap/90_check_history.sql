@@ -6,7 +6,7 @@ DROP ROLE IF EXISTS t90_other;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t90_owner;
 CREATE ROLE t90_other;
-SELECT plan(62);
+SELECT plan(68);
 
 CREATE TABLE timed (id bigint PRIMARY KEY, v varchar(100), n int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE tracked (id bigint PRIMARY KEY, v text);
@@ -63,7 +63,9 @@ SELECT finds('ALTER TABLE timed DROP COLUMN txid CASCADE; ALTER TABLE timed__his
 SELECT finds('ALTER TABLE timed DROP COLUMN txid CASCADE; ALTER TABLE timed ADD COLUMN txid bigint GENERATED ALWAYS AS (id) STORED',
 	'timed error time_column_unfit txid', 'timed error time_column_unfit txid', false);
 SELECT finds('ALTER TABLE tracked DROP CONSTRAINT tracked_pkey, ADD PRIMARY KEY (v)', 'tracked error key_changed v');
-SELECT finds('ALTER TABLE tracked__tracking RENAME TO x; DROP TABLE x CASCADE', 'tracked error tracking_table_gone');
+-- (with CASCADE it takes the trigger along that is marked with it)
+SELECT finds('ALTER TABLE tracked__tracking RENAME TO x; DROP TABLE x CASCADE',
+	'tracked error tracking_table_gone, tracked error trigger_missing on_truncate_truncate_tracking_table');
 SELECT finds('DROP INDEX tracked__history_exec_transaction_id', 'tracked warning index_missing exec_transaction_id');
 SELECT finds('INSERT INTO tracked__tracking VALUES (77, now(), 1); DELETE FROM tracked__tracking WHERE live_pk = 1',
 	'tracked warning tracking_rows_missing tracked__tracking, tracked warning tracking_rows_orphaned tracked__tracking');
@@ -81,11 +83,20 @@ SELECT finds('ALTER TABLE tracked__tracking RENAME live_pk TO other', 'tracked e
 -- (the hint's first command, and then there is another hint)
 SELECT finds('SELECT drop_history_view_for_table(''timed''); ALTER TABLE timed__history ALTER v TYPE int USING NULL',
 	'timed error column_too_narrow v', 'timed error column_missing v');
--- a registry that names anybody's table: a superuser is not led to give it away
-\set names_mine 'timed warning index_missing exec_transaction_id, timed warning index_missing id, timed warning index_missing sys_period, timed warning name_differs mine, timed error other_owner mine'
+-- a registry that names anybody's table: the mark tells whose it is; without triggers
+-- there is none, and a superuser is not led to give anything away
 SELECT finds('CREATE TABLE mine (LIKE timed__history INCLUDING DEFAULTS); ALTER TABLE mine OWNER TO t90_other; '
 	'UPDATE catmaid_history_table SET history_table = ''mine'' WHERE live_table = ''timed''::regclass',
-	:'names_mine', :'names_mine');
+	'timed error other_owner mine');
+SELECT finds('SELECT disable_history_tracking_for_table(''timed''); '
+	'CREATE TABLE mine (LIKE timed__history INCLUDING DEFAULTS); ALTER TABLE mine OWNER TO t90_other; '
+	'UPDATE catmaid_history_table SET history_table = ''mine'' WHERE live_table = ''timed''::regclass',
+	'timed error other_owner mine');
+SELECT finds('CREATE TABLE mine (LIKE timed__history INCLUDING DEFAULTS); '
+	'UPDATE catmaid_history_table SET history_table = ''mine'' WHERE live_table = ''timed''::regclass',
+	'timed error registry_differs mine');
+SELECT finds('DELETE FROM pg_depend WHERE classid = ''pg_trigger''::regclass AND refobjid = ''timed__history''::regclass',
+	'timed error not_marked');
 SELECT finds('ALTER TABLE timed__history OWNER TO t90_other', 'timed error other_owner timed__history');
 SELECT finds('DROP TABLE tracked CASCADE', format('%s warning live_table_gone', 'tracked'::regclass::oid));
 SELECT finds('DELETE FROM catmaid_history_table WHERE live_table = ''tracked''::regclass', 'tracked error not_registered',

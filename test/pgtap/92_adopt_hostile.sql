@@ -4,7 +4,7 @@
 \ir lib/old.psql
 DROP ROLE IF EXISTS t92h_owner;
 CREATE ROLE t92h_owner;
-SELECT plan(89);
+SELECT plan(91);
 SELECT current_user AS me \gset
 SELECT format('ALTER DATABASE %I OWNER TO t92h_owner', current_database())
 \gexec
@@ -80,6 +80,8 @@ SELECT safe(trap, name, r) FROM (VALUES
 		'a row trigger on the registry'),
 	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_history_table EXECUTE FUNCTION trap_trigger()',
 		'a statement trigger on the registry'),
+	('CREATE TRIGGER catmaid_history_registry_changed AFTER INSERT OR UPDATE OR DELETE ON catmaid_history_table '
+		'EXECUTE FUNCTION trap_trigger()', 'one with the name of ours'),
 	('CREATE TRIGGER x AFTER INSERT OR UPDATE OR DELETE ON catmaid_transaction_info FOR EACH ROW EXECUTE FUNCTION trap_trigger()',
 		'a trigger on the log'),
 	('CREATE TRIGGER x BEFORE INSERT OR UPDATE OR DELETE ON tracked__tracking FOR EACH ROW EXECUTE FUNCTION trap_trigger()',

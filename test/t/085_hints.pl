@@ -115,6 +115,8 @@ my $family = "CREATE TABLE {t} ({.k} int PRIMARY KEY, {.v} text); CREATE TABLE {
   . "INSERT INTO {c} VALUES (1, 'a'); SELECT {ext}.create_history_table({'c'}); UPDATE {t} SET {.v} = 'c'";
 my $off = 'SET LOCAL catmaid_history.follow_ddl = off';
 my $on = 'SET LOCAL catmaid_history.follow_ddl = on';
+# as superuser: without a mark its triggers do not register a table again
+my $no_mark = "DELETE FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND refobjid = {'t__history'}::regclass";
 my $no_view = "SELECT {ext}.drop_history_view_for_table({'t'})";
 my $write = "UPDATE {t} SET {.v} = {.v}";
 my $is_registered = "SELECT EXISTS (SELECT FROM {ext}.catmaid_history_table WHERE live_table = {'t'}::regclass)";
@@ -185,10 +187,10 @@ my @cases = (
 
 	# writes
 	{ name => 'a write without a registry row', state => '55000', ways => [ [0], [1] ], loses => 1, command => $write,
-		before => "$tracked; RESET ROLE; DELETE FROM {ext}.catmaid_history_table; SET LOCAL ROLE {owner}; ALTER TABLE {t__history} RENAME TO h; "
+		before => "$tracked; RESET ROLE; DELETE FROM {ext}.catmaid_history_table; $no_mark; SET LOCAL ROLE {owner}; ALTER TABLE {t__history} RENAME TO h; "
 		  . "ALTER TABLE {t__tracking} RENAME TO g" },
 	{ name => 'a write without a registry row, time column', state => '55000', ways => [ [0], [1] ], loses => 1, command => $write,
-		before => "$timed; RESET ROLE; DELETE FROM {ext}.catmaid_history_table; SET LOCAL ROLE {owner}; ALTER TABLE {t__history} RENAME TO h" },
+		before => "$timed; RESET ROLE; DELETE FROM {ext}.catmaid_history_table; $no_mark; SET LOCAL ROLE {owner}; ALTER TABLE {t__history} RENAME TO h" },
 	{ name => 'a write without the history table', state => '55000', ways => [ [0], [1] ], loses => 1, command => $write,
 		before => "$tracked; $off; DROP TABLE {t__history} CASCADE; $on" },
 	{ name => 'a write without history and tracking table', state => '55000', ways => [ [0], [1] ], loses => 1, command => $write,
@@ -202,9 +204,17 @@ my @cases = (
 		before => "$tracked; ALTER TABLE {t__tracking} RENAME live_pk TO other" },
 	map({ my $write = $_->[1];
 		{ name => "$_->[0] with a view as tracking table", state => $_->[2], command => $write, about => $_->[3],
-			before => "$tracked; $off; DROP TABLE {t__tracking} CASCADE; $on; CREATE VIEW {u} AS SELECT 1; RESET ROLE; "
-			  . "UPDATE {ext}.catmaid_history_table SET tracking_table = {'u'}::regclass; SET LOCAL ROLE {owner}" } } (
+			before => "$tracked; $off; DROP TABLE {t__tracking} CASCADE; $on; CREATE VIEW {t__tracking} AS SELECT 1; RESET ROLE; "
+			  . "UPDATE {ext}.catmaid_history_table SET tracking_table = {'t__tracking'}::regclass; SET LOCAL ROLE {owner}" } } (
 		[ 'a write', $write, '42809', 't' ], [ 'enable', "SELECT {ext}.enable_history_tracking_for_table({'t'})", 'P0001', 't' ])),
+	{ name => 'a write with a trigger that has a condition', state => '55000', command => $write,
+		before => "$tracked; DROP TRIGGER on_change_history_trackingtable ON {t}; CREATE TRIGGER on_change_history_trackingtable "
+		  . 'AFTER UPDATE OR DELETE ON {t} FOR EACH ROW WHEN (true) EXECUTE FUNCTION {ext}.catmaid_history_capture()' },
+	{ name => 'a write with other columns in the registry', state => '55000', command => $write,
+		before => "$timed; RESET ROLE; UPDATE {ext}.catmaid_history_table SET txid_column = 'another'; SET LOCAL ROLE {owner}" },
+	{ name => 'a write with another history in the registry', state => '55000', command => $write,
+		before => "$tracked; CREATE TABLE {u} (LIKE {t__history} INCLUDING DEFAULTS); RESET ROLE; "
+		  . "UPDATE {ext}.catmaid_history_table SET history_table = {'u'}::regclass; SET LOCAL ROLE {owner}" },
 	{ name => 'a write with a narrow key', state => '55000', command => $write,
 		before => "$tracked; $no_view; $off; ALTER TABLE {t} ALTER {.k} TYPE bigint; $on" },
 	{ name => 'a write with a column that history lacks', state => '55000', command => $write,
@@ -306,6 +316,8 @@ my %elsewhere = map { $_ => 1 } (
 	# patterns for any table, in what is said while a database is adopted
 	'SELECT %s(...) registers a table.',
 	'SELECT %s(...) tracks a table that is not.',
+	# likewise, while a dump is restored
+	'SELECT %s(%s::regclass, ...) by its owner registers it, with the history that is there.',
 	'Drop the triggers, then SELECT %s(%s::regclass, ...);',
 	# takes two sessions
 	'SELECT %s(%s::regclass) makes anew what is gone.');
