@@ -462,6 +462,7 @@ extern List *older_drop_functions(Oid registrar);
 /* mark.c: which tables are a live table's, by what only we can say */
 extern bool mark_read(Oid live, Snapshot snapshot, Mark *mark);
 extern bool mark_agrees(const Mark *mark, const RegistryRow *row);
+extern bool mark_is_set(const RegistryRow *row);
 extern void mark_set(const RegistryRow *row);
 extern void mark_take(Oid live);
 extern void mark_clear(Oid live);

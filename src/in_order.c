@@ -82,7 +82,7 @@ in_order(const RegistryRow *row)
 
 	LockRelationOid(row->live, AccessShareLock);
 	if (get_rel_name(row->live) == NULL || !row->triggers_installed || !tables_there(row) ||
-		!registry_is_sound(row, security_owner_of(row->live)))
+		!registry_is_sound(row, security_owner_of(row->live)) || !mark_is_set(row))
 		return false;
 
 	live = table_open(row->live, NoLock);
@@ -186,7 +186,7 @@ obviously_in_order(const RegistryRow *row)
 		read_columns(&tracking);
 	if (!has_history_columns(&live, &history) ||
 		!indexes_obvious(row, &live, &history, tracked ? &tracking : NULL) ||
-		!triggers_obvious(row->live, row))
+		!triggers_obvious(row->live, row) || !mark_is_set(row))
 		return false;
 
 	view.relid = get_relname_relid(naming_view(row->live), live.class.relnamespace);

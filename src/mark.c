@@ -74,6 +74,16 @@ mark_agrees(const Mark *mark, const RegistryRow *row)
 		mark->with_tracking == OidIsValid(row->tracking);
 }
 
+/* Is the row's live table marked, with the row's tables? */
+bool
+mark_is_set(const RegistryRow *row)
+{
+	Mark		mark;
+
+	return mark_read(row->live, NULL, &mark) && OidIsValid(mark.history) &&
+		mark_agrees(&mark, row);
+}
+
 /*
  * Mark the row's tables as the live table's, if it has the trigger for that, and no
  * others.  The caller knows that they are.
@@ -83,7 +93,8 @@ mark_set(const RegistryRow *row)
 {
 	Mark		mark;
 
-	if (!mark_read(row->live, NULL, &mark) || mark_agrees(&mark, row) ||
+	if (!mark_read(row->live, NULL, &mark) ||
+		(OidIsValid(mark.history) && mark_agrees(&mark, row)) ||
 		mark.with_tracking != OidIsValid(row->tracking))
 		return;
 	deleteDependencyRecordsForClass(TriggerRelationId, mark.trigger,

@@ -90,9 +90,7 @@ repair_row(RegistryRow *row)
 void
 repair_owners(const RegistryRow *row, Oid on_behalf_of)
 {
-	Mark		mark;
-
-	if (!mark_read(row->live, NULL, &mark) || !mark_agrees(&mark, row))
+	if (!mark_is_set(row))
 		return;
 	give_to_owner(row, row->history, on_behalf_of);
 	if (OidIsValid(row->tracking))
