@@ -82,6 +82,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	CaptureTable *table;
 	SecurityState before;
+	int			settings;
 
 	triggers_check_call(fcinfo, "catmaid_history_capture",
 				   CALLED_AS_TRIGGER(fcinfo) &&
@@ -97,8 +98,10 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	{
 		/* what the owner has put on the history runs with the owner's rights */
 		security_act_as(table->capture->owner, ACT_FOR_WRITER, &before);
+		settings = security_begin_code(table->capture->history, table->capture->plain);
 		capture_change(table, trigdata);
 		batch_release(table);
+		security_end_code(settings);
 		security_act_as_before(&before);
 	}
 	else

@@ -127,6 +127,8 @@ typedef struct RelationWriter
 	bool		all_open;		/* all of them are */
 	EState	   *estate;			/* of any other */
 	ResultRelInfo *result_rel;
+	TriggerDesc *at_once;		/* on insertion, at its end */
+	TriggerDesc *deferred;		/* those that may wait for the commit, or NULL */
 } RelationWriter;
 
 typedef struct Lookup Lookup;
@@ -665,6 +667,13 @@ extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
 
+/* relwriter_executor.c: where a site has put something on the table */
+extern void executor_open(RelationWriter *writer);
+extern void executor_insert(RelationWriter *writer, TupleTableSlot *slot, CommandId cid);
+extern void executor_update(RelationWriter *writer, ItemPointer tid, TupleTableSlot *slot);
+extern void executor_delete(RelationWriter *writer, ItemPointer tid);
+extern void executor_close(RelationWriter *writer);
+
 /* types.c: which type holds all values of another */
 extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
 								Oid type, int32 typmod);
@@ -771,6 +780,8 @@ extern void security_check_owner(Oid relid, int sqlstate);
 extern Oid	security_owner_of(Oid relid);
 extern void security_act_as(Oid role, int how, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
+extern int	security_begin_code(Oid history, bool plain);
+extern void security_end_code(int level);
 extern void security_clear_privileges(Oid relid, bool owners_too);
 extern void security_copy_select(Oid live, Oid derived);
 extern List *security_let_readers(Oid view, Oid live, Oid derived);

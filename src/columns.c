@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_collation.h"
@@ -46,6 +47,7 @@ typedef struct HistoryCast
 
 static Node *virtual_expression(Relation source, Oid live, Form_pg_attribute att);
 static Node *default_of(Oid relid, AttrNumber attnum);
+static bool calls_users_function(const HistoryCast *cast);
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
 static bool narrows_integer(Oid from, Oid to);
 
@@ -521,14 +523,22 @@ columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 	}
 }
 
-/* Are all values of a history row columns of the old row, or constants? */
+/* Has somebody made the function, or is it PostgreSQL's own? */
+static bool
+calls_users_function(const HistoryCast *cast)
+{
+	return cast->function.fn_oid >= FirstNormalObjectId ||
+		(cast->by_text && cast->input.fn_oid >= FirstNormalObjectId);
+}
+
+/* Are all values of a history row columns of the old row, cast by PostgreSQL, or constants? */
 bool
 columns_map_is_simple(const HistoryMap *map)
 {
 	int			i;
 
 	for (i = 0; i < map->natts; i++)
-		if (map->computed[i])
+		if (map->computed[i] || (map->cast[i] && calls_users_function(map->cast[i])))
 			return false;
 	return true;
 }

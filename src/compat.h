@@ -316,6 +316,13 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define MarkGUCPrefixReservedCompat(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* 14 has a role that whoever owns the database is a member of. */
+#if PG_VERSION_NUM >= 140000
+#define ROLE_PG_DATABASE_OWNER_COMPAT	ROLE_PG_DATABASE_OWNER
+#else
+#define ROLE_PG_DATABASE_OWNER_COMPAT	InvalidOid
+#endif
+
 /* 15 notes which role has set a variable, and its reset value; before, hooks do. */
 #if PG_VERSION_NUM >= 150000
 #define guc_hook_compat(hook)	NULL

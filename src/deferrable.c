@@ -200,10 +200,12 @@ settle(Postponed *entry)
 		security_act_as(capture->owner, ACT_FOR_WRITER, &before);	/* see capture.c */
 		if (capture->nkeys == entry->nkeys)
 		{
+			int			settings = security_begin_code(capture->history, capture->plain);
 			TrackingTable *tracking = tracking_open(capture, false);
 
 			tracking_settle(tracking, rel, entry->key, entry->floor);
 			tracking_close(tracking);
+			security_end_code(settings);
 		}
 		security_act_as_before(&before);
 	}

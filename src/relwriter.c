@@ -7,28 +7,26 @@
  * access methods, and no executor state is needed.  What is known of the table
  * for that (RelationShape) is kept in the cache.
  *
- * For any other there is a small frame around execReplication.c's
- * ExecSimpleRelation functions, which do what the executor does: triggers,
- * constraints, indexes.  They check no privileges, which is why a writer of a
- * live table needs none on its history, and they run whatever a site has put
- * on the table (triggers, expression indexes) with the rights of the current
- * user, which capture.c sets.
+ * Any other is left to relwriter_executor.c.
  *
  * Opening takes ROW EXCLUSIVE on the table, kept until the transaction ends,
- * as INSERT does.  See worker.c: create_edata_for_relation.
+ * as INSERT does.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -46,16 +44,12 @@ struct RelationShape
 	IndexInfo **infos;
 };
 
+static bool calls_users_function(Relation index);
 static bool is_plain(Relation rel, int not_null, int defaults);
-static void insert_statement(RelationWriter *writer, TupleTableSlot *slot);
-static List *deferrable_indexes(ResultRelInfo *rel);
 static void store_waiting(RelationWriter *writer);
 static void take_back(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
 static void close_indexes(RelationWriter *writer);
-static void open_executor(RelationWriter *writer);
-static void forget_row(RelationWriter *writer);
-static TupleTableSlot *fetch_old(RelationWriter *writer, ItemPointer tid);
 static void put_in_indexes(RelationWriter *writer, TupleTableSlot **slots,
 						   int nslots, NewEntries which, bool key_unchanged);
 
@@ -88,7 +82,8 @@ relation_shape(Relation rel, int not_null, int defaults, bool simple)
 		 */
 		if (!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
 			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
-			index->rd_index->indisexclusion || !index->rd_index->indimmediate)
+			index->rd_index->indisexclusion || !index->rd_index->indimmediate ||
+			calls_users_function(index))
 			shape->plain = false;
 		else
 		{
@@ -99,6 +94,28 @@ relation_shape(Relation rel, int not_null, int defaults, bool simple)
 	}
 	list_free(indexes);
 	return shape;
+}
+
+/*
+ * Operator classes are superusers' work, but a range type's difference of two values, for
+ * which GiST asks, is anybody's.
+ */
+static bool
+calls_users_function(Relation index)
+{
+	int			i;
+
+	for (i = 0; i < IndexRelationGetNumberOfAttributes(index); i++)
+	{
+		Oid			type = getBaseType(TupleDescAttr(RelationGetDescr(index), i)->atttypid);
+
+		if (OidIsValid(get_multirange_range_compat(type)))
+			type = get_multirange_range_compat(type);
+		if (type_is_range(type) &&
+			lookup_type_cache(type, TYPECACHE_RANGE_INFO)->rng_subdiff_finfo.fn_oid >= FirstNormalObjectId)
+			return true;
+	}
+	return false;
 }
 
 /* May rows wait, and be stored together? */
@@ -121,7 +138,7 @@ relation_writer_open(RelationWriter *writer, Oid relid, RelationShape *shape)
 	writer->relid = relid;
 	writer->rel = table_open(relid, RowExclusiveLock);
 	if (!shape->plain)
-		open_executor(writer);
+		executor_open(writer);
 }
 
 /* Where to put the row that is to be written next: an empty slot. */
@@ -159,9 +176,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 
 	if (!writer->shape->plain)
 	{
-		writer->estate->es_output_cid = cid;
-		insert_statement(writer, slot);
-		forget_row(writer);
+		executor_insert(writer, slot, cid);
 		return;
 	}
 	if (!may_wait)
@@ -188,53 +203,6 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	writer->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
 	if (writer->nwaiting == MAX_ROWS || writer->bytes >= MAX_BYTES)
 		relation_writer_flush(writer);
-}
-
-/*
- * As an INSERT of this row alone.  ExecSimpleRelationInsert leaves triggers for
- * each statement to its caller, and knows of no transition tables: triggers
- * after the row are fired here, with them.
- */
-static void
-insert_statement(RelationWriter *writer, TupleTableSlot *slot)
-{
-	ResultRelInfo *rel = writer->result_rel;
-	TriggerDesc *triggers = rel->ri_TrigDesc;
-	TriggerDesc none_after = {0};
-	TransitionCaptureState *transition;
-
-	if (triggers)
-		none_after = *triggers;
-	none_after.trig_insert_after_row = false;
-
-	AfterTriggerBeginQuery();
-	ExecBSInsertTriggers(writer->estate, rel);
-	transition = MakeTransitionCaptureState(triggers, RelationGetRelid(writer->rel),
-											CMD_INSERT);
-	rel->ri_TrigDesc = triggers ? &none_after : NULL;
-	ExecSimpleRelationInsertCompat(rel, writer->estate, slot);
-	rel->ri_TrigDesc = triggers;
-
-	/* unless a trigger has suppressed the row */
-	if (ItemPointerIsValid(&slot->tts_tid))
-		ExecARInsertTriggers(writer->estate, rel, slot, deferrable_indexes(rel),
-							 transition);
-	ExecASInsertTriggers(writer->estate, rel, transition);
-	AfterTriggerEndQuery(writer->estate);
-}
-
-/* Those of which not all is known yet: what is to be checked again, at the end. */
-static List *
-deferrable_indexes(ResultRelInfo *rel)
-{
-	List	   *indexes = NIL;
-	int			i;
-
-	for (i = 0; i < rel->ri_NumIndices; i++)
-		if (!rel->ri_IndexRelationDescs[i]->rd_index->indimmediate)
-			indexes = lappend_oid(indexes,
-								  RelationGetRelid(rel->ri_IndexRelationDescs[i]));
-	return indexes;
 }
 
 /* Store the rows that wait. */
@@ -373,8 +341,6 @@ void
 relation_writer_update(RelationWriter *writer, ItemPointer tid)
 {
 	TupleTableSlot *slot = writer->slots[writer->nwaiting];
-	EPQState	epq;
-	TupleTableSlot *old;
 
 	if (writer->shape->plain)
 	{
@@ -382,38 +348,19 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 					   simple_table_tuple_update_compat(writer->rel, tid, slot), true);
 		return;
 	}
-	old = fetch_old(writer, tid);
-	AfterTriggerBeginQuery();
-	EvalPlanQualInitCompat(&epq, writer->estate);
-	ExecSimpleRelationUpdateCompat(writer->result_rel, writer->estate, &epq,
-								   old, slot);
-	EvalPlanQualEnd(&epq);
-	AfterTriggerEndQuery(writer->estate);
-	ExecDropSingleTupleTableSlot(old);
-	forget_row(writer);
+	executor_update(writer, tid, slot);
 }
 
 /* Delete the row at tid, under the same conditions. */
 void
 relation_writer_delete(RelationWriter *writer, ItemPointer tid)
 {
-	EPQState	epq;
-	TupleTableSlot *old;
-
 	if (writer->shape->plain)
 	{
 		simple_table_tuple_delete(writer->rel, tid, SnapshotAny);
 		return;
 	}
-	old = fetch_old(writer, tid);
-	AfterTriggerBeginQuery();
-	EvalPlanQualInitCompat(&epq, writer->estate);
-	ExecSimpleRelationDeleteCompat(writer->result_rel, writer->estate, &epq,
-								   old);
-	EvalPlanQualEnd(&epq);
-	AfterTriggerEndQuery(writer->estate);
-	ExecDropSingleTupleTableSlot(old);
-	forget_row(writer);
+	executor_delete(writer, tid);
 }
 
 /* Store what waits, and close. */
@@ -430,12 +377,7 @@ relation_writer_close(RelationWriter *writer)
 	if (writer->indexes)
 		close_indexes(writer);
 	if (!writer->shape->plain)
-	{
-		ExecCloseIndices(writer->result_rel);
-		ExecResetTupleTable(writer->estate->es_tupleTable, false);
-		ExecCloseResultRelationsCompat(writer->estate);
-		FreeExecutorState(writer->estate);
-	}
+		executor_close(writer);
 	if (writer->rel)
 		table_close(writer->rel, NoLock);
 }
@@ -516,49 +458,6 @@ close_indexes(RelationWriter *writer)
 	}
 	pfree(writer->infos);
 	pfree(writer->indexes);
-}
-
-/* The frame that the executor's functions want. */
-static void
-open_executor(RelationWriter *writer)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-	writer->estate = CreateExecutorState();
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
-
-	rte->rtekind = RTE_RELATION;
-	rte->relid = RelationGetRelid(writer->rel);
-	rte->relkind = writer->rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTableCompat(writer->estate, rte);
-
-	writer->result_rel = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->result_rel, writer->rel, 1, NULL, 0);
-	estate_set_result_relation_compat(writer->estate, writer->result_rel);
-	ExecOpenIndices(writer->result_rel, false);
-}
-
-/*
- * What expressions and triggers have left of a row, which has been stored.  The
- * caller's expressions for it were computed there, too.
- */
-static void
-forget_row(RelationWriter *writer)
-{
-	ResetPerTupleExprContext(writer->estate);
-}
-
-/* The row at tid, in a slot of its own. */
-static TupleTableSlot *
-fetch_old(RelationWriter *writer, ItemPointer tid)
-{
-	TupleTableSlot *old = table_slot_create(writer->rel, NULL);
-
-	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotAny, old))
-		elog(ERROR, "row to change in \"%s\" is gone",
-			 RelationGetRelationName(writer->rel));
-	return old;
 }
 
 /*

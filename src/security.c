@@ -11,9 +11,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
 #include "commands/tablespace.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -27,6 +30,8 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+static bool is_trusted(Oid namespace, Oid owner);
+static Oid	database_owner(void);
 static void hide_values(void *arg);
 static List *acl_grantees(List *grantees, Acl *acl);
 
@@ -67,16 +72,18 @@ security_owner_of(Oid relid)
  * and security context it began with.  SECURITY_NOFORCE_RLS, as in RI checks:
  * a policy must not hide from the extension the rows it keeps book of.
  *
+ * The role's code runs in what PostgreSQL calls a security-restricted operation, as
+ * in REINDEX of somebody's table (index.c: reindex_index), where the session is
+ * another's: it leaves nothing behind that would run later and with more rights, a
+ * deferred trigger, a cursor, a temporary table.
+ *
  * ACT_FOR_WRITER: it is for somebody's write, whose row goes on into the
- * history.  What the owner has put there works as on any table; but PostgreSQL
- * lets messages quote the rows that the current user may read, and the writer
- * may read less: they do not quote, then.
+ * history.  PostgreSQL lets messages quote the rows that the current user may
+ * read, and the writer may read less: they do not quote, then.  See also
+ * security_begin_code.
  *
  * ACT_TO_MANAGE: it is for a command that calls for none of the owner's code,
- * and whose session must be able to trust what comes after.  As in REINDEX of
- * somebody's table (index.c: reindex_index) the code leaves nothing behind that
- * would run later and with more rights (a deferred trigger, a cursor, a
- * temporary table), nor settings.
+ * and whose session must be able to trust what comes after: settings are put back.
  */
 void
 security_act_as(Oid role, int how, SecurityState *before)
@@ -96,14 +103,12 @@ security_act_as(Oid role, int how, SecurityState *before)
 		error_context_stack = &before->callback;
 	}
 
-	before->guc_level = 0;
-	if (how & ACT_TO_MANAGE)
-	{
-		before->guc_level = NewGUCNestLevel();
-		/* the bootstrap superuser runs our own DDL, nobody's code (ddl.c) */
-		if (role != before->user && role != BOOTSTRAP_SUPERUSERID)
-			context |= SECURITY_RESTRICTED_OPERATION;
-	}
+	before->guc_level = how & ACT_TO_MANAGE ? NewGUCNestLevel() : 0;
+
+	/* the bootstrap superuser's own are catalog changes, nobody's code */
+	if (role != before->user &&
+		((how & ACT_FOR_WRITER) || role != BOOTSTRAP_SUPERUSERID))
+		context |= SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(role, context);
 }
 
@@ -115,6 +120,82 @@ security_act_as_before(const SecurityState *before)
 	if (before->hides)
 		error_context_stack = before->callback.previous;
 	SetUserIdAndSecContext(before->user, before->context);
+}
+
+/*
+ * Code that the owner has put on the history, or its tracking table, is about to
+ * run as the current user, who is the owner; plain: there is none.  In another's
+ * session it finds no function, operator or table that the writer has put in its
+ * way, and what it sets is put back.  Returns what security_end_code is to be given.
+ *
+ * Of the search_path remain the schema of the history and those that the owner or a
+ * superuser owns; temporary tables come last.
+ */
+int
+security_begin_code(Oid history, bool plain)
+{
+	StringInfoData path;
+	Oid			owner = GetUserId();
+	List	   *namespaces;
+	ListCell   *lc;
+	int			level;
+
+	if (plain || !InSecurityRestrictedOperation())
+		return 0;
+
+	initStringInfo(&path);
+	namespaces = fetch_search_path(false);
+	foreach(lc, namespaces)
+	{
+		char	   *name = get_namespace_name(lfirst_oid(lc));
+
+		if (name && !isAnyTempNamespace(lfirst_oid(lc)) &&
+			(lfirst_oid(lc) == get_rel_namespace(history) ||
+			 is_trusted(lfirst_oid(lc), owner)))
+			appendStringInfo(&path, "%s, ", quote_identifier(name));
+	}
+	appendStringInfoString(&path, "pg_temp");
+	level = NewGUCNestLevel();
+	ddl_set_for_command("search_path", path.data);
+	list_free(namespaces);
+	pfree(path.data);
+	return level;
+}
+
+/* Is the schema the owner's, or a superuser's? */
+static bool
+is_trusted(Oid namespace, Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	Oid			role;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	role = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	if (role == ROLE_PG_DATABASE_OWNER_COMPAT)
+		role = database_owner();
+	return role == owner || superuser_arg(role);
+}
+
+static Oid
+database_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for database %u", MyDatabaseId);
+	owner = ((Form_pg_database) GETSTRUCT(tuple))->datdba;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+void
+security_end_code(int level)
+{
+	if (level > 0)
+		AtEOXact_GUC(false, level);
 }
 
 /*

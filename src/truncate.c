@@ -255,6 +255,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 	 */
 	bool		one_by_one = OidIsValid(tracking) &&
 		(is_partition || tracking_is_in_use(tracking));
+	int			settings = security_begin_code(capture->history, capture->plain);
 	HistoryWriter *writer = history_writer_open(capture, true, true);
 	TrackingTable *keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
 
@@ -285,6 +286,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 
 	if (OidIsValid(tracking) && !one_by_one)
 		tracking_truncate(tracking);
+	security_end_code(settings);
 }
 
 /*
