@@ -260,8 +260,10 @@ sub until_through
 	{
 		$s->do("SET statement_timeout = $timeout");
 		my $error = $s->try($sql)->{error};
-		# this, too, can take longer than the timeout
+		# this, too, can take longer than the timeout; and what has come too late for it
+		# ends the next statement
 		1 while $s->try('SET statement_timeout = 0')->{error};
+		1 while $s->try('SELECT')->{error};
 		last unless $error;
 		die "$sql: $error->{C} $error->{M}" if $error->{C} ne '57014';
 		$cancelled++;

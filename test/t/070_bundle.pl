@@ -95,6 +95,8 @@ is($provided->{file}, "sql/catmaid_history--$default.sql", 'the install script i
 is($provided->{version}, $meta->{version}, 'one version in META.json');
 like("$meta->{version}.", qr/\A\Q$default.\E/, 'which is the control file\'s');
 like(content('CHANGELOG.md'), qr/^## \[\Q$meta->{version}\E\]/m, 'the changelog knows it');
+my $released = content('CHANGELOG.md') !~ /^## \[\Q$meta->{version}\E\] - unreleased/m;
+is(($meta->{release_status} // 'stable') eq 'stable', $released, 'and both say whether it is released');
 SKIP:
 {
 	skip 'no debian/ in this bundle', 1 unless -f 'debian/changelog';
