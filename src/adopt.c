@@ -343,7 +343,7 @@ adopt_readers(RegistryRow *row, Oid view, Report *report)
 	List	   *others;
 	ListCell   *lc;
 
-	if (VIEW_OPTIONS_COMPAT[0] == '\0')
+	if (VIEW_OPTIONS_COMPAT == NIL)
 		return;
 	others = security_let_readers(view, row->live, row->history);
 	if (OidIsValid(row->tracking))

@@ -7,7 +7,7 @@
  * type, and what goes down a hierarchy ownership of every table in it.  So these
  * functions either are below PostgreSQL's checks of privileges or run with the
  * rights of the bootstrap superuser: every place in the extension where that
- * happens is in this file.  What they may call for that reason is limited: no
+ * happens is in this file, or for views in view_query.c.  What they may call for that reason is limited: no
  * expression of anybody's is evaluated, neither by the change itself nor by what
  * PostgreSQL does for it.  Everything else runs as the owner (ddl.c).  For each
  * function its comment says why nothing is evaluated; doc/security.md and

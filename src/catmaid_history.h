@@ -259,7 +259,7 @@ extern bool follower_tracks(Oid live, RegistryRow **row);
 
 /* make_room.c: before a DDL command */
 extern void make_room(Node *statement);
-extern void make_room_park_view(Oid live, Node *statement);
+extern void make_room_park_view(Oid live, List *types, Node *statement);
 extern void make_room_for_partition(RangeVar *name, Oid relid, List *dropped);
 
 /* make_room_cascade.c: the same before one that drops much at a time */
@@ -272,6 +272,7 @@ extern void make_room_for_type(Oid type, Node *statement);
 /* follow_columns.c: column changes */
 extern bool follow_columns_changed(const TableState *before,
 								   const TableState *now, Node *statement);
+extern bool follow_columns_taken(const TableState *before, const TableState *now);
 extern bool follow_columns_computed(const TableState *now, AttrNumber attnum,
 									Node *statement);
 extern bool follow_columns_regenerated(const TableState *now, AttrNumber attnum,
@@ -304,35 +305,71 @@ extern void follow_check_derived(const RegistryRow *row, const TableState *befor
 extern void follow_refuse_by_hand(Oid live, const char *verb);
 
 /* view_park.c: views put aside while what they show is changed */
-extern void views_park_upon(List *tables);
-extern void views_park_one(Oid live, Oid view, Node *statement);
-extern void views_park(Oid live, const char *view_name, Oid namespace, Node *statement);
+extern void views_park_upon(List *tables, List *columns);
+extern void views_park(Oid live, List *types, Node *statement);
 extern void views_lock(List *lives, LOCKMODE mode);
+extern void views_lock_upon(List *lives, bool deep);
 extern bool views_parked(Oid live);
-extern List *views_upon(Oid relid);
 extern void views_unpark(Node *statement);
 extern void views_leave_parked(Node *statement, Node *for_statement);
 extern void views_park_init(void);
 
-/* view_note.c: what a view is, noted, and made again from the note */
-typedef struct ViewNote
+/* view_change.c: views that get other columns, and the views upon them */
+typedef struct ViewChange
 {
-	Oid			live;			/* of our own view, else InvalidOid */
-	Oid			about;			/* the live table, of a user's view one that it shows */
-	Oid			namespace;
-	char	   *name;
-	Oid			owner;
-	char	   *definition;		/* of a user's view */
-	char	   *options;		/* "" or " WITH (...)" */
-	Acl		   *acl;
-	char	   *comment;
-	List	   *columns;
-	List	   *labels;
-	List	   *triggers;
-} ViewNote;
+	Oid			view;
+	Oid			about;			/* the live table */
+	bool		cascade;		/* what uses a column that goes may go */
+	Query	   *query;			/* that it gets */
+	TupleDesc	old;			/* its columns, and what they become */
+	TupleDesc	new;
+	AttrNumber *map;			/* the new number by the old one - 1; 0: gone */
+	AttrNumber *from;			/* the old number by the new one - 1; 0: new */
+	bool	   *retyped;		/* by the old number - 1 */
+	bool		any_retyped;
+	bool		renumbered;		/* columns that were there go, or have other numbers */
+	bool		renamed;
+} ViewChange;
 
-extern ViewNote *view_note(Oid view, Oid live);
-extern void view_note_make(ViewNote *note, bool cascade);
+/* A view whose text is to be read again. */
+typedef struct ViewText
+{
+	Oid			view;
+	Oid			about;			/* the live table */
+	char	   *sql;
+	List	   *uses;			/* see view_uses */
+} ViewText;
+
+extern ViewChange *view_change(Oid view, Oid about, Query *query, const char **names,
+							   bool cascade);
+extern void view_change_all(List *changes, List *texts);
+
+/* view_dependents.c: what depends on a view */
+extern List *view_dependents(List *relations);
+extern List *view_upon(Oid relid);
+extern List *view_upon_rows(Oid view);
+extern bool view_uses_retyped(Oid view, const ViewChange *change);
+extern List *view_references(Oid view, Oid class);
+extern List *view_uses(Oid view);
+extern void view_refuse_dependents(const ViewChange *change);
+extern void view_refuse_rules(Oid view, Oid about);
+
+/* view_remap.c: a query upon views whose columns have other numbers */
+extern bool view_remap(Query *query, List *changes);
+
+/* view_columns.c: a view's columns */
+extern void view_columns_replace(Oid view, TupleDesc new, const AttrNumber *from);
+
+/* view_query.c: a view's query */
+extern Query *view_query_of(Oid view);
+extern Oid	view_query_rule(Oid view);
+extern char *view_query_sql(Oid view);
+extern Query *view_query_read(Oid role, const char *sql);
+extern Query *view_query_read_own(const char *sql, List *relations);
+extern Oid	view_query_create(Oid namespace, const char *name, Oid owner, Query *query);
+extern void view_query_store(Oid view, Query *query, bool stored);
+extern bool view_query_is(Oid view, Query *query);
+extern Query *view_query_placeholder(TupleDesc columns);
 
 /* settings.c: what the follower is told to do, for tables of which owner */
 typedef enum OnDrop
@@ -503,17 +540,24 @@ extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 
 /* views.c: X__with_history */
 extern void view_create(const RegistryRow *row);
+extern void view_update(const RegistryRow *row);
 extern bool view_fits(const RegistryRow *row, bool older);
 extern void view_refresh(const RegistryRow *row);
 extern void view_renew(const RegistryRow *row);
 extern void view_take_over(const RegistryRow *row);
-extern void view_create_with(const RegistryRow *row, const char *options);
 extern void view_drop(Oid live);
+extern const char **view_renamed_columns(Oid view, Oid live);
 extern Oid	view_of_name(Oid live);
 extern Oid	view_find(Oid live);
-extern Oid	view_find_named(Oid live, const char *name, Oid namespace);
-extern char *view_options(Oid view);
-extern char *view_invoker_options(Oid view);
+extern Oid	view_of_table(Oid live);
+extern Oid	view_of_table_named(Oid live, const char *name, Oid namespace, Oid owner);
+
+/* view_sql.c: what it shows */
+extern Query *view_query(const RegistryRow *row);
+extern bool view_has_columns(const RegistryRow *row);
+extern bool view_is_possible(const RegistryRow *row);
+extern bool view_shows_table(Oid view, const RegistryRow *row);
+extern bool view_has_names_of(Oid view, Oid live);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);

@@ -377,6 +377,13 @@ check_view(Check *check)
 	if (get_rel_relkind(view) != RELKIND_VIEW)
 		add(check, "warning", "view_name_taken", get_rel_name(view),
 			"Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
+	else if (security_owner_of(view) != security_owner_of(check->row->live))
+		add(check, "warning", "view_name_taken", get_rel_name(view),
+			psprintf("Rename or drop %s, or ALTER VIEW %s OWNER TO %s if you trust its definition.",
+					 naming_quoted(view), naming_quoted(view),
+					 security_role_sql(security_owner_of(check->row->live))),
+			"View %s belongs to role %s, which does not own the table, and may show anything.",
+			naming_quoted(view), security_role_sql(security_owner_of(view)));
 	else if (!view_fits(check->row, check->older))
 		add(check, "warning", "view_outdated", get_rel_name(view), mend(check),
 			"View %s has not the columns of the table%s.", naming_quoted(view),

@@ -11,10 +11,12 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/utility.h"
@@ -304,9 +306,56 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 
 /* 15 lets a view be read with the rights of its reader. */
 #if PG_VERSION_NUM >= 150000
-#define VIEW_OPTIONS_COMPAT " WITH (security_invoker = true)"
+#define VIEW_OPTIONS_COMPAT \
+	list_make1(makeDefElem("security_invoker", (Node *) makeString("true"), -1))
 #else
-#define VIEW_OPTIONS_COMPAT ""
+#define VIEW_OPTIONS_COMPAT	NIL
+#endif
+
+/*
+ * Newer minor versions number the changes of a row type in its columns' options, so as
+ * to tell values made before them from later ones: each column's number is no less than
+ * that of the one before.
+ */
+#ifdef ATTRIBUTE_VERSION_ATTOPTION
+#include "catalog/heap.h"
+#define ATTRIBUTE_VERSIONS_COMPAT	true
+#define next_attribute_version_compat() GetNextAttributeVersion()
+#define set_attribute_version_compat(catalog, row, version) \
+	SetAttributeVersionInTuple((catalog), (row), (version))
+#else
+#define ATTRIBUTE_VERSIONS_COMPAT	false
+#define next_attribute_version_compat() 0
+#define set_attribute_version_compat(catalog, row, version) ((void) (version), (row))
+#endif
+
+/* 15 renamed what analyzes a statement without parameters. */
+#if PG_VERSION_NUM >= 150000
+#define parse_analyze_compat(statement, sql) \
+	parse_analyze_fixedparams((statement), (sql), NULL, 0, NULL)
+#else
+#define parse_analyze_compat(statement, sql) \
+	parse_analyze((statement), (sql), NULL, 0, NULL)
+#endif
+
+/* 16 no longer puts two entries for the view itself before those of its query, and
+ * keeps what is checked for privileges apart from the range table. */
+#if PG_VERSION_NUM >= 160000
+#define VIEW_QUERY_OWN_ENTRIES_COMPAT	0
+#define QUERY_PRIVILEGES_COMPAT(query)	((query)->rteperminfos)
+typedef RTEPermissionInfo QueryPrivilegesCompat;
+#else
+#define VIEW_QUERY_OWN_ENTRIES_COMPAT	2
+#define QUERY_PRIVILEGES_COMPAT(query)	((query)->rtable)
+typedef RangeTblEntry QueryPrivilegesCompat;
+#endif
+
+/* 16 notes in a Var which outer joins may make it NULL. */
+#if PG_VERSION_NUM >= 160000
+#define var_add_nulling_join_compat(var, join) \
+	((var)->varnullingrels = bms_add_member((var)->varnullingrels, (join)))
+#else
+#define var_add_nulling_join_compat(var, join)	((void) 0)
 #endif
 
 /* 15 lets an extension claim its settings' prefix. */

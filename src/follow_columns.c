@@ -81,6 +81,24 @@ follow_columns_changed(const TableState *before, const TableState *now,
 	return false;
 }
 
+/* Returns true if a column has gone, or has another type. */
+bool
+follow_columns_taken(const TableState *before, const TableState *now)
+{
+	int			i;
+
+	for (i = 0; i < Min(before->natts, now->natts); i++)
+	{
+		const ColumnState *was = &before->columns[i];
+		const ColumnState *is = &now->columns[i];
+
+		if (was->exists && (!is->exists || was->type != is->type ||
+							was->typmod != is->typmod || was->collation != is->collation))
+			return true;
+	}
+	return false;
+}
+
 /* Has the statement a USING for the column that is more than a cast? */
 bool
 follow_columns_computed(const TableState *now, AttrNumber attnum, Node *statement)
@@ -200,7 +218,7 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 	}
 
 	/* views upon the view follow by themselves */
-	view = view_find(row->live);
+	view = view_of_table(row->live);
 	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
 		catalog_rename_column(view, from, to);
 

@@ -41,9 +41,9 @@ follow_identity(RegistryRow *row, const TableState *before,
 		return;
 
 	naming_check_room(NameStr(now->name), ERRCODE_NAME_TOO_LONG);
-	view = view_find_named(row->live,
-						   psprintf("%s__with_history", NameStr(before->name)),
-						   before->namespace);
+	view = view_of_table_named(row->live,
+							   psprintf("%s__with_history", NameStr(before->name)),
+							   before->namespace, before->owner);
 	if (OidIsValid(view))
 		follow_name(view, naming_view(row->live), before, now);
 	follow_name(row->history, naming_history_table(row->live), before, now);

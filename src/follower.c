@@ -258,14 +258,15 @@ follow_tables(List *tables, Node *statement)
 		if (!touched->columns_changed)
 			continue;
 		touched->held = follow_columns_held(touched->row, touched->before);
-		touched->had_view = OidIsValid(view_find(touched->row->live));
+		touched->had_view = OidIsValid(view_of_table(touched->row->live));
 	}
 	foreach(lc, tables)
 	{
 		Touched    *touched = lfirst(lc);
 
-		if (touched->columns_changed && !IsA(statement, RenameStmt))
-			make_room_park_view(touched->row->live, statement);
+		if (touched->columns_changed &&
+			follow_columns_taken(touched->before, touched->now))
+			make_room_park_view(touched->row->live, NIL, statement);
 	}
 
 	foreach(lc, tables)
@@ -308,8 +309,8 @@ follow_rest(Touched *touched, Node *statement)
 	if (!touched->columns_changed)
 		return;
 	triggers_follow_columns(row);
-	if (touched->had_view && !views_parked(row->live))
-		view_refresh(row);
+	if (touched->had_view)
+		view_update(row);
 }
 
 /*

@@ -29,8 +29,17 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static void lock_views(RangeVar *name, bool parents);
-static void lock_views_of(Oid relid, bool parents);
+/* What a command does to columns, as far as views upon our views are concerned. */
+typedef enum ColumnChange
+{
+	COLUMNS_STAY,
+	COLUMNS_COME_AND_GO,		/* which gives them other numbers */
+	COLUMNS_CHANGE_TYPE			/* which views upon views show, too */
+} ColumnChange;
+
+static void lock_views(RangeVar *name, bool parents, ColumnChange change);
+static void lock_views_of(Oid relid, bool parents, ColumnChange change);
+static ColumnChange column_change(AlterTableStmt *statement);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
@@ -48,9 +57,9 @@ void
 make_room(Node *statement)
 {
 	if (IsA(statement, RenameStmt))
-		lock_views(((RenameStmt *) statement)->relation, true);
+		lock_views(((RenameStmt *) statement)->relation, true, COLUMNS_STAY);
 	else if (IsA(statement, AlterObjectSchemaStmt))
-		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true);
+		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY);
 	else if (IsA(statement, AlterTableStmt))
 		make_room_for_alter((AlterTableStmt *) statement);
 	else if (IsA(statement, DropStmt))
@@ -61,27 +70,29 @@ make_room(Node *statement)
 
 /*
  * Park the view of a registered table, which the caller has locked.  Also while
- * tracking is disabled: the view is in nobody's way.
+ * tracking is disabled: the view is in nobody's way.  types: those that the statement
+ * drops.
  */
 void
-make_room_park_view(Oid live, Node *statement)
+make_room_park_view(Oid live, List *types, Node *statement)
 {
 	RegistryRow *row = registry_get(live);
 
 	if (row && get_rel_name(row->history) &&
 		settings_follow_ddl(security_owner_of(live)) &&
 		registry_is_sound(row, security_owner_of(live)))
-		views_park(live, naming_view(live), get_rel_namespace(live), statement);
+		views_park(live, types, statement);
 }
 
 /*
  * Lock the views of what the command will lock against readers, before it does
  * (see views_lock): of the table and those that inherit from it; and of those
  * from which it inherits, if the command changes what their readers look into.
- * The view of a partitioned table looks into none of its partitions.
+ * The view of a partitioned table looks into none of its partitions.  Views upon these
+ * views are locked only if they have to follow.
  */
 static void
-lock_views(RangeVar *name, bool parents)
+lock_views(RangeVar *name, bool parents, ColumnChange change)
 {
 	Oid			relid;
 
@@ -89,13 +100,14 @@ lock_views(RangeVar *name, bool parents)
 		return;
 	relid = RangeVarGetRelid(name, NoLock, true);
 	if (OidIsValid(relid) && relation_ownercheck_compat(relid, GetUserId()))
-		lock_views_of(relid, parents);
+		lock_views_of(relid, parents, change);
 }
 
 static void
-lock_views_of(Oid relid, bool parents)
+lock_views_of(Oid relid, bool parents, ColumnChange change)
 {
 	List	   *related;
+	List	   *changed = NIL;
 	List	   *tables = NIL;
 	ListCell   *lc;
 
@@ -104,6 +116,11 @@ lock_views_of(Oid relid, bool parents)
 		get_rel_relispartition(relid))
 		return;
 	related = find_all_inheritors(relid, NoLock, NULL);
+	foreach(lc, related)
+		if (registry_get(lfirst_oid(lc)))
+			changed = lappend_oid(changed, lfirst_oid(lc));
+	if (change != COLUMNS_STAY)
+		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
 	if (parents)
 		related = list_concat_unique_oid(related, lineage_of(relid));
 	foreach(lc, related)
@@ -149,7 +166,8 @@ make_room_for_alter(AlterTableStmt *statement)
 
 	refuse_tracked_partition(statement);
 	if (mode == AccessExclusiveLock)
-		lock_views(statement->relation, concerns_parents(statement));
+		lock_views(statement->relation, concerns_parents(statement),
+				   column_change(statement));
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;
 	relid = lock_to_alter(statement->relation, mode);
@@ -159,7 +177,7 @@ make_room_for_alter(AlterTableStmt *statement)
 		make_room_for_type(get_rel_type_id(relid), (Node *) statement);
 	else
 		foreach(lc, find_all_inheritors(relid, mode, NULL))
-			make_room_park_view(lfirst_oid(lc), (Node *) statement);
+			make_room_park_view(lfirst_oid(lc), NIL, (Node *) statement);
 }
 
 /*
@@ -229,6 +247,24 @@ takes_columns(AlterTableStmt *statement)
 	return false;
 }
 
+static ColumnChange
+column_change(AlterTableStmt *statement)
+{
+	ColumnChange change = COLUMNS_STAY;
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AlterColumnType)
+			return COLUMNS_CHANGE_TYPE;
+		if (cmd->subtype == AT_DropColumn || cmd->subtype == AT_AddColumn)
+			change = COLUMNS_COME_AND_GO;
+	}
+	return change;
+}
+
 static void
 make_room_for_drop(DropStmt *statement)
 {
@@ -273,7 +309,7 @@ make_room_for_drop_tables(DropStmt *statement)
 	}
 
 	foreach(lc, dropped)
-		lock_views_of(lfirst_oid(lc), true);
+		lock_views_of(lfirst_oid(lc), true, COLUMNS_CHANGE_TYPE);
 	forboth(lc, dropped, cell, names)
 	{
 		Oid			relid = lfirst_oid(lc);

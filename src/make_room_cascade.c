@@ -50,7 +50,7 @@ typedef struct Going
 } Going;
 
 static void make_room_for(const Going *going, bool types_too, Node *statement);
-static void park_views(List *lives, Node *statement);
+static void park_views(List *tables, List *types, Node *statement);
 static List *tables_with_types(List *types);
 static void collect_tables(Oid type, List **seen, List **tables);
 static bool is_column(const FormData_pg_depend *depend);
@@ -148,7 +148,7 @@ make_room_for_drop_types(DropStmt *statement)
 void
 make_room_for_type(Oid type, Node *statement)
 {
-	park_views(tables_with_types(list_make1_oid(type)), statement);
+	park_views(tables_with_types(list_make1_oid(type)), NIL, statement);
 }
 
 /* types_too: columns of the types go, too */
@@ -166,12 +166,12 @@ make_room_for(const Going *going, bool types_too, Node *statement)
 	foreach(lc, tables_with_types(going->types))
 		if (!list_member_oid(going->relations, lfirst_oid(lc)))
 			stay = lappend_oid(stay, lfirst_oid(lc));
-	park_views(stay, statement);
+	park_views(stay, going->types, statement);
 }
 
-/* Of those of the tables that are registered. */
+/* Of those of the tables that are registered.  types: those that go. */
 static void
-park_views(List *tables, Node *statement)
+park_views(List *tables, List *types, Node *statement)
 {
 	List	   *lives = NIL;
 	ListCell   *lc;
@@ -179,12 +179,13 @@ park_views(List *tables, Node *statement)
 	foreach(lc, tables)
 		if (registry_get(lfirst_oid(lc)))
 			lives = lappend_oid(lives, lfirst_oid(lc));
+	views_lock_upon(lives, true);
 	views_lock(lives, AccessExclusiveLock);
 	foreach(lc, lives)
 	{
 		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
 		if (get_rel_name(lfirst_oid(lc)))
-			make_room_park_view(lfirst_oid(lc), statement);
+			make_room_park_view(lfirst_oid(lc), types, statement);
 	}
 }
 

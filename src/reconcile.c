@@ -188,8 +188,7 @@ replace_tracking(Relation live, RegistryRow *row, List *old_key)
 				derived_inherit(lfirst_oid(lc), row->tracking);
 		}
 		/* the view looks into the new one, before the old one goes */
-		if (OidIsValid(view_find(row->live)))
-			view_create(row);
+		view_update(row);
 		mark_set(row);
 		derived_drop(old);
 	}

@@ -381,7 +381,8 @@ widen(void *arg)
 	ListCell   *lc;
 
 	LockRelationOid(widening->history, AccessExclusiveLock);
-	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL));
+	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL),
+					widening->columns);
 	foreach(lc, widening->columns)
 		convert_type(widening->history, lfirst(lc));
 	views_unpark(NULL);

@@ -1,63 +1,57 @@
 /*
  * view_park.c
- *		X__with_history, and users' views upon it, put aside while the columns
- *		that they show are changed.
+ *		X__with_history put aside while the columns that it shows are changed.
  *
- * PostgreSQL refuses to change or drop a column, or to drop a table, that a
- * view shows.  So at the start of such a command our view is parked: what it
- * and the views upon it are is noted (view_note.c), and they are dropped, the
- * outermost first.  At the end of the command they are made again.  Anything else that depends on one of them (a
- * materialized view, a function, a view with rules) makes our DROP fail, with
- * PostgreSQL's own error.
+ * PostgreSQL refuses to change or drop a column that a view shows.  So at the start
+ * of such a command our view is parked: its query gives way to one that depends on
+ * no table.  The view itself stays where it is, with all that is put on it and upon
+ * it.  At the end of the command it gets its query again, and the columns that its
+ * table has then (view_change.c).
+ *
+ * A user's view upon a history table whose columns are to be widened is parked, too,
+ * with the text of its query.
  *
  * What is parked belongs to a command, and is forgotten when the transaction or
  * subtransaction ends in which it was parked; if that fails, the views were
- * never dropped.
+ * never touched.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
-#include "catalog/pg_rewrite.h"
-#include "miscadmin.h"
-#include "rewrite/prs2lock.h"
+#include "commands/tablecmds.h"
 #include "storage/lmgr.h"
-#include "utils/fmgroids.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
 typedef struct ParkedView
 {
-	ViewNote   *note;
-	bool		cascade;		/* may go where it does not hold any more */
+	Oid			view;
+	Oid			live;			/* of our own view, else InvalidOid */
+	Oid			about;			/* the live table */
+	char	   *text;			/* of a user's view, with what it uses */
+	List	   *uses;
+	bool		cascade;		/* what uses a column that goes may go */
 	Node	   *statement;		/* the command that it makes room for */
 	SubTransactionId subid;
 } ParkedView;
 
-/* in the order in which they can be made again; in TopTransactionContext */
-static List *parked = NIL;
+static List *parked = NIL;		/* in TopTransactionContext */
 
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
-static List *collect_dependents(List *tables, bool any);
-static void collect(Oid relid, bool any, List **seen, List **views);
-static Oid	relation_of_rule(Oid rule);
-static bool can_be_made_again(Oid view);
-static void refuse_rules(Oid view, Oid live);
-static void park_all(List *views, List *own, List *lives, Oid about, Node *statement);
-static void drop_parked(Oid view, const char *table);
 static void park(Oid view, Oid live, Oid about, Node *statement);
+static TupleDesc columns_of(Oid view);
+static TupleDesc without(TupleDesc all, List *types);
+static bool uses_columns(Oid view, List *tables, List *columns);
+static ViewChange *back_in_place(const ParkedView *view);
 static bool says_cascade(Node *statement);
 
 void
@@ -68,12 +62,11 @@ views_park_init(void)
 }
 
 /*
- * Lock the views of these live tables, and users' views upon them, the outermost
- * first.
+ * Lock the views of these live tables.
  *
- * That is the order in which a reader locks them, and the live tables after
- * them.  Who will change a view locks it like this, before the tables, or a
- * reader who comes in between and the command wait for each other.
+ * A reader locks the view before the tables that it shows.  Code that is about to
+ * change a view locks it like this, before the tables, or a reader who comes in
+ * between and the command wait for each other.
  */
 void
 views_lock(List *lives, LOCKMODE mode)
@@ -83,127 +76,171 @@ views_lock(List *lives, LOCKMODE mode)
 	list_sort(lives, list_oid_cmp);
 	foreach(lc, lives)
 	{
-		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_find(lfirst_oid(lc)) : InvalidOid;
-		List	   *views;
+		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_of_table(lfirst_oid(lc)) : InvalidOid;
 
-		if (!OidIsValid(view))
-			continue;
-		views = lcons_oid(view, collect_dependents(list_make1_oid(view), true));
-		for (; views != NIL; views = list_delete_last(views))
-			LockRelationOid(llast_oid(views), mode);
+		if (OidIsValid(view))
+			LockRelationOid(view, mode);
 	}
 }
 
 /*
- * Park the live table's view of that name, and what is built upon it, for the
- * statement.  Nothing happens if there is no such view.  The caller holds the
- * lock on the live table that the command takes.
+ * Lock the views upon the views of these live tables against readers, for a command
+ * that changes columns of the tables: the outermost first, before views_lock, as
+ * a reader does.  deep: also those that stand upon other views, whose columns
+ * may get other types.
  */
 void
-views_park(Oid live, const char *view_name, Oid namespace, Node *statement)
+views_lock_upon(List *lives, bool deep)
 {
-	Oid			view = view_find_named(live, view_name, namespace);
+	ListCell   *lc;
 
-	if (OidIsValid(view))
-		views_park_one(live, view, statement);
-}
+	list_sort(lives, list_oid_cmp);
+	foreach(lc, lives)
+	{
+		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_of_table(lfirst_oid(lc)) : InvalidOid;
+		List	   *upon = OidIsValid(view) ? view_upon_rows(view) : NIL;
+		List	   *views = upon == NIL ? NIL : view_dependents(list_make1_oid(view));
 
-/* The same for a view that may be the older implementation's. */
-void
-views_park_one(Oid live, Oid view, Node *statement)
-{
-	List	   *views;
-
-	refuse_rules(view, live);
-	views = lcons_oid(view, collect_dependents(list_make1_oid(view), false));
-	park_all(views, list_make1_oid(view), list_make1_oid(live), live, statement);
+		for (; views != NIL; views = list_delete_last(views))
+			if (deep || list_member_oid(upon, llast_oid(views)))
+				LockRelationOid(llast_oid(views), AccessExclusiveLock);
+	}
 }
 
 /*
- * Park all views upon the tables, a history and those that inherit from it, until
- * views_unpark(NULL).
+ * Park the live table's view for the statement, if it has one.  The caller holds the
+ * lock on the live table that the command takes.
+ *
+ * types: those that the statement drops with CASCADE.  What is made of them goes from
+ * the view at once, with the views that use it: the end of a type must not find columns
+ * of a view to take along.
  */
 void
-views_park_upon(List *tables)
+views_park(Oid live, List *types, Node *statement)
 {
-	List	   *views = collect_dependents(tables, false);
+	Oid			view = view_of_table(live);
+	const char **names;
+	TupleDesc	columns;
+	int			i;
+
+	if (!OidIsValid(view) ||
+		(views_parked(live) && types == NIL))
+		return;
+	names = view_renamed_columns(view, live);
+	columns = columns_of(view);
+	for (i = 0; i < columns->natts; i++)
+		namestrcpy(&TupleDescAttr(columns, i)->attname, names[i]);
+	if (!views_parked(live))
+		park(view, live, live, statement);
+	view_change_all(list_make1(view_change(view, live,
+										   view_query_placeholder(without(columns, types)),
+										   names, true)), NIL);
+}
+
+/*
+ * Park the views upon the tables, a history and those that inherit from it, until
+ * views_unpark(NULL): ours, and those that use one of the columns.
+ */
+void
+views_park_upon(List *tables, List *columns)
+{
+	Oid			about = registry_get_by_derived(linitial_oid(tables))->live;
+	List	   *views = NIL;
 	List	   *own = NIL;
-	List	   *lives = NIL;
 	ListCell   *lc;
 
+	foreach(lc, tables)
+		views = list_concat_unique_oid(views, view_upon(lfirst_oid(lc)));
 	foreach(lc, registry_all())
 	{
 		Oid			live = ((RegistryRow *) lfirst(lc))->live;
-		Oid			view = get_rel_name(live) ? view_of_name(live) : InvalidOid;
+		Oid			view = get_rel_name(live) ? view_of_table(live) : InvalidOid;
 
-		if (OidIsValid(view) && list_member_oid(views, view))
-		{
-			own = lappend_oid(own, view);
-			lives = lappend_oid(lives, live);
-		}
+		if (!OidIsValid(view) || !list_member_oid(views, view))
+			continue;
+		own = lappend_oid(own, view);
+		views_park(live, NIL, NULL);
 	}
-	park_all(views, own, lives, registry_get_by_derived(linitial_oid(tables))->live, NULL);
+	foreach(lc, list_difference_oid(views, own))
+	{
+		Oid			view = lfirst_oid(lc);
+
+		if (get_rel_relkind(view) != RELKIND_VIEW || !uses_columns(view, tables, columns))
+			continue;
+		LockRelationOid(view, AccessExclusiveLock);
+		park(view, InvalidOid, about, NULL);
+		view_query_store(view, view_query_placeholder(columns_of(view)), false);
+	}
 }
 
-/*
- * Note the views, innermost first and each before any is dropped, those of ours
- * with their live tables; then drop them.  about: the table that is to be changed.
- */
-static void
-park_all(List *views, List *own, List *lives, Oid about, Node *statement)
+/* Returns true if the view uses a column of one of these names of one of the tables. */
+static bool
+uses_columns(Oid view, List *tables, List *columns)
 {
-	const char *table = get_rel_name(about);
+	ListCell   *table;
 	ListCell   *lc;
 
-	foreach(lc, views)
+	foreach(table, tables)
 	{
-		Oid			its_live = InvalidOid;
-		ListCell   *view;
-		ListCell   *live;
+		ViewChange	change = {.view = lfirst_oid(table)};
 
-		forboth(view, own, live, lives)
-			if (lfirst_oid(view) == lfirst_oid(lc))
-				its_live = lfirst_oid(live);
-		park(lfirst_oid(lc), its_live, about, statement);
+		change.retyped = palloc0(sizeof(bool) * MaxAttrNumber);
+		foreach(lc, columns)
+		{
+			AttrNumber	attnum = get_attnum(lfirst_oid(table),
+												((TableColumn *) lfirst(lc))->name);
+
+			if (attnum > 0)
+				change.retyped[attnum - 1] = true;
+		}
+		if (view_uses_retyped(view, &change))
+			return true;
+		pfree(change.retyped);
 	}
-
-	for (; views != NIL; views = list_delete_last(views))
-		drop_parked(llast_oid(views), table);
+	return false;
 }
 
-/* Drop the view; what still depends on it cannot be made again. */
-static void
-drop_parked(Oid view, const char *table)
+static TupleDesc
+columns_of(Oid view)
 {
-	char	   *name = naming_quoted(view);
-	MemoryContext before = CurrentMemoryContext;
+	Relation	rel = relation_open(view, AccessShareLock);
+	TupleDesc	columns = CreateTupleDescCopy(RelationGetDescr(rel));
 
-	PG_TRY();
-	{
-		ddl_execute(BOOTSTRAP_SUPERUSERID, "DROP VIEW %s", name);
-	}
-	PG_CATCH();
-	{
-		const char *dependents = ddl_dependents(before);
-
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot change table \"%s\" because other objects depend on its history view",
-						table),
-				 errdetail("%s", dependents),
-				 errhint("Drop them first, and make them anew afterwards.")));
-	}
-	PG_END_TRY();
+	relation_close(rel, NoLock);
+	return columns;
 }
 
-/* Is the live table's view parked? */
+/* The columns that are made of none of the types. */
+static TupleDesc
+without(TupleDesc all, List *types)
+{
+	TupleDesc	columns = CreateTemplateTupleDesc(all->natts);
+	int			n = 0;
+	int			i;
+	ListCell   *lc;
+
+	for (i = 0; i < all->natts; i++)
+	{
+		bool		goes = false;
+
+		foreach(lc, types)
+			goes = goes || types_made_of(TupleDescAttr(all, i)->atttypid, lfirst_oid(lc),
+										 InvalidOid);
+		if (!goes)
+			TupleDescCopyEntry(columns, ++n, all, i + 1);
+	}
+	columns->natts = n;
+	return columns;
+}
+
+/* Returns true if the live table's view is parked. */
 bool
 views_parked(Oid live)
 {
 	ListCell   *lc;
 
 	foreach(lc, parked)
-		if (((ParkedView *) lfirst(lc))->note->live == live)
+		if (((ParkedView *) lfirst(lc))->live == live)
 			return true;
 	return false;
 }
@@ -214,6 +251,8 @@ views_unpark(Node *statement)
 {
 	List	   *mine = NIL;
 	List	   *rest = NIL;
+	List	   *changes = NIL;
+	List	   *texts = NIL;
 	ListCell   *lc;
 	MemoryContext before;
 
@@ -222,31 +261,55 @@ views_unpark(Node *statement)
 	before = MemoryContextSwitchTo(TopTransactionContext);
 	foreach(lc, parked)
 	{
-		ParkedView *view = lfirst(lc);
-
-		if (view->statement == statement)
-			mine = lappend(mine, view);
+		if (((ParkedView *) lfirst(lc))->statement == statement)
+			mine = lappend(mine, lfirst(lc));
 		else
-			rest = lappend(rest, view);
+			rest = lappend(rest, lfirst(lc));
 	}
 	parked = rest;
 	MemoryContextSwitchTo(before);
 
-	/* ours first: one of a user's may stand upon several of them */
 	foreach(lc, mine)
 	{
-		ParkedView *view = lfirst(lc);
+		const ParkedView *view = lfirst(lc);
+		ViewChange *change;
 
-		if (OidIsValid(view->note->live))
-			view_note_make(view->note, view->cascade);
-	}
-	foreach(lc, mine)
-	{
-		ParkedView *view = lfirst(lc);
+		/* with CASCADE it may have gone */
+		if (get_rel_name(view->view) == NULL)
+			continue;
+		if (!OidIsValid(view->live))
+		{
+			ViewText   *text = palloc(sizeof(ViewText));
 
-		if (!OidIsValid(view->note->live))
-			view_note_make(view->note, view->cascade);
+			*text = (ViewText) {view->view, view->about, view->text, view->uses};
+			texts = lappend(texts, text);
+		}
+		else if ((change = back_in_place(view)) != NULL)
+			changes = lappend(changes, change);
 	}
+	view_change_all(changes, texts);
+}
+
+/*
+ * What becomes of our parked view.  Where its table or history has gone, or cannot
+ * be shown, as may be while tracking is disabled, it goes: NULL.
+ */
+static ViewChange *
+back_in_place(const ParkedView *view)
+{
+	RegistryRow *row = registry_get(view->live);
+	if (row && view_is_possible(row))
+		return view_change(view->view, view->live, view_query(row), NULL, view->cascade);
+	if (row && get_rel_name(row->live) != NULL)
+		ereport(NOTICE,
+				(errmsg("dropping view %s, since history table \"%s\" cannot hold what table \"%s\" holds now",
+						naming_quoted(view->view), get_rel_name(row->history),
+						get_rel_name(row->live)),
+				 errhint("Enable tracking, and then SELECT %s(%s::regclass).",
+						 naming_quoted_in(registry_namespace(), "create_history_view_for_table"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
+	catalog_drop(RelationRelationId, view->view, view->cascade);
+	return NULL;
 }
 
 /* What was parked for the statement is made again with the other one's. */
@@ -291,146 +354,21 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 	}
 }
 
-/*
- * The views that depend on these relations, each after all of them that it depends
- * on.  any: also those that cannot be made again, and without locking them.
- */
-static List *
-collect_dependents(List *tables, bool any)
-{
-	List	   *seen = NIL;
-	List	   *views = NIL;
-	int			i;
-
-	/* backwards, as in collect */
-	for (i = list_length(tables) - 1; i >= 0; i--)
-		collect(list_nth_oid(tables, i), any, &seen, &views);
-	return views;
-}
-
-/*
- * Each view is looked at once, by however many ways it is come to, and then put
- * before what has been collected: all that depends on it, and more.  Going backwards
- * keeps views that do not depend on each other in their order.
- */
-static void
-collect(Oid relid, bool any, List **seen, List **views)
-{
-	List	   *upon = views_upon(relid);
-	int			i;
-
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
-	for (i = list_length(upon) - 1; i >= 0; i--)
-	{
-		Oid			dependent = list_nth_oid(upon, i);
-
-		if (list_member_oid(*seen, dependent) ||
-			(any ? get_rel_relkind(dependent) != RELKIND_VIEW : !can_be_made_again(dependent)))
-			continue;
-		*seen = lappend_oid(*seen, dependent);
-		collect(dependent, any, seen, views);
-		*views = lcons_oid(dependent, *views);
-	}
-}
-
-/* The views, and other relations with rules, that show a table or view. */
-List *
-views_upon(Oid relid)
-{
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	List	   *dependents = NIL;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		if (form->classid == RewriteRelationId && form->deptype == DEPENDENCY_NORMAL)
-		{
-			Oid			of = relation_of_rule(form->objid);
-
-			if (OidIsValid(of) && of != relid)
-				dependents = list_append_unique_oid(dependents, of);
-		}
-	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return dependents;
-}
-
-static Oid
-relation_of_rule(Oid rule)
-{
-	Relation	rewrite = table_open(RewriteRelationId, AccessShareLock);
-	Oid			relid = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_rewrite_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(rule));
-	scan = systable_beginscan(rewrite, RewriteOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		relid = ((Form_pg_rewrite) GETSTRUCT(tuple))->ev_class;
-	systable_endscan(scan);
-	table_close(rewrite, AccessShareLock);
-	return relid;
-}
-
-/* A view without rules of its own; the rest is for the DROP to refuse. */
-static bool
-can_be_made_again(Oid view)
-{
-	Relation	rel;
-	bool		can;
-
-	if (get_rel_relkind(view) != RELKIND_VIEW)
-		return false;
-	rel = relation_open(view, AccessExclusiveLock);
-	can = rel->rd_rules && rel->rd_rules->numLocks == 1;
-	relation_close(rel, NoLock);
-	return can;
-}
-
-/* Our own view goes with its rules, which may refer to anything. */
-static void
-refuse_rules(Oid view, Oid live)
-{
-	Relation	rel = relation_open(view, AccessExclusiveLock);
-	int			i;
-
-	for (i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
-		if (rel->rd_rules->rules[i]->event != CMD_SELECT)
-		{
-			ObjectAddress rule;
-
-			ObjectAddressSet(rule, RewriteRelationId, rel->rd_rules->rules[i]->ruleId);
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot change table \"%s\" because %s depends on its history view",
-							get_rel_name(live), getObjectDescriptionCompat(&rule)),
-					 errhint("Drop the rule first, and make it anew afterwards.")));
-		}
-	relation_close(rel, NoLock);
-}
-
+/* Note a view before it gives way: its text too, if it is not ours. */
 static void
 park(Oid view, Oid live, Oid about, Node *statement)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 	ParkedView *mine = palloc0(sizeof(ParkedView));
 
-	mine->note = view_note(view, live);
-	mine->note->about = about;
+	mine->view = view;
+	mine->live = live;
+	mine->about = about;
+	if (!OidIsValid(live))
+	{
+		mine->text = view_query_sql(view);
+		mine->uses = view_uses(view);
+	}
 	mine->statement = statement;
 	mine->cascade = says_cascade(statement);
 	mine->subid = GetCurrentSubTransactionId();
@@ -438,12 +376,16 @@ park(Oid view, Oid live, Oid about, Node *statement)
 	MemoryContextSwitchTo(before);
 }
 
-/* Does the statement drop a column with CASCADE? */
+/* Does the statement drop columns with CASCADE? */
 static bool
 says_cascade(Node *statement)
 {
 	ListCell   *lc;
 
+	if (statement && IsA(statement, DropStmt))
+		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
+	if (statement && IsA(statement, DropOwnedStmt))
+		return ((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
 	if (statement == NULL || !IsA(statement, AlterTableStmt))
 		return false;
 	foreach(lc, ((AlterTableStmt *) statement)->cmds)

@@ -171,8 +171,8 @@ INSERT INTO site VALUES (1);
 SELECT allowed('SELECT enable_history_tracking_for_table(''site'')', 'AFTER triggers do not hinder syncing');
 SELECT is((SELECT string_agg(op, ',') FROM heard), 'INSERT,INSERT', 'and fire');
 
--- A view with a trigger, parked and made again: the constants of its condition
--- are read once more.
+-- A view with a trigger, parked: the trigger stays, and nobody reads the constants of
+-- its condition.
 SET ROLE t66_evil;
 CREATE FUNCTION evil.ok(int) RETURNS boolean LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO evil.log VALUES ('constant', current_user); RETURN true; END $$;
@@ -185,16 +185,15 @@ CREATE TRIGGER cond BEFORE INSERT ON evil.upon FOR EACH STATEMENT
 	WHEN ('{1}'::evil.dom[] IS NOT NULL) EXECUTE FUNCTION evil.nothing();
 CREATE TRIGGER cond BEFORE INSERT ON evil.w__with_history FOR EACH STATEMENT
 	WHEN ('{1}'::evil.dom[] IS NOT NULL) EXECUTE FUNCTION evil.nothing();
-TRUNCATE evil.log;
 RESET ROLE;
-SELECT allowed('ALTER TABLE evil.w DROP COLUMN a', 'the owner drops a column', 't66_evil');
-SELECT isnt((SELECT count(*) FROM evil.log), 0::bigint, 'control: the condition''s constant was read');
-SELECT is((SELECT string_agg(DISTINCT ran_as, ',') FROM evil.log), 't66_evil', 'by himself');
-SELECT is((SELECT count(*) FROM pg_trigger WHERE tgname = 'cond'), 2::bigint, 'the triggers are back');
+SELECT isnt((SELECT count(*) FROM evil.log WHERE place = 'constant'), 0::bigint, 'control: the conditions'' constants were read');
 TRUNCATE evil.log;
+SELECT allowed('ALTER TABLE evil.w DROP COLUMN a', 'the owner drops a column', 't66_evil');
+SELECT is((SELECT count(*) FROM evil.log), 0::bigint, 'they are not read again');
+SELECT is((SELECT count(*) FROM pg_trigger WHERE tgname = 'cond'), 2::bigint, 'the triggers are there');
 ALTER TABLE evil.w DROP COLUMN b;
-SELECT is((SELECT string_agg(DISTINCT ran_as, ',') FROM evil.log), 't66_evil', 'the same in a superuser''s session');
-SELECT is((SELECT count(*) FROM pg_trigger WHERE tgname = 'cond'), 2::bigint, 'they are back again');
+SELECT is((SELECT count(*) FROM evil.log), 0::bigint, 'nor in a superuser''s session');
+SELECT is((SELECT count(*) FROM pg_trigger WHERE tgname = 'cond'), 2::bigint, 'they are there still');
 
 DROP OWNED BY t66_evil, t66_victim CASCADE;
 DROP ROLE t66_evil, t66_victim;

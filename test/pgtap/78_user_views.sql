@@ -11,7 +11,7 @@ CREATE ROLE t78_user;
 CREATE ROLE t78_reader;
 CREATE ROLE t78_leak;
 CREATE EXTENSION catmaid_history;
-SELECT plan(77);
+SELECT plan(80);
 CREATE SCHEMA app;
 CREATE SCHEMA "U s";
 GRANT ALL ON SCHEMA app, "U s" TO t78_owner, t78_user;
@@ -132,7 +132,7 @@ END $$;
 SELECT tap.in_the_way('a materialized view', '{app.mv}', 'CREATE MATERIALIZED VIEW app.mv AS SELECT id, v FROM app.u__with_history',
 	'DROP MATERIALIZED VIEW app.mv');
 SELECT tap.in_the_way('a materialized view on a user''s view', '{app.mv}', 'CREATE VIEW app.uv AS SELECT id, v FROM app.u__with_history;
-	CREATE MATERIALIZED VIEW app.mv AS SELECT id FROM app.uv', 'DROP VIEW app.uv CASCADE');
+	CREATE MATERIALIZED VIEW app.mv AS SELECT v FROM app.uv', 'DROP VIEW app.uv CASCADE');
 SELECT current_setting('server_version_num')::int >= 140000 AS v14 \gset
 \if :v14
 SELECT tap.in_the_way('a function''s body', '{app.fn}', 'CREATE FUNCTION app.fn() RETURNS bigint LANGUAGE sql
@@ -171,14 +171,26 @@ SELECT matches(tap.state('ALTER TABLE app.u ALTER w TYPE bigint'), '^(00000|2BP0
 SELECT is((SELECT count(*)::int FROM pg_trigger WHERE tgrelid = 'app.tv'::regclass)
 	+ (SELECT count(*)::int FROM pg_rewrite WHERE ev_class = 'app.tv'::regclass), 3, 'has both afterwards');
 DROP VIEW app.tv;
--- What cannot be made again stands in the way of CASCADE as well: the hint is another
--- one then, and the message names the table, not only our view.
+-- The message names the table, not only our view, and the hint does as PostgreSQL does:
+-- DROP COLUMN … CASCADE takes along what uses the column.
 CREATE MATERIALIZED VIEW app.mv AS SELECT v FROM app.u__with_history;
+CREATE MATERIALIZED VIEW app.other_mv AS SELECT id FROM app.u__with_history;
 SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
 	'2BP01 cannot change table "u" because other objects depend on its history view / '
-	'materialized view app.mv depends on view app.u__with_history | Drop them first, and make them anew afterwards.',
-	'in the way: ' || cmd) FROM unnest('{ALTER TABLE app.u DROP v,ALTER TABLE app.u DROP v CASCADE,
-	ALTER TABLE app.u ALTER v TYPE bigint}'::text[]) cmd;
+	'materialized view app.mv depends on column v of view app.u__with_history | ' || advice,
+	'in the way: ' || cmd) FROM (VALUES
+	('ALTER TABLE app.u DROP v', 'Drop them, run the command, and re-create them. DROP COLUMN ... CASCADE drops them, too.'),
+	('ALTER TABLE app.u ALTER v TYPE int', 'Drop them, run the command, and re-create them.')) x(cmd, advice);
+SELECT allowed('ALTER TABLE app.u DROP w', 'a column that they do not use: DROP COLUMN');
+REFRESH MATERIALIZED VIEW app.other_mv;
+SELECT results_eq('SELECT count(*) FROM app.other_mv',
+	'SELECT count(*) FROM app.u__with_history', 'they are as before');
+BEGIN;
+SELECT allowed('ALTER TABLE app.u DROP v CASCADE', 'DROP COLUMN … CASCADE of one that they use');
+SELECT is(ARRAY[to_regclass('app.mv') IS NULL, to_regclass('app.other_mv') IS NULL], '{t,f}', 'drops the one that uses it');
+ROLLBACK;
+ALTER TABLE app.u ADD w int;
+DROP MATERIALIZED VIEW app.other_mv;
 SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
 	'2BP01 cannot drop the history of table "u" because other objects depend on it / '
 	'materialized view app.mv depends on view app.u__with_history | Drop them first.',

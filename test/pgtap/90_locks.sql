@@ -2,7 +2,7 @@
 -- on live table, history table, tracking table and view, until its transaction ends.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(29);
+SELECT plan(30);
 
 CREATE TABLE x (id int PRIMARY KEY, v text, n int);
 SELECT create_history_table('x');
@@ -61,10 +61,13 @@ SELECT is(locks('SELECT reload_history_tracking_for_table(''x'')'),
 SELECT is(locks('SELECT drop_history_table(''x'')'), 'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'dropping');
 SELECT is(locks('SELECT drop_history_table_keep_data(''x'')'),
 	'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'dropping, keeping the data');
-SELECT is(locks('SELECT create_history_view_for_table(''x'')'), 'ShareUpdateExclusive, AccessShare, AccessShare, AccessExclusive', 'making the view');
+SELECT is(locks('SELECT create_history_view_for_table(''x'')'), 'ShareUpdateExclusive, AccessShare, AccessShare, ShareUpdateExclusive', 'making the view, which is as it should be');
+CREATE OR REPLACE VIEW narrow__with_history AS SELECT id, n::int, NULL::tstzrange AS sys_period, NULL::bigint AS exec_transaction_id FROM narrow
+	UNION ALL SELECT id, n, sys_period, NULL FROM narrow__history;
+SELECT is(locks('SELECT create_history_view_for_table(''narrow'')', 'narrow'), 'ShareUpdateExclusive, AccessShare, AccessShare, AccessExclusive', 'making the view, which is not');
 SELECT is(locks('SELECT drop_history_view_for_table(''x'')'), 'ShareUpdateExclusive, -, -, AccessExclusive', 'dropping it');
 SELECT is(locks('SELECT initialize_new_history_table(''x'', ''x__history'', ''id'')'),
-	'ShareRowExclusive, Share, AccessShare, AccessExclusive', 'initialize_new_history_table');
+	'ShareRowExclusive, Share, AccessShare, ShareUpdateExclusive', 'initialize_new_history_table');
 SELECT is(locks('SELECT truncate_history_table(''x__history'')'), 'AccessShare, AccessExclusive, -, -', 'truncate_history_table');
 SELECT is(locks('ALTER TABLE x ADD COLUMN q int'), 'AccessExclusive, AccessExclusive, AccessShare, AccessExclusive', 'ADD COLUMN');
 SELECT is(locks('ALTER TABLE x ALTER v SET DEFAULT ''q'''), 'AccessExclusive, -, -, AccessExclusive',

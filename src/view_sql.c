@@ -1,0 +1,280 @@
+/*
+ * view_sql.c
+ *		What X__with_history shows: the live rows and all versions before them.
+ *
+ * live UNION ALL history, both with the same column types, so that the planner
+ * flattens it and each side uses its own indexes.  The last two columns are
+ * the period and the ending transaction.
+ *
+ * With a tracking table the period of a live row comes from there.  A LEFT
+ * JOIN on its unique key is removed by the planner from queries that do not
+ * ask for the period.  A parent in a hierarchy has its children's tracking
+ * tables below its own, where no unique key spans them all: there a scalar
+ * sub-select, which is not planned either unless asked for, looks in the table
+ * that belongs to the row's own.
+ *
+ * A live row's period has no end: that is said by a function, which the planner
+ * evaluates, and so loads this library; see planner.c.
+ *
+ * The caller holds a lock on the live table.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+static char *view_sql(const RegistryRow *row, Relation live);
+static char *period_sql(const RegistryRow *row, Relation live, char **join);
+static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
+static bool types_fit(const RegistryRow *row);
+static bool shows_column(Form_pg_attribute shown, Form_pg_attribute live,
+						 Form_pg_attribute history);
+
+/*
+ * The query of the view as it should be, of the tables that the row says.
+ */
+Query *
+view_query(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	Query	   *query = view_query_read_own(view_sql(row, live),
+											list_make4_oid(row->live, row->history,
+														   row->tracking, registry_relid()));
+
+	table_close(live, NoLock);
+	return query;
+}
+
+/* Returns true if history has all columns of the live table. */
+bool
+view_has_columns(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	bool		has = missing_column(row, live) == NULL;
+
+	table_close(live, NoLock);
+	return has;
+}
+
+/*
+ * Returns true if the view can show live and history table: they are there, history
+ * has all columns, and its types hold the live ones, or tracking sees to that.
+ */
+bool
+view_is_possible(const RegistryRow *row)
+{
+	if (get_rel_name(row->live) == NULL || get_rel_name(row->history) == NULL ||
+		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL))
+		return false;
+	return view_has_columns(row) && (triggers_enabled(row->live, row) || types_fit(row));
+}
+
+static bool
+types_fit(const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	Relation	history = table_open(row->history, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	bool		fit = true;
+	int			i;
+
+	for (i = 0; fit && i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute target = att->attisdropped ? NULL :
+			columns_find(history, NameStr(att->attname));
+
+		fit = target == NULL || types_hold(att->atttypid, att->atttypmod,
+										   target->atttypid, target->atttypmod);
+	}
+	table_close(history, NoLock);
+	table_close(live, NoLock);
+	return fit;
+}
+
+static char *
+view_sql(const RegistryRow *row, Relation live)
+{
+	TupleDesc	desc = RelationGetDescr(live);
+	StringInfoData live_columns;
+	StringInfoData history_columns;
+	char	   *join;
+	char	   *period = period_sql(row, live, &join);
+	const char *only = "";
+	char	   *filter;
+	Form_pg_attribute missing = missing_column(row, live);
+	int			i;
+
+	if (missing)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
+						get_rel_name(row->history),
+						NameStr(missing->attname), RelationGetRelationName(live)),
+				 errhint("SELECT %s(%s::regclass) adds it.",
+						 naming_quoted_in(registry_namespace(),
+										  "repair_history"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
+
+	initStringInfo(&live_columns);
+	initStringInfo(&history_columns);
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = quote_identifier(NameStr(att->attname));
+		Relation	history;
+		Form_pg_attribute target;
+
+		if (att->attisdropped)
+			continue;
+
+		/* both sides must have the history's type, or nothing is flattened */
+		history = table_open(row->history, AccessShareLock);
+		target = columns_find(history, NameStr(att->attname));
+		if (target->atttypid == att->atttypid)
+			appendStringInfo(&live_columns, "l.%s, ", name);
+		else
+			appendStringInfo(&live_columns, "l.%s::%s AS %s, ", name,
+							 format_type_extended(target->atttypid, target->atttypmod,
+												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+							 name);
+		appendStringInfo(&history_columns, "h.%s, ", name);
+		table_close(history, NoLock);
+	}
+
+	/* what others have put under the history table is no history of ours */
+	if (find_inheritance_children(row->history, NoLock) == NIL)
+	{
+		only = "ONLY ";
+		filter = "";
+	}
+	else
+		filter = psprintf(" WHERE h.tableoid OPERATOR(pg_catalog.=) ANY "
+						  "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r))",
+						  naming_quoted(registry_relid()));
+
+	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s "
+					"UNION ALL SELECT %sh.%s, h.%s FROM %s%s h%s",
+					live_columns.data, period, PERIOD_COLUMN, XID_COLUMN,
+					naming_quoted(row->live), join,
+					history_columns.data, PERIOD_COLUMN, XID_COLUMN,
+					only, naming_quoted(row->history), filter);
+}
+
+static char *
+period_sql(const RegistryRow *row, Relation live, char **join)
+{
+	char	   *no_end = naming_quoted_in(registry_namespace(), "catmaid_history_no_end");
+
+	*join = "";
+	if (!OidIsValid(row->tracking))
+		return psprintf("pg_catalog.tstzrange(l.%s, %s())",
+						quote_identifier(row->time_column), no_end);
+
+	if (has_subclass(row->tracking) &&
+		find_inheritance_children(row->tracking, NoLock) != NIL)
+		return psprintf("pg_catalog.tstzrange((SELECT t.edition_time FROM %s t WHERE %s "
+						"AND t.tableoid OPERATOR(pg_catalog.=) "
+						"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
+						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), %s())",
+						naming_quoted(row->tracking), tracking_match_sql(row, live),
+						naming_quoted(registry_relid()), no_end);
+
+	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
+					 tracking_match_sql(row, live));
+	return psprintf("pg_catalog.tstzrange(t.edition_time, %s())", no_end);
+}
+
+/* The first column of the live table that its history lacks, or NULL. */
+static Form_pg_attribute
+missing_column(const RegistryRow *row, Relation live)
+{
+	int			i;
+
+	for (i = 0; i < RelationGetDescr(live)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), i);
+
+		if (!att->attisdropped &&
+			get_attnum(row->history, NameStr(att->attname)) == InvalidAttrNumber)
+			return att;
+	}
+	return NULL;
+}
+
+/* Returns true if the view has the columns, with the types, that it should have. */
+bool
+view_shows_table(Oid view, const RegistryRow *row)
+{
+	Relation	live = table_open(row->live, AccessShareLock);
+	Relation	history = table_open(row->history, AccessShareLock);
+	Relation	rel = relation_open(view, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live);
+	int			column = 0;
+	bool		same = true;
+	int			i;
+
+	for (i = 0; same && i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		same = column < RelationGetNumberOfAttributes(rel) &&
+			shows_column(TupleDescAttr(RelationGetDescr(rel), column), att,
+						 columns_find(history, NameStr(att->attname)));
+		column++;
+	}
+	same = same && RelationGetNumberOfAttributes(rel) == column + 2;
+	relation_close(rel, AccessShareLock);
+	table_close(history, AccessShareLock);
+	table_close(live, AccessShareLock);
+	return same;
+}
+
+/* Returns true if the view has the names of the live table's columns, and no more. */
+bool
+view_has_names_of(Oid view, Oid live)
+{
+	Relation	rel = table_open(live, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			column = 0;
+	bool		same = true;
+	int			i;
+
+	for (i = 0; same && i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+		{
+			char	   *name = get_attname(view, ++column, true);
+
+			same = name && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0;
+		}
+	table_close(rel, NoLock);
+	return same && get_attname(view, column + 1, true) == NULL;
+}
+
+/* See view_sql, and for the modifier select_common_typmod: of both sides, or none. */
+static bool
+shows_column(Form_pg_attribute shown, Form_pg_attribute live,
+			 Form_pg_attribute history)
+{
+	int32		typmod;
+
+	if (history == NULL)
+		return false;
+	typmod = history->atttypmod;
+	if (history->atttypid == live->atttypid && live->atttypmod != typmod)
+		typmod = -1;
+	return strcmp(NameStr(shown->attname), NameStr(live->attname)) == 0 &&
+		shown->atttypid == history->atttypid && shown->atttypmod == typmod &&
+		(live->attcollation != history->attcollation ||
+		 shown->attcollation == history->attcollation);
+}
