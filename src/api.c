@@ -30,6 +30,10 @@ static void lock_lineage(Oid live, LOCKMODE mode);
 static RegistryRow *require_history(Oid live, int sqlstate);
 static int	hint_for_untracked(Oid live);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
+static List *repair_each(List *rows, DDLAction action, bool alone);
+static void repair_what_is_there(void *arg);
+static void repair_the_rest(void *arg);
+static void warn_of_the_rest(void *arg);
 static bool is_enabled(FunctionCallInfo fcinfo);
 static List *owned_rows(int sqlstate);
 static List *lock_these(List *lives, LOCKMODE mode, int sqlstate);
@@ -298,33 +302,74 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 				there = lappend(there, row);
 		}
 	}
-	foreach(lc, repair_in_order(there))
-	{
-		repair_row(lfirst(lc));
-		repair_owners(lfirst(lc), GetUserId());
-		repair_missing(lfirst(lc));
-		repair_names(lfirst(lc));
-	}
-	foreach(lc, there)
+	there = repair_each(repair_in_order(there), repair_what_is_there, !PG_ARGISNULL(0));
+	there = repair_each(there, repair_the_rest, !PG_ARGISNULL(0));
+	(void) repair_each(there, warn_of_the_rest, !PG_ARGISNULL(0));
+	PG_RETURN_VOID();
+}
+
+/*
+ * Do it for each of the rows, and return those for which it went well.  Of several,
+ * one that fails, by what its owner has put there, is told in a WARNING, and the
+ * others go on.
+ */
+static List *
+repair_each(List *rows, DDLAction action, bool alone)
+{
+	List	   *done = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);
-		Relation	live = table_open(row->live, NoLock);
-		bool		tracked = row->triggers_installed || triggers_enabled(row->live, row);
+		char	   *message = NULL;
 
-		table_close(live, NoLock);
-		repair_table(row, tracked, false);
+		if (alone)
+			action(row);
+		else
+			message = ddl_attempt_one(action, row);
+		if (message == NULL)
+			done = lappend(done, row);
+		else
+			ereport(WARNING,
+					(errmsg("the history of table %s cannot be repaired", naming_quoted(row->live)),
+					 errdetail("%s.", message),
+					 errhint("SELECT %s(%s::regclass) shows the error.",
+							 naming_quoted_in(registry_namespace(), "repair_history"),
+							 quote_literal_cstr(naming_quoted(row->live)))));
 	}
-	foreach(lc, there)
-	{
-		Oid			live = ((RegistryRow *) lfirst(lc))->live;
-		RegistryRow *row = registry_get(live);
+	return done;
+}
 
-		if (row)
-			check_warn(live, psprintf("the history of table %s is not in order",
-									  naming_quoted(live)),
-					   check_table(row, CHECK_CATALOGS));
-	}
-	PG_RETURN_VOID();
+static void
+repair_what_is_there(void *arg)
+{
+	repair_row(arg);
+	repair_owners(arg, GetUserId());
+	repair_missing(arg);
+	repair_names(arg);
+}
+
+static void
+repair_the_rest(void *arg)
+{
+	RegistryRow *row = arg;
+	Relation	live = table_open(row->live, NoLock);
+	bool		tracked = row->triggers_installed || triggers_enabled(row->live, row);
+
+	table_close(live, NoLock);
+	repair_table(row, tracked, false);
+}
+
+static void
+warn_of_the_rest(void *arg)
+{
+	Oid			live = ((RegistryRow *) arg)->live;
+	RegistryRow *row = registry_get(live);
+
+	if (row)
+		check_warn(live, psprintf("the history of table %s is not in order", naming_quoted(live)),
+				   check_table(row, CHECK_CATALOGS));
 }
 
 /* widen_history_table(live): what repair_history does without a rewrite */

@@ -238,6 +238,29 @@ typedef enum CheckDepth
 	CHECK_HISTORY
 } CheckDepth;
 
+/* what is known of the table that is being looked at */
+typedef struct Check
+{
+	const RegistryRow *row;
+	bool		older;			/* the older implementation is in charge */
+	bool		tracked;
+	bool		sound;
+	CheckDepth	depth;
+	List	   *findings;
+} Check;
+
+extern void check_finding(Check *check, const char *severity, const char *finding,
+						  const char *object, const char *hint,
+						  const char *format,...) pg_attribute_printf(6, 7);
+extern const char *check_mend(Check *check);
+
+/* check_rows.c: of its rows */
+extern void check_tracking_rows(Check *check);
+extern void check_periods(Check *check, Relation live);
+
+/* check_constraints.c: of what a site has put on its derived tables */
+extern void check_constraints(Check *check);
+
 extern List *check_table(const RegistryRow *row, CheckDepth depth);
 extern List *check_add(List *findings, Oid live, const char *severity,
 					   const char *finding, const char *object,
@@ -764,6 +787,7 @@ extern void ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
 extern void ddl_set_for_command(const char *name, const char *value);
 typedef void (*DDLAction) (void *arg);
 extern ErrorData *ddl_attempt(DDLAction action, void *arg);
+extern char *ddl_attempt_one(DDLAction action, void *arg);
 extern char *ddl_dependents(MemoryContext context);
 
 /* catalog_change.c: single changes of the catalogs, by OID */

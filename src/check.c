@@ -22,7 +22,17 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+/* see check_in_turn */
+typedef struct Turn
+{
+	const RegistryRow *row;
+	CheckDepth	depth;
+	List	   *findings;
+} Turn;
+
 static List *check_all(CheckDepth depth);
+static List *check_in_turn(const RegistryRow *row, CheckDepth depth);
+static void take_turn(void *arg);
 static List *check_one(Oid live, CheckDepth depth);
 static List *check_unregistered(List *findings);
 static List *check_functions(List *findings);
@@ -115,9 +125,34 @@ check_all(CheckDepth depth)
 
 		if (get_rel_name(row->live) == NULL ||
 			relation_ownercheck_compat(row->live, GetUserId()))
-			findings = list_concat(findings, check_table(row, depth));
+			findings = list_concat(findings, check_in_turn(row, depth));
 	}
 	return check_unregistered(findings);
+}
+
+/* What is wrong with one of several tables; that it cannot be looked at, if nothing else. */
+static List *
+check_in_turn(const RegistryRow *row, CheckDepth depth)
+{
+	Turn		turn = {row, depth, NIL};
+	char	   *message = ddl_attempt_one(take_turn, &turn);
+
+	if (message == NULL)
+		return turn.findings;
+	return check_add(NIL, row->live, "error", "not_checkable", NULL,
+					 psprintf("The table cannot be checked: %s.", message),
+					 get_rel_name(row->live) == NULL ? NULL :
+					 psprintf("SELECT * FROM %s(%s) shows the error.",
+							  naming_quoted_in(registry_namespace(), "check_history"),
+							  quote_literal_cstr(naming_quoted(row->live))));
+}
+
+static void
+take_turn(void *arg)
+{
+	Turn	   *turn = arg;
+
+	turn->findings = check_table(turn->row, turn->depth);
 }
 
 static List *

@@ -2,9 +2,10 @@
  * check_table.c
  *		What is wrong with the history of one table.
  *
- * Nothing is changed here.  The catalogs are looked at first, then how the
- * tracking table agrees with the live table, and last, if asked for, all rows
- * of the history table, which takes as long as reading and sorting it.
+ * Nothing is changed here.  The catalogs are looked at first, what a site has put on
+ * derived tables among them (check_constraints.c), then how the tracking table agrees
+ * with the live table, and last, if asked for, all rows of the history table
+ * (check_rows.c), which takes as long as reading and sorting it.
  *
  * It serves a database that the older implementation is still in charge of as
  * well: there its triggers and its views are the right ones.
@@ -22,20 +23,9 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
-
-typedef struct Check
-{
-	const RegistryRow *row;
-	bool		older;			/* the older implementation is in charge */
-	bool		tracked;
-	bool		sound;
-	CheckDepth	depth;
-	List	   *findings;
-} Check;
 
 static bool check_tables(Check *check);
 static void check_row_security(Check *check);
@@ -47,17 +37,11 @@ static void check_time_columns(Check *check, Relation live);
 static bool check_key(Check *check, Relation live);
 static void check_tracking(Check *check, Relation live);
 static bool check_tracking_key(Check *check, Relation live);
-static void check_tracking_rows(Check *check);
 static void check_indexes(Check *check);
 static void check_view(Check *check);
 static void check_triggers(Check *check, Relation live);
 static void check_trigger(Check *check, const char *name, TriggerState state);
-static void check_periods(Check *check);
-static bool can_be_sorted(Oid history, const char *column);
-static void add(Check *check, const char *severity, const char *finding,
-				const char *object, const char *hint, const char *format,...) pg_attribute_printf(6, 7);
 static const char *way_out(const RegistryRow *row);
-static const char *mend(Check *check);
 
 /* The findings on a registered table, as a list of Finding. */
 List *
@@ -82,8 +66,9 @@ check_table(const RegistryRow *row, CheckDepth depth)
 			check_tracking(&check, live);
 		check_indexes(&check);
 		if (depth == CHECK_HISTORY && check.sound)
-			check_periods(&check);
+			check_periods(&check, live);
 	}
+	check_constraints(&check);
 	check_view(&check);
 	check_triggers(&check, live);
 	table_close(live, NoLock);
@@ -99,7 +84,7 @@ check_tables(Check *check)
 
 	if (get_rel_name(row->live) == NULL)
 	{
-		add(check, "warning", "live_table_gone", NULL, mend(check),
+		check_finding(check, "warning", "live_table_gone", NULL, check_mend(check),
 			"The table with OID %u is gone, but still registered; %s.", row->live,
 			history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
 			"so is its history");
@@ -107,31 +92,31 @@ check_tables(Check *check)
 	}
 	if (history == NULL)
 	{
-		add(check, "error", "history_table_gone", NULL, mend(check),
+		check_finding(check, "error", "history_table_gone", NULL, check_mend(check),
 			"The table's history table is gone.");
 		return false;
 	}
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
 	if (!registry_owners_agree(row, security_owner_of(row->live)))
-		add(check, "error", "other_owner", history,
-			check->older ? mend(check) : way_out(row),
+		check_finding(check, "error", "other_owner", history,
+			check->older ? check_mend(check) : way_out(row),
 			"History and tracking table do not both belong to the table's owner.");
 	else if (!check->sound && derived_is_history(row->history))
-		add(check, "error", "registry_differs", history,
-			check->older ? mend(check) : way_out(row), "%s", registry_fault(row));
+		check_finding(check, "error", "registry_differs", history,
+			check->older ? check_mend(check) : way_out(row), "%s", registry_fault(row));
 	/* what may be another table's history is not looked at */
 	if (!check->sound && !check->older && derived_is_history(row->history))
 		return false;
 	if (!derived_is_history(row->history))
 	{
-		add(check, "error", "not_a_history_table", history, NULL,
+		check_finding(check, "error", "not_a_history_table", history, NULL,
 			"%s has no columns %s tstzrange and %s bigint.",
 			naming_quoted(row->history), PERIOD_COLUMN, XID_COLUMN);
 		return false;
 	}
 	if (strcmp(history, naming_history_table(row->live)) != 0 ||
 		get_rel_namespace(row->history) != get_rel_namespace(row->live))
-		add(check, "warning", "name_differs", history, mend(check),
+		check_finding(check, "warning", "name_differs", history, check_mend(check),
 			"The history table should be %s.%s.",
 			quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
 			quote_identifier(naming_history_table(row->live)));
@@ -148,7 +133,7 @@ check_row_security(Check *check)
 
 	for (i = 0; i < lengthof(derived); i++)
 		if (OidIsValid(derived[i]) && row_security_lacks(row->live, derived[i]))
-			add(check, "error", "row_security_missing", get_rel_name(derived[i]), mend(check),
+			check_finding(check, "error", "row_security_missing", get_rel_name(derived[i]), check_mend(check),
 				"Policies hide rows of the table, but %s lacks its row-level security.",
 				naming_quoted(derived[i]));
 }
@@ -170,7 +155,7 @@ check_columns(Check *check, Relation live)
 			continue;
 		target = columns_find(history, NameStr(att->attname));
 		if (target == NULL)
-			add(check, "error", "column_missing", NameStr(att->attname), mend(check),
+			check_finding(check, "error", "column_missing", NameStr(att->attname), check_mend(check),
 				"History table %s has no column \"%s\".",
 				naming_quoted(check->row->history), NameStr(att->attname));
 		else
@@ -189,16 +174,22 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 
 	columns_base_type(att, &type, &typmod);
 	if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
-		add(check, "error", "column_too_narrow", NameStr(att->attname),
+		check_finding(check, "error", "column_too_narrow", NameStr(att->attname),
 			!check->older ? types_widen_hint(check->row->live, check->row->history,
 											   target, type, typmod) :
-			types_widen_in_place(target, type, typmod) ? mend(check) :
+			types_widen_in_place(target, type, typmod) ? check_mend(check) :
 			"Adopt the database, then see this hint again.",
 			"Column \"%s\" has type %s, in history table %s type %s.",
 			NameStr(att->attname), format_type_with_typemod(type, typmod),
 			history, format_type_with_typemod(target->atttypid, target->atttypmod));
-	if (target->attnotnull && !att->attnotnull)
-		add(check, "error", "column_not_null", NameStr(att->attname), mend(check),
+	if (target->attnotnull && att->attnotnull)
+		check_finding(check, "info", "column_not_null", NameStr(att->attname),
+					  psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL;", history,
+							   quote_identifier(NameStr(att->attname))),
+					  "Column \"%s\" of history table %s is NOT NULL: writes fail by it when the table's no longer is.",
+					  NameStr(att->attname), history);
+	else if (target->attnotnull)
+		check_finding(check, "error", "column_not_null", NameStr(att->attname), check_mend(check),
 			"Column \"%s\" may be NULL, but not in history table %s.",
 			NameStr(att->attname), history);
 }
@@ -208,7 +199,7 @@ static void
 check_own_columns(Check *check)
 {
 	if (!derived_was_history(check->row->history))
-		add(check, "warning", "default_missing", NULL, mend(check),
+		check_finding(check, "warning", "default_missing", NULL, check_mend(check),
 			"Columns %s and %s of history table %s have no defaults.",
 			PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
 }
@@ -231,13 +222,13 @@ check_time_columns(Check *check, Relation live)
 		Form_pg_attribute att = columns_find(live, names[i]);
 
 		if (att == NULL || att->atttypid != types[i])
-			add(check, "error", "time_column_unfit", names[i],
+			check_finding(check, "error", "time_column_unfit", names[i],
 				psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
 						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
 						 quote_literal_cstr(naming_quoted(row->live))),
 				"The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
 		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
-			add(check, "error", "time_column_unfit", names[i],
+			check_finding(check, "error", "time_column_unfit", names[i],
 				psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
 						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
 						 quote_literal_cstr(naming_quoted(row->live))),
@@ -253,13 +244,13 @@ check_key(Check *check, Relation live)
 
 	if (key == NIL)
 	{
-		add(check, "error", "no_primary_key", NULL,
+		check_finding(check, "error", "no_primary_key", NULL,
 			psprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", naming_quoted(check->row->live)),
 			"The table has no primary key.");
 		return false;
 	}
 	if (!same)
-		add(check, "error", "key_changed", linitial(key), mend(check),
+		check_finding(check, "error", "key_changed", linitial(key), check_mend(check),
 			"The table's primary key is not the registered one.");
 	return same;
 }
@@ -271,22 +262,21 @@ check_tracking(Check *check, Relation live)
 
 	if (get_rel_name(tracking) == NULL)
 	{
-		add(check, "error", "tracking_table_gone", NULL, mend(check),
+		check_finding(check, "error", "tracking_table_gone", NULL, check_mend(check),
 			"The table's tracking table is gone.");
 		return;
 	}
-	if (!derived_is_tracking(tracking))
+	if (!derived_serves_tracking(tracking))
 	{
-		add(check, "error", "not_a_tracking_table", get_rel_name(tracking),
-			check->older || derived_serves_tracking(tracking) ? NULL :
-			derived_tracking_hint(check->row->live, tracking),
+		check_finding(check, "error", "not_a_tracking_table", get_rel_name(tracking),
+			check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
 			"%s has not the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
 	if (!check_tracking_key(check, live))
 		return;
 	if (!check->older && !indexes_there_tracking(tracking, check->row->key))
-		add(check, "error", "index_missing", get_rel_name(tracking), mend(check),
+		check_finding(check, "error", "index_missing", get_rel_name(tracking), check_mend(check),
 			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
@@ -314,7 +304,7 @@ check_tracking_key(Check *check, Relation live)
 		if (target && getBaseType(target->atttypid) == type &&
 			types_hold(type, typmod, target->atttypid, target->atttypmod))
 			continue;
-		add(check, "error", "tracking_key_unfit", name, mend(check),
+		check_finding(check, "error", "tracking_key_unfit", name, check_mend(check),
 			"Key column \"%s\" has type %s, in tracking table %s it has %s.",
 			(char *) lfirst(lc), format_type_with_typemod(type, typmod),
 			naming_quoted(check->row->tracking), target == NULL ? "no column" :
@@ -326,24 +316,6 @@ check_tracking_key(Check *check, Relation live)
 	}
 	table_close(tracking, NoLock);
 	return fits;
-}
-
-static void
-check_tracking_rows(Check *check)
-{
-	int64		orphaned;
-	int64		missing;
-
-	tracking_count_differences(check->row, &orphaned, &missing);
-	if (orphaned > 0)
-		add(check, "warning", "tracking_rows_orphaned",
-			get_rel_name(check->row->tracking), mend(check),
-			INT64_FORMAT " tracking rows have no live row.", orphaned);
-	if (missing > 0)
-		add(check, "warning", "tracking_rows_missing",
-			get_rel_name(check->row->tracking), mend(check),
-			INT64_FORMAT " live rows have no tracking row; it is not known since when they are as they are.",
-			missing);
 }
 
 static void
@@ -359,9 +331,9 @@ check_indexes(Check *check)
 	indexes_there(check->row->history, check->row->key, &there[0], &there[1], &there[2]);
 	for (i = 0; i < lengthof(there); i++)
 		if (!there[i] && columns[i])
-			add(check, "warning", "index_missing", columns[i],
+			check_finding(check, "warning", "index_missing", columns[i],
 				check->older ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
-										naming_quoted(check->row->history)) : mend(check),
+										naming_quoted(check->row->history)) : check_mend(check),
 				"History table %s has no index on \"%s\".",
 				naming_quoted(check->row->history), columns[i]);
 }
@@ -375,17 +347,17 @@ check_view(Check *check)
 	if (!OidIsValid(view))
 		return;
 	if (get_rel_relkind(view) != RELKIND_VIEW)
-		add(check, "warning", "view_name_taken", get_rel_name(view),
+		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
 			"Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
 	else if (security_owner_of(view) != security_owner_of(check->row->live))
-		add(check, "warning", "view_name_taken", get_rel_name(view),
+		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
 			psprintf("Rename or drop %s, or ALTER VIEW %s OWNER TO %s if you trust its definition.",
 					 naming_quoted(view), naming_quoted(view),
 					 security_role_sql(security_owner_of(check->row->live))),
 			"View %s belongs to role %s, which does not own the table, and may show anything.",
 			naming_quoted(view), security_role_sql(security_owner_of(view)));
 	else if (!view_fits(check->row, check->older))
-		add(check, "warning", "view_outdated", get_rel_name(view), mend(check),
+		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
 			"View %s has not the columns of the table%s.", naming_quoted(view),
 			check->older ? "" : " and its history");
 }
@@ -411,14 +383,14 @@ check_triggers(Check *check, Relation live)
 		}
 	if (!check->older && check->sound && mark_read(row->live, NULL, &mark) &&
 		!OidIsValid(mark.history))
-		add(check, "error", "not_marked", NULL, mend(check),
+		check_finding(check, "error", "not_marked", NULL, check_mend(check),
 			"The table's triggers are not marked with its history.");
 	installed = check->older ? older_tracks(live) : triggers_complete(row->live, row);
 	if (right && row->triggers_installed && !installed)
-		add(check, "error", "trigger_missing", NULL, mend(check),
+		check_finding(check, "error", "trigger_missing", NULL, check_mend(check),
 			"A partition of the table lacks a history trigger.");
 	if (!row->triggers_installed && installed)
-		add(check, "warning", "flag_differs", "triggers_installed", mend(check),
+		check_finding(check, "warning", "flag_differs", "triggers_installed", check_mend(check),
 			"The table is registered as not tracked, but its triggers are there.");
 }
 
@@ -428,85 +400,26 @@ check_trigger(Check *check, const char *name, TriggerState state)
 	Oid			live = check->row->live;
 
 	if (state == TRIGGER_MISSING)
-		add(check, "error", "trigger_missing", name, mend(check),
+		check_finding(check, "error", "trigger_missing", name, check_mend(check),
 			"Trigger \"%s\" is gone; what it should have recorded is not.", name);
 	else if (state == TRIGGER_SWITCHED_OFF)
-		add(check, "error", "trigger_disabled", name, mend(check),
+		check_finding(check, "error", "trigger_disabled", name, check_mend(check),
 			"Trigger \"%s\" is switched off; what it should have recorded is not.", name);
 	else if (state == TRIGGER_ALTERED)
-		add(check, "error", "trigger_altered", name, mend(check),
+		check_finding(check, "error", "trigger_altered", name, check_mend(check),
 			"Trigger \"%s\" is not as it must be.", name);
 	else if (state == TRIGGER_FOREIGN)
-		add(check, "error", "trigger_foreign", name,
+		check_finding(check, "error", "trigger_foreign", name,
 			psprintf("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it; then enable tracking.",
 					 quote_identifier(name), naming_quoted(live)),
 			"Trigger \"%s\" is not the history's, but has its name: the table cannot be tracked.",
 			name);
 }
 
-/* All rows of the history table itself: do their periods make sense? */
-static void
-check_periods(Check *check)
-{
-	enum
-	{
-		ENDLESS, EMPTY, OVERLAPPING, ALL, N
-	};
-	const char *history = naming_quoted(check->row->history);
-	StringInfoData key;
-	ListCell   *lc;
-	int64		counts[N];
-
-	initStringInfo(&key);
-	foreach(lc, check->row->key)
-	{
-		if (!can_be_sorted(check->row->history, lfirst(lc)))
-			return;
-		appendStringInfo(&key, "h.%s, ", quote_identifier(lfirst(lc)));
-	}
-
-	/* of rows in the order of their starts, neighbours overlap if any do */
-	ddl_query_numbers(security_owner_of(check->row->live), list_make1_oid(check->row->history),
-					  psprintf("SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.upper_inf(p)), "
-							   "pg_catalog.count(*) FILTER (WHERE pg_catalog.isempty(p)), "
-							   "pg_catalog.count(*) FILTER (WHERE p OPERATOR(pg_catalog.&&) following), "
-							   "pg_catalog.count(*) FROM "
-							   "(SELECT h.%s AS p, pg_catalog.lead(h.%s) OVER "
-							   "(PARTITION BY %s pg_catalog.isempty(h.%s) "
-							   "ORDER BY pg_catalog.lower(h.%s) NULLS FIRST) AS following "
-							   "FROM ONLY %s h) periods",
-							   PERIOD_COLUMN, PERIOD_COLUMN, key.data, PERIOD_COLUMN,
-							   PERIOD_COLUMN, history),
-					  counts, N);
-	if (counts[ENDLESS] > 0)
-		add(check, "warning", "periods_without_end", PERIOD_COLUMN,
-			"Only who knows when these versions ended can tell.",
-			INT64_FORMAT " versions in %s have a period without an end, as if they were live.",
-			counts[ENDLESS], history);
-	if (counts[OVERLAPPING] > 0)
-		add(check, "warning", "periods_overlap", PERIOD_COLUMN,
-			"Only who knows which of the versions was valid when can tell.",
-			INT64_FORMAT " versions in %s overlap with the next version of their row.",
-			counts[OVERLAPPING], history);
-	if (counts[ALL] > 0 && counts[EMPTY] == counts[ALL])
-		add(check, "info", "periods_all_empty", PERIOD_COLUMN, NULL,
-			"All " INT64_FORMAT " versions in %s have an empty period: no query as of a time finds them.",
-			counts[ALL], history);
-}
-
-static bool
-can_be_sorted(Oid history, const char *column)
-{
-	AttrNumber	attnum = get_attnum(history, column);
-
-	return attnum != InvalidAttrNumber &&
-		OidIsValid(lookup_type_cache(get_atttype(history, attnum),
-									 TYPECACHE_LT_OPR)->lt_opr);
-}
-
-static void
-add(Check *check, const char *severity, const char *finding, const char *object,
-	const char *hint, const char *format,...)
+/* Note a finding; the detail is what format makes of the rest. */
+void
+check_finding(Check *check, const char *severity, const char *finding, const char *object,
+			  const char *hint, const char *format,...)
 {
 	StringInfoData detail;
 
@@ -539,8 +452,8 @@ way_out(const RegistryRow *row)
 }
 
 /* What mends it without anybody's help. */
-static const char *
-mend(Check *check)
+const char *
+check_mend(Check *check)
 {
 	if (check->older)
 		return "ALTER EXTENSION catmaid_history UPDATE;";

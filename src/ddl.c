@@ -105,6 +105,29 @@ ddl_query_numbers(Oid role, List *relids, const char *sql, int64 *numbers, int n
 }
 
 /*
+ * Do it, for one of several tables, in a subtransaction.  NULL if it went well, else
+ * the error's message; palloc'd.
+ *
+ * It may run code of the table's owner, who can raise any error: none of them ends
+ * what is done for others.  Only the server's own interrupts do.
+ */
+char *
+ddl_attempt_one(DDLAction action, void *arg)
+{
+	ErrorData  *error = ddl_attempt(action, arg);
+	char	   *message;
+
+	if (error == NULL)
+		return NULL;
+	if (error->elevel > ERROR ||
+		(error->funcname && strcmp(error->funcname, "ProcessInterrupts") == 0))
+		ReThrowError(error);
+	message = pstrdup(error->message ? error->message : "");
+	FreeErrorData(error);
+	return message;
+}
+
+/*
  * ALTER TABLE of the relation as its owner: actions are what follows the name in
  * the statement.  No type or other object may be named in them.  Takes the lock
  * that ALTER TABLE takes, by OID.

@@ -550,9 +550,13 @@ registry_delete(Oid live)
 {
 	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan = scan_live(registry, live, &key);
-	HeapTuple	tuple = systable_getnext(scan);
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
+	/* somebody else may be deleting it, too */
+	registry_lock_row(live);
+	scan = scan_live(registry, live, &key);
+	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		CatalogTupleDelete(registry, &tuple->t_self);
 	systable_endscan(scan);
