@@ -181,7 +181,7 @@ SELECT allowed('ALTER TABLE o.parent ALTER a TYPE text USING (a + 1)::text', 'an
 SELECT is(tap.lent(), false, '... in each table as its owner');
 SELECT is((SELECT string_agg(tableoid::regclass || ' ' || a, ', ' ORDER BY id) FROM o.parent__history),
 	'o.parent__history 2, p.child__history 3, o.grandchild__history 4', '... and the hierarchy is as it was');
-SELECT is((SELECT count(*) FROM unnest('{o.parent,p.child,o.grandchild}'::regclass[]) t, check_history(t)), 0::bigint, '... and sound');
+SELECT is((SELECT count(*) FROM unnest('{o.parent,p.child,o.grandchild}'::regclass[]) t, check_history(t) WHERE severity <> 'info'), 0::bigint, '... and sound');
 
 CREATE TABLE o.parent2 (id int PRIMARY KEY, a text);
 CREATE TABLE p.child2 (PRIMARY KEY (id)) INHERITS (o.parent2);

@@ -231,7 +231,7 @@ sub findings
 	for my $file (glob "$top/src/check*.c")
 	{
 		my $source = slurp_file($file);
-		$found{$2}{$1} = 1 while $source =~ /\b(?:check_)?add\([^"()]*"(error|warning|info)", "(\w+)"/g;
+		$found{$2}{$1} = 1 while $source =~ /\bcheck_(?:add|finding)\([^"()]*"(error|warning|info)", "(\w+)"/g;
 	}
 	cmp_ok(scalar keys %found, '>', 25, 'what check_history() may find is known');
 	for my $finding (sort keys %found)
