@@ -156,14 +156,14 @@ catalog_add_column(Oid relid, const char *name, Oid type, int32 typmod, Oid coll
 
 /*
  * Drop a column of the table and, with recurse, of those that inherit it.  What
- * depends on the column is an error.
+ * depends on the column goes as well with cascade, or is an error.
  */
 void
-catalog_drop_column(Oid relid, const char *name, bool recurse)
+catalog_drop_column(Oid relid, const char *name, bool recurse, bool cascade)
 {
 	AlterTableCmd *cmd = column_command(AT_DropColumn, name, NULL);
 
-	cmd->behavior = DROP_RESTRICT;
+	cmd->behavior = cascade ? DROP_CASCADE : DROP_RESTRICT;
 	alter_as_superuser(relid, cmd, recurse);
 }
 

@@ -10,6 +10,7 @@
 #define CATMAID_HISTORY_H
 
 #include "access/skey.h"
+#include "catalog/objectaddress.h"
 #include "commands/trigger.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
@@ -280,16 +281,39 @@ extern List *repair_in_order(List *rows);
 /* follower.c: the event triggers */
 extern bool follower_tracks(Oid live, RegistryRow **row);
 
+/* dependents.c: what goes with what a command drops */
+typedef struct Dependents Dependents;
+
+typedef struct DependentColumn
+{
+	Oid			relid;
+	AttrNumber	attnum;
+	bool		goes;			/* its type does; or else it is altered */
+} DependentColumn;
+
+extern Dependents *dependents_of_command(bool cascade);
+extern bool dependents_cascade(const Dependents *dependents);
+extern void dependents_drop(Dependents *dependents, const ObjectAddress *object);
+extern void dependents_drop_owned(Dependents *dependents, Oid role);
+extern void dependents_alter(Dependents *dependents, Oid type);
+extern void dependents_find(Dependents *dependents);
+extern List *dependents_relations(const Dependents *dependents);
+extern bool dependents_goes(const Dependents *dependents, Oid relid);
+extern bool dependents_type_goes(const Dependents *dependents, Oid type, Oid collation);
+extern List *dependents_columns(const Dependents *dependents);
+extern const DependentColumn *dependents_column(const Dependents *dependents, Oid relid,
+												AttrNumber attnum);
+extern List *dependents_typed_tables(const Dependents *dependents);
+extern List *dependents_held_back(const Dependents *dependents);
+
 /* make_room.c: before a DDL command */
 extern void make_room(Node *statement);
-extern void make_room_park_view(Oid live, List *types, Node *statement);
-extern void make_room_for_partition(RangeVar *name, Oid relid, List *dropped);
+extern void make_room_park_view(Oid live, const Dependents *dropped, Node *statement);
+extern void make_room_lock_views(Oid relid);
 
-/* make_room_cascade.c: the same before one that drops much at a time */
-extern void make_room_for_drop_schemas(DropStmt *statement);
+/* make_room_drop.c: the same before one that drops something */
+extern void make_room_for_drop(DropStmt *statement);
 extern void make_room_for_drop_owned(DropOwnedStmt *statement);
-extern void make_room_for_drop_extensions(DropStmt *statement);
-extern void make_room_for_drop_types(DropStmt *statement);
 extern void make_room_for_type(Oid type, Node *statement);
 
 /* follow_columns.c: column changes */
@@ -320,7 +344,14 @@ extern void follow_partitions(RegistryRow *row, const TableState *before,
 extern void follow_key(RegistryRow *row, const TableState *before,
 					   const TableState *now, Node *statement);
 
+/* kept_types.c: kept columns outlive their types */
+extern void kept_types_give_up(const Dependents *dependents, Node *statement);
+extern void kept_types_before_alter(AlterTableStmt *statement);
+extern void kept_types_before_alter_domain(AlterDomainStmt *statement);
+
 /* follow_drop.c: live and derived tables that are gone */
+extern bool follow_drop_keeps(Oid owner, bool tracked);
+extern void follow_drop_notice(Oid history);
 extern void follow_drop(const RegistryRow *row, const TableState *before,
 						Node *statement);
 extern void follow_check_derived(const RegistryRow *row, const TableState *before,
@@ -329,7 +360,7 @@ extern void follow_refuse_by_hand(Oid live, const char *verb);
 
 /* view_park.c: views put aside while what they show is changed */
 extern void views_park_upon(List *tables, List *columns);
-extern void views_park(Oid live, List *types, Node *statement);
+extern void views_park(Oid live, const Dependents *dropped, Node *statement);
 extern void views_lock(List *lives, LOCKMODE mode);
 extern void views_lock_upon(List *lives, bool deep);
 extern bool views_parked(Oid live);
@@ -437,6 +468,9 @@ extern void history_create(Oid live, char *time_column, char *txid_column,
 						   bool create_triggers, bool copy_inheritance,
 						   bool sync);
 extern void history_drop(Oid live, bool keep_data);
+
+/* take_up.c: a history that was kept is used again */
+extern Oid	take_up_history(Oid live);
 
 /* reconcile.c: make a history fit the live table, with triggers or without */
 extern void reconcile_enable(RegistryRow *row, bool sync);
@@ -667,8 +701,16 @@ extern bool truncate_is_going_on(Relation rel);
 extern bool truncate_has_emptied(Relation rel);
 extern void truncate_relation_changed(Oid relid);
 extern void truncate_init(void);
+/* what becomes of the tracking table, of those rows */
+typedef enum TruncatedTracking
+{
+	TRACKING_FORGETS,			/* others stay */
+	TRACKING_IS_EMPTIED,		/* there are no others */
+	TRACKING_STAYS				/* it is about to go itself */
+} TruncatedTracking;
+
 extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
-								bool is_partition);
+								TruncatedTracking tracking);
 
 /* registry.c: the registry table */
 extern Oid	registry_relid(void);
@@ -746,7 +788,7 @@ extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
 								Oid type, int32 typmod);
 extern bool types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod);
-extern bool types_made_of(Oid type, Oid wanted, Oid namespace);
+extern bool types_print_exactly(Oid type);
 
 /* columns.c: live column to history column */
 #define COLUMNS_MAP_INCOMPLETE	(-1)
@@ -795,7 +837,7 @@ extern Oid	catalog_create_table(Oid namespace, const char *name, Oid owner,
 								 char persistence, List *columns, List *options);
 extern void catalog_add_column(Oid relid, const char *name, Oid type, int32 typmod,
 							   Oid collation);
-extern void catalog_drop_column(Oid relid, const char *name, bool recurse);
+extern void catalog_drop_column(Oid relid, const char *name, bool recurse, bool cascade);
 extern void catalog_set_column_storage(Oid relid, const char *name, const char *storage);
 extern void catalog_set_column_compression(Oid relid, const char *name,
 										   const char *method);
@@ -826,6 +868,9 @@ extern void convert_rows(Oid history, const TableColumn *column, const char *fro
 						 Node *using);
 extern void convert_type(Oid relid, const TableColumn *column);
 extern bool convert_type_try(Oid relid, const TableColumn *column);
+
+/* convert_text.c: a column becomes text, whatever its type */
+extern bool convert_to_text(Oid relid, const char *column, bool cascade);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);

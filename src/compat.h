@@ -425,6 +425,13 @@ find_option_compat(const char *name)
 #define sets_expression_compat(cmd)	(false)
 #endif
 
+/* 15 can give a table another access method. */
+#if PG_VERSION_NUM >= 150000
+#define sets_access_method_compat(cmd)	((cmd)->subtype == AT_SetAccessMethod)
+#else
+#define sets_access_method_compat(cmd)	(false)
+#endif
+
 /* 17 can ask for a stronger lock as well. */
 #if PG_VERSION_NUM >= 170000
 #define LockHeldByMeCompat(tag, mode)	LockHeldByMe((tag), (mode), false)

@@ -42,7 +42,6 @@ static void check_time_column(Relation live, const char *name, Oid type,
 							  bool is_parent);
 static void check_names(Oid live);
 static void check_free(Oid live, const char *name, bool replaceable);
-static Oid	take_up_history(Oid live);
 static List *tracked_children(Oid history);
 
 /*
@@ -533,19 +532,6 @@ check_free(Oid live, const char *name, bool replaceable)
 						name, get_rel_name(live)),
 				 errhint("Rename or drop %s.",
 						 naming_quoted_in(get_rel_namespace(live), name))));
-}
-
-/* The history table that drop_history_table_keep_data has left, or InvalidOid. */
-static Oid
-take_up_history(Oid live)
-{
-	Oid			history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
-
-	if (OidIsValid(history))
-		ereport(NOTICE,
-				(errmsg("taking up history table \"%s\", which was kept for table \"%s\"",
-						get_rel_name(history), get_rel_name(live))));
-	return history;
 }
 
 /* Live tables whose history is a child of this one. */

@@ -351,9 +351,9 @@ is_lossless(const ColumnState *before, const ColumnState *now, Node *using)
 {
 	if (changes_values(using, now))
 		return false;
-	if (types_hold(before->type, before->typmod, now->type, now->typmod))
-		return true;
-	return now->type == TEXTOID || (now->type == VARCHAROID && now->typmod == -1);
+	if (now->type == TEXTOID || (now->type == VARCHAROID && now->typmod == -1))
+		return types_print_exactly(before->type);
+	return types_hold(before->type, before->typmod, now->type, now->typmod);
 }
 
 /* Is there a USING expression that is more than the plain cast? */
@@ -448,7 +448,7 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 							  naming_free_column(row->history, InvalidOid, name, false));
 		return;
 	}
-	catalog_drop_column(row->history, name, !children_keep(row->history, name));
+	catalog_drop_column(row->history, name, !children_keep(row->history, name), false);
 }
 
 static void

@@ -6,11 +6,13 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 
@@ -59,7 +61,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 		leave_alone(row, before);
 		return;
 	}
-	stays = settings_on_drop_table(before->owner) == ON_DROP_KEEP || !before->tracked ||
+	stays = follow_drop_keeps(before->owner, before->tracked) ||
 		(!OidIsValid(before->mark.history) && before->history.exists &&
 		 strcmp(naming_live_of(NameStr(before->history.name)), NameStr(before->name)) != 0);
 
@@ -76,6 +78,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 				 errdetail("Its live table was dropped.")));
 		return;
 	}
+	follow_drop_notice(row->history);
 	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
 		catalog_disinherit(lfirst_oid(lc), row->history);
 	derived_drop_with(row->history, cascade);
@@ -91,6 +94,35 @@ leave_alone(const RegistryRow *row, const TableState *before)
 				(errmsg("what was registered as the history of table \"%s\" has been left alone",
 						NameStr(before->name)),
 				 errdetail("The registry named tables that nothing else showed to be the table's.")));
+}
+
+/*
+ * Does the history stay when a table of this owner's is dropped?  That of one that is
+ * not tracked does.
+ */
+bool
+follow_drop_keeps(Oid owner, bool tracked)
+{
+	return settings_on_drop_table(owner) == ON_DROP_KEEP || !tracked;
+}
+
+/* The history is dropped with its table: a NOTICE if there is anything in it. */
+void
+follow_drop_notice(Oid history)
+{
+	Relation	rel = table_open(history, AccessShareLock);
+	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	bool		has_versions = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(rel, NoLock);
+	if (has_versions)
+		ereport(NOTICE,
+				(errmsg("history table %s is dropped with its versions",
+						naming_quoted(history)),
+				 errdetail("Its live table was dropped.")));
 }
 
 /* The children that the command has dropped as well go first. */

@@ -291,7 +291,7 @@ release_partition(RegistryRow *row, Oid leaf)
 	{
 		security_act_as(security_owner_of(row->live),
 						ACT_FOR_WRITER | ACT_TO_MANAGE, &state);
-		truncate_store_rows(rel, cache_build_for(rel, row->live), true);
+		truncate_store_rows(rel, cache_build_for(rel, row->live), TRACKING_FORGETS);
 		security_act_as_before(&state);
 		triggers_remove_truncate(rel);
 	}

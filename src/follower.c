@@ -266,7 +266,7 @@ follow_tables(List *tables, Node *statement)
 
 		if (touched->columns_changed &&
 			follow_columns_taken(touched->before, touched->now))
-			make_room_park_view(touched->row->live, NIL, statement);
+			make_room_park_view(touched->row->live, NULL, statement);
 	}
 
 	foreach(lc, tables)

@@ -1,12 +1,11 @@
 /*
  * make_room.c
  *		Before a DDL command: what PostgreSQL would refuse because of our views is
- *		moved out of the way, and rows that go with their partitions are stored.
+ *		moved out of the way.
  *
  * This is where statements are looked at, since the catalogs would come too
  * late.  Who may not run the command is let through to PostgreSQL's own error.
- * Commands that drop tables or columns by way of something else are in
- * make_room_cascade.c.
+ * Commands that drop something are in make_room_drop.c.
  *
  * Locks: those that the command is about to take, on tables whose history is kept
  * and on their families; before them, on their views, as readers do.  A name that
@@ -45,12 +44,6 @@ static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
 static void make_room_for_alter(AlterTableStmt *statement);
 static Oid	lock_to_alter(RangeVar *name, LOCKMODE mode);
-static void make_room_for_drop(DropStmt *statement);
-static void make_room_for_drop_tables(DropStmt *statement);
-static Oid	find_to_drop(RangeVar *name);
-static bool lock_to_drop(RangeVar *name, Oid relid);
-static bool lock_partition(RangeVar *name, Oid relid, Oid parent, Oid root);
-static void store_partition(Oid relid, const RegistryRow *row);
 
 /* ddl_command_start */
 void
@@ -62,6 +55,8 @@ make_room(Node *statement)
 		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY);
 	else if (IsA(statement, AlterTableStmt))
 		make_room_for_alter((AlterTableStmt *) statement);
+	else if (IsA(statement, AlterDomainStmt))
+		kept_types_before_alter_domain((AlterDomainStmt *) statement);
 	else if (IsA(statement, DropStmt))
 		make_room_for_drop((DropStmt *) statement);
 	else if (IsA(statement, DropOwnedStmt))
@@ -70,18 +65,18 @@ make_room(Node *statement)
 
 /*
  * Park the view of a registered table, which the caller has locked.  Also while
- * tracking is disabled: the view is in nobody's way.  types: those that the statement
- * drops.
+ * tracking is disabled: the view is in nobody's way.  dropped: what goes with CASCADE, or
+ * NULL.
  */
 void
-make_room_park_view(Oid live, List *types, Node *statement)
+make_room_park_view(Oid live, const Dependents *dropped, Node *statement)
 {
 	RegistryRow *row = registry_get(live);
 
 	if (row && get_rel_name(row->history) &&
 		settings_follow_ddl(security_owner_of(live)) &&
 		registry_is_sound(row, security_owner_of(live)))
-		views_park(live, types, statement);
+		views_park(live, dropped, statement);
 }
 
 /*
@@ -101,6 +96,13 @@ lock_views(RangeVar *name, bool parents, ColumnChange change)
 	relid = RangeVarGetRelid(name, NoLock, true);
 	if (OidIsValid(relid) && relation_ownercheck_compat(relid, GetUserId()))
 		lock_views_of(relid, parents, change);
+}
+
+/* The same before the table is dropped. */
+void
+make_room_lock_views(Oid relid)
+{
+	lock_views_of(relid, true, COLUMNS_CHANGE_TYPE);
 }
 
 static void
@@ -165,6 +167,7 @@ make_room_for_alter(AlterTableStmt *statement)
 	ListCell   *lc;
 
 	refuse_tracked_partition(statement);
+	kept_types_before_alter(statement);
 	if (mode == AccessExclusiveLock)
 		lock_views(statement->relation, concerns_parents(statement),
 				   column_change(statement));
@@ -177,7 +180,7 @@ make_room_for_alter(AlterTableStmt *statement)
 		make_room_for_type(get_rel_type_id(relid), (Node *) statement);
 	else
 		foreach(lc, find_all_inheritors(relid, mode, NULL))
-			make_room_park_view(lfirst_oid(lc), NIL, (Node *) statement);
+			make_room_park_view(lfirst_oid(lc), NULL, (Node *) statement);
 }
 
 /*
@@ -263,152 +266,4 @@ column_change(AlterTableStmt *statement)
 			change = COLUMNS_COME_AND_GO;
 	}
 	return change;
-}
-
-static void
-make_room_for_drop(DropStmt *statement)
-{
-	switch (statement->removeType)
-	{
-		case OBJECT_TABLE:
-			make_room_for_drop_tables(statement);
-			break;
-		case OBJECT_SCHEMA:
-			make_room_for_drop_schemas(statement);
-			break;
-		case OBJECT_TYPE:
-		case OBJECT_DOMAIN:
-			make_room_for_drop_types(statement);
-			break;
-		case OBJECT_EXTENSION:
-			make_room_for_drop_extensions(statement);
-			break;
-		default:
-			break;
-	}
-}
-
-/* The views of the tables, and the rows of partitions. */
-static void
-make_room_for_drop_tables(DropStmt *statement)
-{
-	List	   *names = NIL;
-	List	   *dropped = NIL;
-	ListCell   *lc;
-	ListCell   *cell;
-
-	foreach(lc, statement->objects)
-	{
-		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
-		Oid			relid = find_to_drop(name);
-
-		if (!OidIsValid(relid))
-			continue;
-		names = lappend(names, name);
-		dropped = lappend_oid(dropped, relid);
-	}
-
-	foreach(lc, dropped)
-		lock_views_of(lfirst_oid(lc), true, COLUMNS_CHANGE_TYPE);
-	forboth(lc, dropped, cell, names)
-	{
-		Oid			relid = lfirst_oid(lc);
-		Oid			live = registry_live_of(relid);
-		RegistryRow *row;
-
-		if (OidIsValid(live) && live != relid && !list_member_oid(dropped, live) &&
-			follower_tracks(live, &row))
-			follow_refuse_by_hand(live, "drop");
-		if (get_rel_relispartition(relid))
-			make_room_for_partition(lfirst(cell), relid, dropped);
-
-		/* with CASCADE PostgreSQL takes the view along, and all upon it */
-		else if (live == relid && statement->behavior == DROP_RESTRICT &&
-				 lock_to_drop(lfirst(cell), relid) && registry_get(relid) &&
-				 settings_follow_ddl(security_owner_of(relid)))
-			view_drop(relid);
-	}
-}
-
-/* The table that DROP will drop, if its user may; the owner of the schema may, too. */
-static Oid
-find_to_drop(RangeVar *name)
-{
-	Oid			relid = RangeVarGetRelid(name, NoLock, true);
-	char		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
-
-	if ((relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
-		(relation_ownercheck_compat(relid, GetUserId()) ||
-		 namespace_ownercheck_compat(get_rel_namespace(relid), GetUserId())))
-		return relid;
-	return InvalidOid;
-}
-
-/* Returns whether DROP will drop that relation still.  Without a name it was found by OID. */
-static bool
-lock_to_drop(RangeVar *name, Oid relid)
-{
-	LockRelationOid(relid, AccessExclusiveLock);
-	if (name ? find_to_drop(name) == relid : get_rel_name(relid) != NULL)
-		return true;
-	UnlockRelationOid(relid, AccessExclusiveLock);
-	return false;
-}
-
-/*
- * The relation is about to be dropped, by that name or by way of something else:
- * if it is a partition, store the rows in it and in what is below it, unless one
- * above it is dropped as well.
- */
-void
-make_room_for_partition(RangeVar *name, Oid relid, List *dropped)
-{
-	Oid			root = lineage_root(relid);
-	RegistryRow *row = root != relid ? registry_get(root) : NULL;
-	List	   *ancestors;
-	ListCell   *lc;
-
-	if (row == NULL || !settings_follow_ddl(security_owner_of(root)))
-		return;
-	ancestors = lineage_ancestors(relid);
-	foreach(lc, ancestors)
-		if (list_member_oid(dropped, lfirst_oid(lc)))
-			return;
-	if (!lock_partition(name, relid, linitial_oid(ancestors), root))
-		return;
-	foreach(lc, lineage_partition_tree(relid, AccessExclusiveLock))
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
-			store_partition(lfirst_oid(lc), row);
-}
-
-/* In the order of DROP.  It may have been detached before the locks were had. */
-static bool
-lock_partition(RangeVar *name, Oid relid, Oid parent, Oid root)
-{
-	LockRelationOid(parent, AccessExclusiveLock);
-	if (lock_to_drop(name, relid))
-	{
-		if (lineage_root(relid) == root &&
-			list_member_oid(lineage_parents(relid), parent))
-			return true;
-		UnlockRelationOid(relid, AccessExclusiveLock);
-	}
-	UnlockRelationOid(parent, AccessExclusiveLock);
-	return false;
-}
-
-static void
-store_partition(Oid relid, const RegistryRow *row)
-{
-	Relation	leaf = table_open(relid, NoLock);
-	SecurityState state;
-
-	if (triggers_covers_truncate(leaf))
-	{
-		security_act_as(security_owner_of(row->live),
-						ACT_FOR_WRITER | ACT_TO_MANAGE, &state);
-		truncate_store_rows(leaf, cache_build_for(leaf, row->live), true);
-		security_act_as_before(&state);
-	}
-	table_close(leaf, NoLock);
 }

@@ -90,7 +90,8 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 	else if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
 	{
 		truncate_store_rows(rel, cache_lookup(rel, trigdata->tg_trigger),
-							rel->rd_rel->relispartition);
+							rel->rd_rel->relispartition ?
+							TRACKING_FORGETS : TRACKING_IS_EMPTIED);
 		/* what has been changed of the table until now is known */
 		CommandCounterIncrement();
 		begin(rel);
@@ -235,12 +236,11 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 }
 
 /*
- * Store all rows of rel, which are about to go, and take them out of the
- * tracking table, which a partition shares with others.  The caller holds
- * ACCESS EXCLUSIVE on rel.
+ * Store all rows of rel, which are about to go, and see to the tracking table, which
+ * a partition shares with others.  The caller holds ACCESS EXCLUSIVE on rel.
  */
 void
-truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
+truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fate)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
@@ -248,16 +248,14 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 												  "catmaid_history truncate",
 												  ALLOCSET_DEFAULT_SIZES);
 	Oid			tracking = capture->tracking;
-
-	/*
-	 * The tracking table of a root holds other partitions' rows, too; and a TRUNCATE
-	 * that names it as well has it open.
-	 */
-	bool		one_by_one = OidIsValid(tracking) &&
-		(is_partition || tracking_is_in_use(tracking));
 	int			settings = security_begin_code(capture->history, capture->plain);
 	HistoryWriter *writer = history_writer_open(capture, true, true);
-	TrackingTable *keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
+	TrackingTable *keys;
+
+	/* a TRUNCATE that names the tracking table, too, has it open */
+	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED && tracking_is_in_use(tracking))
+		fate = TRACKING_FORGETS;
+	keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -272,7 +270,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 		known = capture_start(capture, keys, rel, slot, key, &start);
 		history_writer_put(writer, slot, known, start);
 
-		if (one_by_one)
+		if (keys && fate == TRACKING_FORGETS)
 			tracking_forget(keys, key);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(per_row);
@@ -284,7 +282,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, bool is_partition)
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(per_row);
 
-	if (OidIsValid(tracking) && !one_by_one)
+	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED)
 		tracking_truncate(tracking);
 	security_end_code(settings);
 }
@@ -305,7 +303,7 @@ store_uncovered_partitions(Relation root, Trigger *trigger)
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION &&
 			!triggers_covers_truncate(rel))
-			truncate_store_rows(rel, cache_lookup(rel, trigger), true);
+			truncate_store_rows(rel, cache_lookup(rel, trigger), TRACKING_FORGETS);
 		table_close(rel, NoLock);
 	}
 }

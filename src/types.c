@@ -1,22 +1,24 @@
 /*
  * types.c
- *		Which type holds all values of another, how a history column gets it, and
- *		what types are made of.
+ *		Which type holds all values of another, and how a history column gets it.
  *
  * That is decided by the types, never by the data.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
+static bool row_prints_exactly(Oid type);
 static bool typmod_holds(Oid type, int32 from, int32 to);
 static bool widens(Oid from, Oid to);
 
@@ -70,38 +72,81 @@ types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 }
 
 /*
- * Does the type go with that one, or with one in the schema: is it that, a domain
- * over it, an array, a range or a multirange of it, or made so of one that is?
+ * Is the text of each of the type's values, which a cast to text makes, as good as the
+ * value, by the settings as they are?
+ *
+ * Floating point numbers are rounded, dates in other styles than ISO are ambiguous, and
+ * so is the sign of intervals in the standard's.  A base type of an extension's may hold
+ * numbers, and somebody's own cast may keep less.
  */
 bool
-types_made_of(Oid type, Oid wanted, Oid namespace)
+types_print_exactly(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Form_pg_type form;
-	bool		found;
-	Oid			below[4];
+	Oid			base = getBaseType(type);
+	Oid			parts[] = {
+		get_element_type(base), get_range_subtype(base), get_multirange_range_compat(base)
+	};
+	Oid			cast;
 	int			i;
 
-	if (!HeapTupleIsValid(tuple))
+	type = base;
+	if (find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
+		cast >= FirstNormalObjectId)
 		return false;
-	form = (Form_pg_type) GETSTRUCT(tuple);
-	found = type == wanted || form->typnamespace == namespace;
-	below[0] = form->typbasetype;
-	ReleaseSysCache(tuple);
+	for (i = 0; i < lengthof(parts); i++)
+		if (OidIsValid(parts[i]))
+			return types_print_exactly(parts[i]);
+	if (type_is_rowtype(type))
+		return row_prints_exactly(type);
 
-	below[1] = get_element_type(type);
-	below[2] = get_range_subtype(type);
-	below[3] = get_multirange_range_compat(type);
-	for (i = 0; i < lengthof(below) && !found; i++)
-		found = OidIsValid(below[i]) && types_made_of(below[i], wanted, namespace);
-	return found;
+	switch (type)
+	{
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case POINTOID:
+		case LSEGOID:
+		case PATHOID:
+		case BOXOID:
+		case POLYGONOID:
+		case LINEOID:
+		case CIRCLEOID:
+			return extra_float_digits > 0;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return DateStyle == USE_ISO_DATES;
+		case INTERVALOID:
+			return IntervalStyle != INTSTYLE_SQL_STANDARD;
+		default:
+			return type < FirstNormalObjectId || get_typtype(type) != TYPTYPE_BASE ||
+				extra_float_digits > 0;
+	}
+}
+
+/* Do all columns?  One without a type of its own is not a row type (record). */
+static bool
+row_prints_exactly(Oid type)
+{
+	TupleDesc	desc;
+	bool		exactly = true;
+	int			i;
+
+	if (type == RECORDOID)
+		return false;
+	desc = lookup_rowtype_tupdesc(type, -1);
+	for (i = 0; i < desc->natts && exactly; i++)
+		exactly = TupleDescAttr(desc, i)->attisdropped ||
+			types_print_exactly(TupleDescAttr(desc, i)->atttypid);
+	ReleaseTupleDesc(desc);
+	return exactly;
 }
 
 /*
  * The hint that gives the history's column the type, as it can be typed; palloc'd.
  *
  * Where values may not convert, they stay under another name: where the column
- * was inherited from, as PostgreSQL renames it.
+ * was inherited from, as PostgreSQL renames it.  A history that is just taken up has
+ * no table yet that it could be repaired for.
  */
 char *
 types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
@@ -112,10 +157,16 @@ types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int3
 	Oid			from;
 	int32		from_mod;
 
+	columns_base_type(column, &from, &from_mod);
+	if (registry_get(live) == NULL)
+		return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then call %s again, which adds one of type %s.",
+						naming_quoted(history), quote_identifier(name),
+						quote_identifier(naming_free_column(history, InvalidOid, name, false)),
+						naming_quoted_in(registry_namespace(), "create_history_table"),
+						format_type_with_typemod(type, typmod));
 	if (types_widen_in_place(column, type, typmod))
 		return psprintf("SELECT %s(%s::regclass);", repair, argument);
 
-	columns_base_type(column, &from, &from_mod);
 	if (types_hold(from, from_mod, type, typmod))
 		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
 						naming_quoted_in(registry_namespace(), "widen_history_table"),

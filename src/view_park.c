@@ -49,7 +49,7 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
 static void park(Oid view, Oid live, Oid about, Node *statement);
 static TupleDesc columns_of(Oid view);
-static TupleDesc without(TupleDesc all, List *types);
+static TupleDesc without(TupleDesc all, const Dependents *dropped);
 static bool uses_columns(Oid view, List *tables, List *columns);
 static ViewChange *back_in_place(const ParkedView *view);
 static bool says_cascade(Node *statement);
@@ -111,12 +111,12 @@ views_lock_upon(List *lives, bool deep)
  * Park the live table's view for the statement, if it has one.  The caller holds the
  * lock on the live table that the command takes.
  *
- * types: those that the statement drops with CASCADE.  What is made of them goes from
- * the view at once, with the views that use it: the end of a type must not find columns
- * of a view to take along.
+ * dropped: what the statement drops with CASCADE, or NULL.  Columns of a type that goes
+ * leave the view at once, with the views that use them: the end of a type must not find
+ * columns of a view to take along.
  */
 void
-views_park(Oid live, List *types, Node *statement)
+views_park(Oid live, const Dependents *dropped, Node *statement)
 {
 	Oid			view = view_of_table(live);
 	const char **names;
@@ -124,7 +124,7 @@ views_park(Oid live, List *types, Node *statement)
 	int			i;
 
 	if (!OidIsValid(view) ||
-		(views_parked(live) && types == NIL))
+		(views_parked(live) && dropped == NULL))
 		return;
 	names = view_renamed_columns(view, live);
 	columns = columns_of(view);
@@ -133,7 +133,7 @@ views_park(Oid live, List *types, Node *statement)
 	if (!views_parked(live))
 		park(view, live, live, statement);
 	view_change_all(list_make1(view_change(view, live,
-										   view_query_placeholder(without(columns, types)),
+										   view_query_placeholder(without(columns, dropped)),
 										   names, true)), NIL);
 }
 
@@ -159,7 +159,7 @@ views_park_upon(List *tables, List *columns)
 		if (!OidIsValid(view) || !list_member_oid(views, view))
 			continue;
 		own = lappend_oid(own, view);
-		views_park(live, NIL, NULL);
+		views_park(live, NULL, NULL);
 	}
 	foreach(lc, list_difference_oid(views, own))
 	{
@@ -212,21 +212,18 @@ columns_of(Oid view)
 
 /* The columns that are made of none of the types. */
 static TupleDesc
-without(TupleDesc all, List *types)
+without(TupleDesc all, const Dependents *dropped)
 {
 	TupleDesc	columns = CreateTemplateTupleDesc(all->natts);
 	int			n = 0;
 	int			i;
-	ListCell   *lc;
 
 	for (i = 0; i < all->natts; i++)
 	{
-		bool		goes = false;
+		Form_pg_attribute att = TupleDescAttr(all, i);
 
-		foreach(lc, types)
-			goes = goes || types_made_of(TupleDescAttr(all, i)->atttypid, lfirst_oid(lc),
-										 InvalidOid);
-		if (!goes)
+		if (dropped == NULL ||
+			!dependents_type_goes(dropped, att->atttypid, att->attcollation))
 			TupleDescCopyEntry(columns, ++n, all, i + 1);
 	}
 	columns->natts = n;

@@ -289,6 +289,9 @@ my @cases = (
 		take => qr/^It belongs to the history of table (.*): name/s, command => "SELECT {ext}.disable_history_tracking_for_table(<>)" },
 	{ name => 'a partition instead of the table', before => $parted_tracked, state => '42704', literal => 1, about => 'leaf',
 		instead => "{'leaf'}", take => qr/^It is a partition: name table (.*), whose/s, command => "SELECT {ext}.repair_history(<>)" },
+	{ name => 'a kept history of another type', state => 'P0001', before => "$tracked; "
+		  . "SELECT {ext}.drop_history_table_keep_data({'t'}); ALTER TABLE {t} ALTER {.v} TYPE int USING 1",
+		command => "SELECT {ext}.create_history_table({'t'})" },
 	{ name => 'no history table', before => $tracked, state => '42809', typed => 'SELECT 1 FROM <>', then => ['SELECT true'],
 		take => qr/^Name a history table, as listed in (.*)\.$/s, command => "SELECT {ext}.truncate_history_table({'t'})" },
 	(map { { name => "$_ has its name", before => "$t; CREATE TABLE {$_} ()", state => 'P0001', take => qr/^Rename or drop (.*)\.$/s,
