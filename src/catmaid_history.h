@@ -391,7 +391,7 @@ typedef struct ViewText
 	Oid			view;
 	Oid			about;			/* the live table */
 	char	   *sql;
-	List	   *uses;			/* see view_uses */
+	List	   *uses;			/* see view_meanings */
 } ViewText;
 
 extern ViewChange *view_change(Oid view, Oid about, Query *query, const char **names,
@@ -402,9 +402,10 @@ extern void view_change_all(List *changes, List *texts);
 extern List *view_dependents(List *relations);
 extern List *view_upon(Oid relid);
 extern List *view_upon_rows(Oid view);
-extern bool view_uses_retyped(Oid view, const ViewChange *change);
+extern bool view_uses_columns(Oid view, Oid relid, const bool *columns);
+extern char *view_drop_commands(List *views);
 extern List *view_references(Oid view, Oid class);
-extern List *view_uses(Oid view);
+extern List *view_meanings(Oid view);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);
 

@@ -98,6 +98,8 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	command_is_innermost(statement);
 	if (settings_follow_any())
 		follow(statement);
+	else
+		views_unpark(statement);
 	command_end();
 	PG_RETURN_NULL();
 }

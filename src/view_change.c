@@ -61,6 +61,7 @@ static bool same_column(Form_pg_attribute a, Form_pg_attribute b);
 static bool changes_columns(const ViewChange *change);
 static bool concerns_others(const ViewChange *change);
 static void drop_columns(const ViewChange *change);
+static List *views_using(Oid view, const bool *columns);
 static List *find_followers(List *changes, List *texts);
 static Follower *follower_of(Oid view, List *followers);
 static Follower *add_follower(Oid view, Oid about, List **followers);
@@ -200,7 +201,9 @@ static void
 drop_columns(const ViewChange *change)
 {
 	ObjectAddresses *columns = new_object_addresses();
+	bool	   *goes = palloc0(sizeof(bool) * Max(change->old->natts, 1));
 	MemoryContext before = CurrentMemoryContext;
+	const char *commands;
 	int			i;
 
 	for (i = 0; i < change->old->natts; i++)
@@ -210,7 +213,9 @@ drop_columns(const ViewChange *change)
 
 			ObjectAddressSubSet(column, RelationRelationId, change->view, i + 1);
 			add_exact_object_address(&column, columns);
+			goes[i] = true;
 		}
+	commands = view_drop_commands(views_using(change->view, goes));
 	PG_TRY();
 	{
 		performMultipleDeletions(columns, change->cascade ? DROP_CASCADE : DROP_RESTRICT, 0);
@@ -224,11 +229,26 @@ drop_columns(const ViewChange *change)
 				 errmsg("cannot change table \"%s\" because other objects depend on its history view",
 						get_rel_name(change->about)),
 				 errdetail("%s", dependents),
-				 errhint("Drop them, run the command, and re-create them. DROP COLUMN ... CASCADE drops them, too.")));
+				 commands[0] == '\0' ? errhint("Drop them, run the command, and re-create them.") :
+				 errhint("%s then run the command, and re-create what it still allows. DROP COLUMN ... CASCADE drops them, too.",
+						 commands)));
 	}
 	PG_END_TRY();
 	free_object_addresses(columns);
 	CommandCounterIncrement();
+}
+
+/* The views upon this one that use one of its columns, given as flags. */
+static List *
+views_using(Oid view, const bool *columns)
+{
+	List	   *using = NIL;
+	ListCell   *lc;
+
+	foreach(lc, view_upon(view))
+		if (view_uses_columns(lfirst_oid(lc), view, columns))
+			using = lappend_oid(using, lfirst_oid(lc));
+	return using;
 }
 
 /*
@@ -262,7 +282,7 @@ find_followers(List *changes, List *texts)
 		{
 			Follower   *follower = add_follower(lfirst_oid(cell), change->about, &followers);
 
-			if (change->any_retyped && view_uses_retyped(follower->view, change))
+			if (change->any_retyped && view_uses_columns(follower->view, change->view, change->retyped))
 				follower->must_read = true;
 		}
 	}
@@ -290,7 +310,7 @@ find_followers(List *changes, List *texts)
 		if (follower->text == NULL)
 		{
 			follower->text = view_query_sql(follower->view);
-			follower->uses = view_uses(follower->view);
+			follower->uses = view_meanings(follower->view);
 		}
 	}
 	return sort_followers(followers, changes);
@@ -378,7 +398,11 @@ read_followers(List *followers)
 		if (follower->text == NULL)
 			continue;
 		foreach(cell, retyped)
-			read = read || view_uses_retyped(follower->view, lfirst(cell));
+		{
+			const ViewChange *below = lfirst(cell);
+
+			read = read || view_uses_columns(follower->view, below->view, below->retyped);
+		}
 		if (!read)
 			continue;
 		change = read_again(follower);
@@ -500,7 +524,7 @@ refuse_new_uses(const Follower *follower)
 	ListCell   *lc;
 	ListCell   *cell;
 
-	foreach(lc, view_uses(follower->view))
+	foreach(lc, view_meanings(follower->view))
 	{
 		const ObjectAddress *now = lfirst(lc);
 		bool		used = false;
@@ -522,7 +546,6 @@ static void
 refuse(const Follower *follower, const char *reason)
 {
 	ObjectAddress view;
-	const char *name = naming_quoted(follower->view);
 
 	ObjectAddressSet(view, RelationRelationId, follower->view);
 	ereport(ERROR,
@@ -530,5 +553,6 @@ refuse(const Follower *follower, const char *reason)
 			 errmsg("cannot change table \"%s\" because %s depends on its history view",
 					get_rel_name(follower->about), getObjectDescriptionCompat(&view)),
 			 errdetail("%s", reason),
-			 errhint("Drop %s, run the command, and re-create it.", name)));
+			 errhint("%s then run the command, and re-create what it still allows.",
+					 view_drop_commands(list_make1_oid(follower->view)))));
 }

@@ -138,9 +138,12 @@ dependents_of(Relation depend, Oid class, Oid object, ScanKey key)
 	return systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
 }
 
-/* Returns true if the query of the view uses a column whose type the change changes. */
+/*
+ * Returns true if the query of the view uses one of the columns of the relation, given
+ * as flags by their numbers - 1.
+ */
 bool
-view_uses_retyped(Oid view, const ViewChange *change)
+view_uses_columns(Oid view, Oid relid, const bool *columns)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	bool		uses = false;
@@ -157,8 +160,8 @@ view_uses_retyped(Oid view, const ViewChange *change)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		uses = form->refclassid == RelationRelationId && form->refobjid == change->view &&
-			form->refobjsubid > 0 && change->retyped[form->refobjsubid - 1];
+		uses = form->refclassid == RelationRelationId && form->refobjid == relid &&
+			form->refobjsubid > 0 && columns[form->refobjsubid - 1];
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
@@ -192,9 +195,26 @@ view_references(Oid view, Oid class)
 	return objects;
 }
 
+/* The commands that drop the views, and those upon them; palloc'd. */
+char *
+view_drop_commands(List *views)
+{
+	List	   *above = view_dependents(views);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	/* those that depend on others come after them */
+	above = list_concat(list_difference_oid(views, above), above);
+	for (; above != NIL; above = list_delete_last(above))
+		appendStringInfo(&sql, "%sDROP %s %s;", sql.len ? " " : "",
+						 get_rel_relkind(llast_oid(above)) == RELKIND_VIEW ? "VIEW" : "MATERIALIZED VIEW",
+						 naming_quoted(llast_oid(above)));
+	return sql.data;
+}
+
 /* What the view's query may mean by a name: relations, functions and operators, ObjectAddress. */
 List *
-view_uses(Oid view)
+view_meanings(Oid view)
 {
 	static const Oid classes[] = {RelationRelationId, ProcedureRelationId, OperatorRelationId};
 	List	   *uses = NIL;

@@ -182,20 +182,19 @@ uses_columns(Oid view, List *tables, List *columns)
 
 	foreach(table, tables)
 	{
-		ViewChange	change = {.view = lfirst_oid(table)};
+		bool	   *flags = palloc0(sizeof(bool) * MaxAttrNumber);
 
-		change.retyped = palloc0(sizeof(bool) * MaxAttrNumber);
 		foreach(lc, columns)
 		{
 			AttrNumber	attnum = get_attnum(lfirst_oid(table),
 												((TableColumn *) lfirst(lc))->name);
 
 			if (attnum > 0)
-				change.retyped[attnum - 1] = true;
+				flags[attnum - 1] = true;
 		}
-		if (view_uses_retyped(view, &change))
+		if (view_uses_columns(view, lfirst_oid(table), flags))
 			return true;
-		pfree(change.retyped);
+		pfree(flags);
 	}
 	return false;
 }
@@ -214,8 +213,9 @@ columns_of(Oid view)
 static TupleDesc
 without(TupleDesc all, const Dependents *dropped)
 {
-	TupleDesc	columns = CreateTemplateTupleDesc(all->natts);
-	int			n = 0;
+	TupleDesc	columns;
+	List	   *stay = NIL;
+	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < all->natts; i++)
@@ -224,9 +224,11 @@ without(TupleDesc all, const Dependents *dropped)
 
 		if (dropped == NULL ||
 			!dependents_type_goes(dropped, att->atttypid, att->attcollation))
-			TupleDescCopyEntry(columns, ++n, all, i + 1);
+			stay = lappend_int(stay, i + 1);
 	}
-	columns->natts = n;
+	columns = CreateTemplateTupleDesc(list_length(stay));
+	foreach(lc, stay)
+		TupleDescCopyEntry(columns, foreach_current_index(lc) + 1, all, lfirst_int(lc));
 	return columns;
 }
 
@@ -302,9 +304,7 @@ back_in_place(const ParkedView *view)
 				(errmsg("dropping view %s, since history table \"%s\" cannot hold what table \"%s\" holds now",
 						naming_quoted(view->view), get_rel_name(row->history),
 						get_rel_name(row->live)),
-				 errhint("Enable tracking, and then SELECT %s(%s::regclass).",
-						 naming_quoted_in(registry_namespace(), "create_history_view_for_table"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
+				 errhint("Enable tracking, and then call create_history_view_for_table.")));
 	catalog_drop(RelationRelationId, view->view, view->cascade);
 	return NULL;
 }
@@ -327,6 +327,11 @@ views_leave_parked(Node *statement, Node *for_statement)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
+	/* it would be left without its query */
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		parked != NIL)
+		elog(ERROR, "view %u is still parked",
+			 ((ParkedView *) linitial(parked))->view);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
 		parked = NIL;
@@ -364,7 +369,7 @@ park(Oid view, Oid live, Oid about, Node *statement)
 	if (!OidIsValid(live))
 	{
 		mine->text = view_query_sql(view);
-		mine->uses = view_uses(view);
+		mine->uses = view_meanings(view);
 	}
 	mine->statement = statement;
 	mine->cascade = says_cascade(statement);

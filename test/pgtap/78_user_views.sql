@@ -179,7 +179,7 @@ SELECT is((SELECT format('%s %s | %s', state, message, hint) FROM attempt(cmd)),
 	'2BP01 cannot change table "u" because other objects depend on its history view / '
 	'materialized view app.mv depends on column v of view app.u__with_history | ' || advice,
 	'in the way: ' || cmd) FROM (VALUES
-	('ALTER TABLE app.u DROP v', 'Drop them, run the command, and re-create them. DROP COLUMN ... CASCADE drops them, too.'),
+	('ALTER TABLE app.u DROP v', 'DROP MATERIALIZED VIEW app.mv; then run the command, and re-create what it still allows. DROP COLUMN ... CASCADE drops them, too.'),
 	('ALTER TABLE app.u ALTER v TYPE int', 'Drop them, run the command, and re-create them.')) x(cmd, advice);
 SELECT allowed('ALTER TABLE app.u DROP w', 'a column that they do not use: DROP COLUMN');
 REFRESH MATERIALIZED VIEW app.other_mv;

@@ -52,7 +52,7 @@ for my $file (glob("$top/src/*.c"), glob("$top/sql/catmaid_history--[0-9]*.sql")
 	}
 	is(join("\n", @faults), '', "$name: all is qualified");
 }
-cmp_ok($texts, '>', 60, 'they have SQL');
+cmp_ok($texts, '>', 30, 'they have SQL');
 
 my $shadows = content("$top/test/pgtap/68_shadows.sql");
 my %list = (function => 'functions', operator => 'operators', type => 'domains', relation => 'relations');
