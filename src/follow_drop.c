@@ -19,6 +19,7 @@
 static bool cascades(Node *statement);
 static void clear_up_after(const RegistryRow *row, const TableState *before,
 						   bool cascade);
+static bool has_derived_name(const TableState *before);
 static void leave_alone(const RegistryRow *row, const TableState *before);
 static void clear_up_after_children(const RegistryRow *row, bool cascade);
 static bool moved(const DerivedState *before, const DerivedState *now);
@@ -63,7 +64,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	}
 	stays = follow_drop_keeps(before->owner, before->tracked) ||
 		(!OidIsValid(before->mark.history) && before->history.exists &&
-		 strcmp(naming_live_of(NameStr(before->history.name)), NameStr(before->name)) != 0);
+		 !has_derived_name(before));
 
 	clear_up_after_children(row, cascade);
 	registry_delete(row->live);
@@ -82,6 +83,14 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
 		catalog_disinherit(lfirst_oid(lc), row->history);
 	derived_drop_with(row->history, cascade);
+}
+
+static bool
+has_derived_name(const TableState *before)
+{
+	char	   *live = naming_live_of(NameStr(before->history.name));
+
+	return live != NULL && strcmp(live, NameStr(before->name)) == 0;
 }
 
 /* What the registry says of the table that is gone was not to be believed. */

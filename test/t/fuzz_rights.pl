@@ -49,9 +49,6 @@ world_stop();
 
 # What is open: an expression for the complaints, and where it is described.
 my @open = (
-	[ qr/deferred trigger ran as another: a write/, 'a deferred trigger on a history runs as the writer' ],
-	[ qr/^(?:registry changed by|a version is (?:kept out|forged))/, 'the TRIGGER privilege' ],
-	[ qr/^precious: /, 'registry rows are believed' ],
 	[ qr/waits for fuzz_reader/, 'views upon history views are locked' ]);
 my @complaints = complaints();
 for my $open (@open)

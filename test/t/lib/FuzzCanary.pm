@@ -30,16 +30,20 @@ sub canary_setup
 		my $type = $owner eq 'fuzz_reader' ? 'reader' : 'type';
 		as($owner)->do(<<"SQL");
 CREATE FUNCTION $owner.note(tag text) RETURNS void LANGUAGE plpgsql AS \$\$
-DECLARE restricted text := 'free';
+DECLARE
+	restricted text := 'free';
+	mischief text := pg_catalog.current_setting('fuzz.mischief', true);
 BEGIN
 	BEGIN
 		EXECUTE 'UNLISTEN canary';
 	EXCEPTION WHEN insufficient_privilege THEN restricted := 'restricted';
 	END;
 	RAISE NOTICE USING MESSAGE = pg_catalog.concat_ws('|', 'canary', tag, current_user, session_user, restricted);
-	IF current_user = '$owner' AND pg_catalog.current_setting('fuzz.mischief', true) <> '' THEN
+	IF current_user = '$owner' AND mischief <> '' THEN
 		BEGIN
-			EXECUTE pg_catalog.current_setting('fuzz.mischief');
+			-- once is enough
+			PERFORM pg_catalog.set_config('fuzz.mischief', '', false);
+			EXECUTE mischief;
 		EXCEPTION WHEN OTHERS THEN NULL;
 		END;
 	END IF;

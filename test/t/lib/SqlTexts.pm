@@ -67,6 +67,8 @@ sub names_in_sql
 
 	$sql =~ s/'(?:[^']|'')*'/ /g;
 	$sql =~ s/\$\$/ /g;
+	# what a format adds to a name is a word of its own
+	$sql =~ s/(?<=\w)%s/ _/g;
 	$sql =~ s/%(?:\d\$)?[a-zA-Z]/_/g;
 	while ($sql =~ s/OPERATOR\(pg_catalog\.(\S+)\)/ /) { $names{operator}{$1} = 1 }
 	$fault->("operator $1") while $sql =~ s/\b((?:NOT )?I?LIKE|SIMILAR TO|BETWEEN|IS DISTINCT FROM)\b//;
