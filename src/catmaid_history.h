@@ -504,7 +504,7 @@ extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
 								   ScanKey scankey);
 
 /* derived.c: the tables that belong to a live table */
-extern Oid	derived_create_history(Relation live);
+extern Oid	derived_create_history(Relation live, Oid parent);
 extern Oid	derived_create_tracking(Relation live, List *key);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);

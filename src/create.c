@@ -273,7 +273,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	row.history = take_up_history(live);
 	if (!OidIsValid(row.history))
-		row.history = derived_create_history(rel);
+		row.history = derived_create_history(rel, parent_history);
 	else
 	{
 		reconcile_columns(&row);

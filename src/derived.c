@@ -27,38 +27,74 @@
 
 static Oid	create_table(Relation live, const char *name, char persistence,
 						 List *columns, List *options);
+static List *history_columns(Relation live, List *columns, TupleDesc names);
+static List *add_history_column(Relation live, List *columns, const char *name);
 static TableColumn *column_of(char *name, Oid type, const char *constraints);
 static void copy_storage(Relation live, Oid history);
 static bool has_default(Oid relid, const char *name);
 static bool has_column(Oid relid, const char *name, Oid type);
 static int	count_tracking_columns(Oid relid, int *others);
 
-/* Make X__history, without indexes.  Returns its OID. */
+/*
+ * Make X__history, without indexes.  Returns its OID.
+ *
+ * The columns are in the live table's order, with the history's own two last.  Where
+ * it is to inherit from a parent's history, the parent's columns come first, in their
+ * order: so does a restore make them, and pg_dump --inserts names no columns.
+ */
 Oid
-derived_create_history(Relation live)
+derived_create_history(Relation live, Oid parent)
 {
-	TupleDesc	desc = RelationGetDescr(live);
 	List	   *columns = NIL;
 	Oid			history;
-	int			i;
 
-	for (i = 0; i < desc->natts; i++)
+	if (OidIsValid(parent))
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Relation	parent_rel = table_open(parent, AccessShareLock);
 
-		if (!att->attisdropped)
-			columns = lappend(columns, derived_column_like(att, NameStr(att->attname), ""));
+		columns = history_columns(live, columns, RelationGetDescr(parent_rel));
+		table_close(parent_rel, NoLock);
 	}
-	columns = lappend(columns, column_of(PERIOD_COLUMN, TSTZRANGEOID, " NOT NULL DEFAULT "
-										 "pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL)"));
-	columns = lappend(columns, column_of(XID_COLUMN, INT8OID, " NOT NULL DEFAULT "
-										 "pg_catalog.txid_current()"));
+	columns = history_columns(live, columns, RelationGetDescr(live));
+	columns = add_history_column(live, columns, PERIOD_COLUMN);
+	columns = add_history_column(live, columns, XID_COLUMN);
 
 	history = create_table(live, naming_history_table(RelationGetRelid(live)),
 						   RELPERSISTENCE_PERMANENT, columns, NIL);
 	copy_storage(live, history);
 	ddl_alter_table(history, false, "REPLICA IDENTITY FULL");
 	return history;
+}
+
+/* Add those of the history's columns that are named here, and are not there yet. */
+static List *
+history_columns(Relation live, List *columns, TupleDesc names)
+{
+	int			i;
+
+	for (i = 0; i < names->natts; i++)
+		if (!TupleDescAttr(names, i)->attisdropped)
+			columns = add_history_column(live, columns, NameStr(TupleDescAttr(names, i)->attname));
+	return columns;
+}
+
+/* Add one, if a history of the live table has it. */
+static List *
+add_history_column(Relation live, List *columns, const char *name)
+{
+	Form_pg_attribute att = columns_find(live, name);
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		if (strcmp(((TableColumn *) lfirst(lc))->name, name) == 0)
+			return columns;
+	if (strcmp(name, PERIOD_COLUMN) == 0)
+		return lappend(columns, column_of(PERIOD_COLUMN, TSTZRANGEOID, " NOT NULL DEFAULT "
+										  "pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL)"));
+	if (strcmp(name, XID_COLUMN) == 0)
+		return lappend(columns, column_of(XID_COLUMN, INT8OID, " NOT NULL DEFAULT "
+										  "pg_catalog.txid_current()"));
+	return att ? lappend(columns, derived_column_like(att, pstrdup(name), "")) : columns;
 }
 
 /*

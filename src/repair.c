@@ -278,12 +278,14 @@ make_history_anew(RegistryRow *row)
 									 get_rel_namespace(row->live))))
 		return;
 	live = table_open(row->live, NoLock);
-	row->history = derived_create_history(live);
+	parent = parent_of(row);
+	if (parent && get_rel_name(parent->history) == NULL)
+		parent = NULL;
+	row->history = derived_create_history(live, parent ? parent->history : InvalidOid);
 	key = columns_key(live);
 	table_close(live, NoLock);
 	registry_update(row);
-	parent = parent_of(row);
-	if (parent && get_rel_name(parent->history) != NULL)
+	if (parent)
 		derived_inherit(row->history, parent->history);
 
 	/* the view shows rows by their keys, from the tracking table too */

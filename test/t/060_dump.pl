@@ -39,7 +39,7 @@ for my $source ('source', 'elsewhere')
 	restored($source, 'custom', sub { [ 'pg_restore', '-d', $_[0], $custom ] });
 	restored($source, 'custom, one transaction', sub { [ 'pg_restore', '-1', '-d', $_[0], $custom ] });
 	restored($source, 'custom, two jobs', sub { [ 'pg_restore', '-j', '2', '-d', $_[0], $custom ] });
-	restored($source, 'inserts', sub { inserts($source, $_[0]) });
+	restored($source, $_, sub { inserts($source, $_[0], "--$_[1]") }) for 'column-inserts', 'inserts';
 	restored($source, 'plain, --clean over itself', sub { [ @psql, '-d', $_[0], '-f', "$dir/$source.clean.sql" ] }, $source);
 	restored($source, 'custom, --clean over itself', sub { [ 'pg_restore', '-c', '-d', $_[0], $custom ] }, $source);
 	restored($source, 'custom, --clean over itself, one transaction',
@@ -98,6 +98,7 @@ SELECT disable_history_tracking_for_table('app.disabled');
 ALTER TABLE timed DROP COLUMN junk;
 ALTER TABLE tracked ADD COLUMN n int DEFAULT 7;
 UPDATE tracked SET n = 8 WHERE id = 5;
+ALTER TABLE base ADD COLUMN later int;
 SET catmaid_history.on_drop_column = keep;
 ALTER TABLE tracked DROP COLUMN m;
 GRANT SELECT ON tracked__with_history TO PUBLIC;
@@ -116,11 +117,20 @@ sub restored
 	$node->safe_psql('postgres', "DROP DATABASE IF EXISTS $db");
 	$node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE " . ($over // 'template0'));
 	my ($out, $err);
-	run_client($command->($db), \$out, \$err);
+	run_client($command->($db, $way), \$out, \$err);
 	is("$out$err", '', "$name: no output");
 	same(contents_or_error($db), contents($source), "$name: all is identical");
+	is(findings($db), '', "$name: check_history finds nothing");
 	tracks($db, $name);
 	return;
+}
+
+sub findings
+{
+	my ($db) = @_;
+	my $schema = $node->safe_psql($db,
+		q{SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'catmaid_history'});
+	return $node->safe_psql($db, "SELECT live_table, severity, finding, object FROM $schema.check_history()");
 }
 
 # Writes to every tracked table are recorded, also after a change of its columns;
@@ -163,8 +173,8 @@ SQL
 
 sub inserts
 {
-	my ($source, $db) = @_;
-	$node->command_ok([ 'pg_dump', '-Fp', '--column-inserts', '-f', "$dir/inserts.sql", $source ], "$source: dump with --column-inserts");
+	my ($source, $db, $option) = @_;
+	$node->command_ok([ 'pg_dump', '-Fp', $option, '-f', "$dir/inserts.sql", $source ], "$source: dump with $option");
 	return [ 'psql', '-X', '-q', '-o', '/dev/null', '-d', $db, '-f', "$dir/inserts.sql" ];
 }
 
