@@ -614,7 +614,8 @@ extern Oid	view_of_table_named(Oid live, const char *name, Oid namespace, Oid ow
 extern Query *view_query(const RegistryRow *row);
 extern bool view_has_columns(const RegistryRow *row);
 extern bool view_is_possible(const RegistryRow *row);
-extern bool view_shows_table(Oid view, const RegistryRow *row);
+extern bool view_shows_table(Oid view, const RegistryRow *row,
+							 bool any_order);
 extern bool view_has_names_of(Oid view, Oid live);
 
 /* cache.c: what capture knows of a relation */

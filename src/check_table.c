@@ -358,7 +358,7 @@ check_view(Check *check)
 			naming_quoted(view), security_role_sql(security_owner_of(view)));
 	else if (!view_fits(check->row, check->older))
 		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
-			"View %s has not the columns of the table%s.", naming_quoted(view),
+			"View %s does not show the columns of the table%s.", naming_quoted(view),
 			check->older ? "" : " and its history");
 }
 

@@ -210,9 +210,13 @@ missing_column(const RegistryRow *row, Relation live)
 	return NULL;
 }
 
-/* Returns true if the view has the columns, with the types, that it should have. */
+/*
+ * Returns true if the view has the columns, with the types, that it should have.
+ * any_order: those of the live table need not be in its order, which a restore
+ * changes for a table that inherits.
+ */
 bool
-view_shows_table(Oid view, const RegistryRow *row)
+view_shows_table(Oid view, const RegistryRow *row, bool any_order)
 {
 	Relation	live = table_open(row->live, AccessShareLock);
 	Relation	history = table_open(row->history, AccessShareLock);
@@ -225,12 +229,14 @@ view_shows_table(Oid view, const RegistryRow *row)
 	for (i = 0; same && i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute shown;
 
 		if (att->attisdropped)
 			continue;
-		same = column < RelationGetNumberOfAttributes(rel) &&
-			shows_column(TupleDescAttr(RelationGetDescr(rel), column), att,
-						 columns_find(history, NameStr(att->attname)));
+		shown = any_order ? columns_find(rel, NameStr(att->attname)) :
+			column < RelationGetNumberOfAttributes(rel) ?
+			TupleDescAttr(RelationGetDescr(rel), column) : NULL;
+		same = shown && shows_column(shown, att, columns_find(history, NameStr(att->attname)));
 		column++;
 	}
 	same = same && RelationGetNumberOfAttributes(rel) == column + 2;

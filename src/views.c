@@ -93,7 +93,7 @@ view_refresh(const RegistryRow *row)
 {
 	Oid			view = view_of_table(row->live);
 
-	if (OidIsValid(view) && !view_shows_table(view, row))
+	if (OidIsValid(view) && !view_shows_table(view, row, false))
 		update(view, row);
 }
 
@@ -123,7 +123,7 @@ view_fits(const RegistryRow *row, bool older)
 		view = view_of_name(row->live);
 		return !OidIsValid(view) || security_owner_of(view) != security_owner_of(row->live);
 	}
-	return older ? view_has_names_of(view, row->live) : view_shows_table(view, row);
+	return older ? view_has_names_of(view, row->live) : view_shows_table(view, row, true);
 }
 
 /*
