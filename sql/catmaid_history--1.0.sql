@@ -491,6 +491,10 @@ CREATE EVENT TRIGGER catmaid_history_ddl_end ON ddl_command_end
     EXECUTE FUNCTION catmaid_history_ddl_end();
 CREATE EVENT TRIGGER catmaid_history_sql_drop ON sql_drop
     EXECUTE FUNCTION catmaid_history_sql_drop();
+-- in session_replication_role = replica, too
+ALTER EVENT TRIGGER catmaid_history_ddl_start ENABLE ALWAYS;
+ALTER EVENT TRIGGER catmaid_history_ddl_end ENABLE ALWAYS;
+ALTER EVENT TRIGGER catmaid_history_sql_drop ENABLE ALWAYS;
 
 COMMENT ON EVENT TRIGGER catmaid_history_ddl_start IS
     'catmaid_history: moves history views out of the way of DDL.';

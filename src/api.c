@@ -416,7 +416,8 @@ forget_dropped(RegistryRow *row)
 
 	if (history && !relation_ownercheck_compat(row->history, GetUserId()))
 		return;
-	registry_delete(row->live);
+	if (!registry_delete(row->live))
+		return;
 	ereport(NOTICE,
 			(errmsg("forgot the table with OID %u, which is gone", row->live),
 			 history ? errdetail("Its history table %s stays.", naming_quoted(row->history)) : 0));

@@ -731,7 +731,7 @@ extern bool registry_has_shape(Oid relid);
 extern void registry_check_sound(const RegistryRow *row, int sqlstate);
 extern void registry_insert(const RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
-extern void registry_delete(Oid live);
+extern bool registry_delete(Oid live);
 extern bool registry_adopt(Oid live);
 extern bool registry_row_by_mark(RegistryRow *row);
 extern void registry_refute(Oid relid, Oid live);

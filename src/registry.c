@@ -544,25 +544,33 @@ same_row(const RegistryRow *a, const RegistryRow *b)
 		columns_same_names(a->key, b->key);
 }
 
-/* Forget the table; nothing happens if it is not registered. */
-void
+/*
+ * Forget the table.  Returns false if it is not registered, or if another session has
+ * forgotten it meanwhile.
+ */
+bool
 registry_delete(Oid live)
 {
-	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	bool		found;
+	Relation	registry;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	/* somebody else may be deleting it, too */
 	registry_lock_row(live);
+	registry = table_open(registry_relid(), RowExclusiveLock);
 	scan = scan_live(registry, live, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
 		CatalogTupleDelete(registry, &tuple->t_self);
+		CacheInvalidateRelcache(registry);
+	}
 	systable_endscan(scan);
-	CacheInvalidateRelcache(registry);
 	table_close(registry, NoLock);
 	CommandCounterIncrement();
+	return found;
 }
 
 /*
