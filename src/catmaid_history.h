@@ -291,6 +291,7 @@ typedef struct DependentColumn
 	bool		goes;			/* its type does; or else it is altered */
 } DependentColumn;
 
+extern bool dependents_use_row_type(Oid type);
 extern Dependents *dependents_of_command(bool cascade);
 extern bool dependents_cascade(const Dependents *dependents);
 extern void dependents_drop(Dependents *dependents, const ObjectAddress *object);
@@ -450,6 +451,7 @@ extern void command_init(void);
 extern void command_begin(Node *statement, bool follows);
 extern void command_is_innermost(Node *statement);
 extern List *command_touched(void);
+extern void command_drops_unrelated(List *relids);
 extern bool command_sets_aside(Oid live);
 extern CommandId command_since(Oid live);
 extern Node *command_waiting(void);
@@ -721,6 +723,7 @@ extern Oid	registry_namespace(void);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
+extern uint64 registry_changes(void);
 extern List *registry_all(void);
 extern bool registry_is_sound(const RegistryRow *row, Oid owner);
 extern bool registry_is_sound_by(const RegistryRow *row, const Mark *mark);
@@ -742,6 +745,10 @@ extern void registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row
 
 /* registry_guard.c: who may write it by hand */
 extern Oid	registry_guard_lacks(const RegistryRow *row, Oid role);
+
+/* registered.c: which relations belong to a registered table */
+extern Oid	registered_live(Oid relid);
+extern bool registered(Oid relid);
 
 /* dump.c: the registry as pg_dump takes it */
 extern void dump_follow_command(Node *statement);

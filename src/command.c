@@ -24,12 +24,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -37,11 +40,12 @@
 typedef struct Command
 {
 	struct Command *outer;
-	Node	   *statement;		/* never looked into */
+	Node	   *statement;
 	SubTransactionId subid;
 	CommandId	since;			/* what is older was there when it began */
 	bool		may_set_aside;	/* what it touches, for its end */
 	List	   *aside;			/* of Aside */
+	List	   *unrelated;		/* see command_drops_unrelated */
 } Command;
 
 typedef struct Aside
@@ -53,9 +57,13 @@ typedef struct Aside
 /* in TopTransactionContext */
 static Command *innermost = NULL;
 
-/* the relations that have been invalidated since it began, or ended inside of it */
-#define MAX_INVALIDATED	256
-static Oid	invalidated[MAX_INVALIDATED];
+/*
+ * The relations that have been invalidated since it began, or one ended inside of it:
+ * in the order in which that was first said, and as a hash table.
+ */
+#define SLOTS	2048
+static Oid	invalidated[SLOTS / 2];
+static Oid	slots[SLOTS];
 static int	ninvalidated = 0;
 static bool too_many = false;
 
@@ -72,6 +80,8 @@ static List *touched_lives(void);
 static Oid	touched_live(Oid relid);
 static bool holds_family(const RegistryRow *row);
 static bool holds(Oid relid);
+static bool has_dropped_unrelated(const Command *command);
+static bool only_makes(Node *statement);
 static bool runs_others(Node *statement);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
@@ -137,6 +147,20 @@ command_touched(void)
 	return lives;
 }
 
+/*
+ * The innermost command is about to drop these tables, what is part of them, and
+ * nothing else; none of them has to do with a registered table.  (By their names: if
+ * other tables have got these by the time that it has its locks, those are dropped.)
+ */
+void
+command_drops_unrelated(List *relids)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+
+	innermost->unrelated = list_copy(relids);
+	MemoryContextSwitchTo(before);
+}
+
 /* Is the table set aside for a command around the innermost one? */
 bool
 command_sets_aside(Oid live)
@@ -181,18 +205,20 @@ invalidate(Datum arg, Oid relid)
 
 	if (too_many)
 		return;
-	for (i = ninvalidated - 1; i >= 0; i--)
-		if (invalidated[i] == relid)
+	for (i = hash_bytes_uint32(relid) % SLOTS; OidIsValid(slots[i]); i = (i + 1) % SLOTS)
+		if (slots[i] == relid)
 			return;
-	if (!OidIsValid(relid) || ninvalidated == MAX_INVALIDATED)
+	if (!OidIsValid(relid) || ninvalidated == SLOTS / 2)
 		too_many = true;
 	else
-		invalidated[ninvalidated++] = relid;
+		slots[i] = invalidated[ninvalidated++] = relid;
 }
 
 static void
 start_anew(void)
 {
+	if (ninvalidated > 0)
+		memset(slots, 0, sizeof(slots));
 	ninvalidated = 0;
 	too_many = false;
 }
@@ -222,6 +248,7 @@ pop(void)
 
 	innermost = command->outer;
 	list_free_deep(command->aside);
+	list_free(command->unrelated);
 	pfree(command);
 }
 
@@ -264,7 +291,8 @@ touched_lives(void)
 	ListCell   *lc;
 	int			i;
 
-	if (!OidIsValid(registry_relid_or_invalid()))
+	if ((ninvalidated == 0 && !too_many) || only_makes(innermost->statement) ||
+		has_dropped_unrelated(innermost) || !OidIsValid(registry_relid_or_invalid()))
 		return NIL;
 	if (too_many)
 	{
@@ -291,10 +319,10 @@ touched_lives(void)
 static Oid
 touched_live(Oid relid)
 {
-	Oid			live = registry_live_of(relid);
+	Oid			live = registered_live(relid);
 
 	if (!OidIsValid(live) && get_rel_relispartition(relid))
-		live = registry_live_of(lineage_root(relid));
+		live = registered_live(lineage_root(relid));
 	return live;
 }
 
@@ -318,7 +346,53 @@ holds_family(const RegistryRow *row)
 static bool
 holds(Oid relid)
 {
-	return derived_is_locked(relid, ShareUpdateExclusiveLock);
+	static const LOCKMODE modes[] = {
+		AccessExclusiveLock, ShareUpdateExclusiveLock, ShareRowExclusiveLock, ExclusiveLock
+	};
+	LOCKTAG		tag;
+	int			i;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	for (i = 0; i < lengthof(modes); i++)
+		if (LockHeldByMeCompat(&tag, modes[i]))
+			return true;
+	return false;
+}
+
+static bool
+has_dropped_unrelated(const Command *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->unrelated)
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			return false;
+	return command->unrelated != NIL;
+}
+
+/*
+ * Does the command make something new, and change no table that is there?  (CREATE
+ * TABLE may make a partition of one.)
+ */
+static bool
+only_makes(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateStmt:
+			return ((CreateStmt *) statement)->partbound == NULL;
+		case T_CreateSeqStmt:
+		case T_CreateFunctionStmt:
+		case T_CreateEnumStmt:
+		case T_CompositeTypeStmt:
+		case T_CommentStmt:
+		case T_GrantStmt:
+		case T_IndexStmt:
+		case T_ViewStmt:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* Is it there for the commands in it, and changes no tracked table itself? */

@@ -82,6 +82,40 @@ static bool is_child_history(const Object *object, Form_pg_depend depend);
 static SysScanDesc scan(const Dependents *dependents, const ObjectAddress *address,
 						bool up, ScanKey key);
 
+/* Is there anything made of the row type, but the array type that comes with it? */
+bool
+dependents_use_row_type(Oid type)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	Oid			types[2] = {type, get_array_type(type)};
+	bool		used = false;
+	int			i;
+
+	for (i = 0; i < lengthof(types) && !used; i++)
+	{
+		ScanKeyData key[2];
+		SysScanDesc found;
+		HeapTuple	tuple;
+
+		if (!OidIsValid(types[i]))
+			continue;
+		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(TypeRelationId));
+		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(types[i]));
+		found = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+		while (!used && HeapTupleIsValid(tuple = systable_getnext(found)))
+		{
+			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+			used = form->classid != TypeRelationId || form->objid != types[1];
+		}
+		systable_endscan(found);
+	}
+	table_close(depend, AccessShareLock);
+	return used;
+}
+
 /* For a command with or without CASCADE; palloc'd. */
 Dependents *
 dependents_of_command(bool cascade)

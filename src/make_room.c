@@ -71,7 +71,7 @@ make_room(Node *statement)
 void
 make_room_park_view(Oid live, const Dependents *dropped, Node *statement)
 {
-	RegistryRow *row = registry_get(live);
+	RegistryRow *row = registered(live) ? registry_get(live) : NULL;
 
 	if (row && get_rel_name(row->history) &&
 		settings_follow_ddl(security_owner_of(live)) &&
@@ -119,14 +119,14 @@ lock_views_of(Oid relid, bool parents, ColumnChange change)
 		return;
 	related = find_all_inheritors(relid, NoLock, NULL);
 	foreach(lc, related)
-		if (registry_get(lfirst_oid(lc)))
+		if (registered(lfirst_oid(lc)))
 			changed = lappend_oid(changed, lfirst_oid(lc));
 	if (change != COLUMNS_STAY)
 		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
-	if (parents)
+	if (parents && registered(relid))
 		related = list_concat_unique_oid(related, lineage_of(relid));
 	foreach(lc, related)
-		if (registry_get(lfirst_oid(lc)))
+		if (registered(lfirst_oid(lc)))
 			tables = lappend_oid(tables, lfirst_oid(lc));
 	views_lock(tables, AccessExclusiveLock);
 }
@@ -221,7 +221,7 @@ refuse_tracked_partition(AlterTableStmt *statement)
 		if (cmd->subtype != AT_AttachPartition)
 			continue;
 		partition = RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true);
-		if (OidIsValid(partition) && registry_get(partition) &&
+		if (OidIsValid(partition) && registered(partition) &&
 			relation_ownercheck_compat(partition, GetUserId()) &&
 			settings_follow_ddl(security_owner_of(partition)))
 			ereport(ERROR,

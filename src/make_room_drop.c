@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -45,6 +46,7 @@ static bool may_take_types(ObjectType type);
 static bool is_relation(ObjectType type);
 static List *find_relations(DropStmt *statement);
 static Oid	find_to_drop(RangeVar *name);
+static bool drops_unrelated(DropStmt *statement, const List *named);
 static void name_objects(Dependents *dependents, DropStmt *statement);
 static bool lock_to_drop(const List *named, Oid relid);
 static void make_room_for_tables(DropStmt *statement, const List *named,
@@ -71,12 +73,15 @@ make_room_for_drop(DropStmt *statement)
 
 	if (!may_take_types(statement->removeType))
 		return;
+	if (is_relation(statement->removeType))
+		named = find_relations(statement);
+	if (drops_unrelated(statement, named))
+		return;
 	dependents = dependents_of_command(statement->behavior == DROP_CASCADE);
 	if (is_relation(statement->removeType))
 	{
 		ListCell   *lc;
 
-		named = find_relations(statement);
 		foreach(lc, named)
 		{
 			ObjectAddress relation;
@@ -193,6 +198,34 @@ find_to_drop(RangeVar *name)
 	return InvalidOid;
 }
 
+/*
+ * Are these tables, as most that are dropped, of no concern to us?  They take along
+ * what is part of them and nothing else, are no partitions, and nothing is made of
+ * their row types.
+ */
+static bool
+drops_unrelated(DropStmt *statement, const List *named)
+{
+	List	   *relids = NIL;
+	const ListCell *lc;
+
+	if (statement->removeType != OBJECT_TABLE || statement->behavior != DROP_RESTRICT ||
+		list_length(named) != list_length(statement->objects))
+		return false;
+	foreach(lc, named)
+	{
+		Oid			relid = ((NamedRelation *) lfirst(lc))->relid;
+
+		if (get_rel_relkind(relid) != RELKIND_RELATION || get_rel_relispartition(relid) ||
+			has_subclass(relid) || OidIsValid(registered_live(relid)) ||
+			dependents_use_row_type(get_rel_type_id(relid)))
+			return false;
+		relids = lappend_oid(relids, relid);
+	}
+	command_drops_unrelated(relids);
+	return true;
+}
+
 /* As RemoveObjects does, with its locks and its errors. */
 static void
 name_objects(Dependents *dependents, DropStmt *statement)
@@ -255,7 +288,7 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 	foreach(lc, named)
 	{
 		Oid			relid = ((NamedRelation *) lfirst(lc))->relid;
-		Oid			live = registry_live_of(relid);
+		Oid			live = registered_live(relid);
 		RegistryRow *row;
 
 		if (!OidIsValid(live))
@@ -290,7 +323,7 @@ park_views(const List *tables, const Dependents *dropped, Node *statement)
 	const ListCell *lc;
 
 	foreach(lc, tables)
-		if (registry_get(lfirst_oid(lc)))
+		if (registered(lfirst_oid(lc)))
 			lives = lappend_oid(lives, lfirst_oid(lc));
 	views_lock_upon(lives, true);
 	views_lock(lives, AccessExclusiveLock);
@@ -335,7 +368,7 @@ store_rows(const Dependents *dependents, const List *named)
 			continue;
 		if (get_rel_relispartition(relid))
 			store_rows_of_partition(dependents, named, relid);
-		else if ((row = registry_get(relid)) != NULL &&
+		else if (registered(relid) && (row = registry_get(relid)) != NULL &&
 				 !dependents_goes(dependents, row->history))
 			store_rows_of_table(named, row);
 	}
@@ -372,7 +405,7 @@ static void
 store_rows_of_partition(const Dependents *dependents, const List *named, Oid relid)
 {
 	Oid			root = lineage_root(relid);
-	RegistryRow *row = root != relid ? registry_get(root) : NULL;
+	RegistryRow *row = root != relid && registered(root) ? registry_get(root) : NULL;
 	List	   *ancestors;
 	ListCell   *lc;
 
@@ -458,7 +491,8 @@ tell_of_histories(const Dependents *dependents)
 
 	foreach(lc, dependents_relations(dependents))
 	{
-		RegistryRow *row = registry_get(lfirst_oid(lc));
+		RegistryRow *row = registered(lfirst_oid(lc)) ?
+			registry_get(lfirst_oid(lc)) : NULL;
 
 		if (row && get_rel_name(row->history) &&
 			dependents_goes(dependents, row->history) &&

@@ -31,6 +31,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -45,11 +46,15 @@ enum
 };
 
 static Oid	registry_oid = InvalidOid;
+static uint64 changes = 0;
 
 static bool same_row(const RegistryRow *a, const RegistryRow *b);
 static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
 static void values_from_row(const RegistryRow *row, Datum *values, bool *nulls);
-static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid);
+static Oid	live_in_column(Relation registry, AttrNumber column, Oid relid,
+						   Snapshot snapshot);
+static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid,
+						  Snapshot snapshot);
 static Oid	index_on(Relation registry, AttrNumber column);
 static RegistryRow *better_row(RegistryRow *row, Oid relid);
 static bool is_sound(const RegistryRow *row);
@@ -126,8 +131,20 @@ registry_namespace(void)
 void
 registry_forget_relid(Oid relid)
 {
-	if (!OidIsValid(relid) || relid == registry_oid)
-		registry_oid = InvalidOid;
+	if (OidIsValid(relid) && relid != registry_oid)
+		return;
+	registry_oid = InvalidOid;
+	changes++;
+}
+
+/*
+ * How often it may have changed until now.  Whoever asks before reading, and again
+ * later, knows whether that is still true.
+ */
+uint64
+registry_changes(void)
+{
+	return changes;
 }
 
 /* The live table's row, or NULL. */
@@ -155,11 +172,11 @@ RegistryRow *
 registry_get_by_derived(Oid relid)
 {
 	Relation	registry = table_open(registry_relid(), AccessShareLock);
-	HeapTuple	tuple = find_row(registry, Anum_history, relid);
+	HeapTuple	tuple = find_row(registry, Anum_history, relid, NULL);
 	RegistryRow *row = NULL;
 
 	if (tuple == NULL)
-		tuple = find_row(registry, Anum_tracking, relid);
+		tuple = find_row(registry, Anum_tracking, relid, NULL);
 	if (tuple)
 		row = row_from_tuple(tuple, RelationGetDescr(registry));
 	table_close(registry, NoLock);
@@ -201,32 +218,39 @@ is_sound(const RegistryRow *row)
 
 /*
  * The live table of which relid is the history or tracking table, or relid itself if
- * that is registered; else InvalidOid.  Does not keep the lock on the registry.
+ * that is registered; else InvalidOid.  Does not keep the lock on the registry.  (See
+ * registered.c.)
  */
 Oid
 registry_live_of(Oid relid)
 {
-	static const AttrNumber columns[] = {Anum_live, Anum_history, Anum_tracking};
 	Relation	registry = table_open(registry_relid(), AccessShareLock);
-	Oid			live = InvalidOid;
-	int			i;
+	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(registry)));
+	Oid			live = live_in_column(registry, Anum_live, relid, snapshot);
 
-	for (i = 0; i < lengthof(columns) && !OidIsValid(live); i++)
-	{
-		HeapTuple	tuple = find_row(registry, columns[i], relid);
-		bool		isnull;
-
-		if (tuple)
-			live = DatumGetObjectId(heap_getattr(tuple, Anum_live,
-												 RelationGetDescr(registry), &isnull));
-	}
+	if (!OidIsValid(live))
+		live = live_in_column(registry, Anum_history, relid, snapshot);
+	if (!OidIsValid(live))
+		live = live_in_column(registry, Anum_tracking, relid, snapshot);
+	UnregisterSnapshot(snapshot);
 	table_close(registry, AccessShareLock);
 	return live;
 }
 
-/* A copy of the row that has relid in that column, or NULL. */
+static Oid
+live_in_column(Relation registry, AttrNumber column, Oid relid, Snapshot snapshot)
+{
+	HeapTuple	tuple = find_row(registry, column, relid, snapshot);
+	bool		isnull;
+
+	return tuple == NULL ? InvalidOid :
+		DatumGetObjectId(heap_getattr(tuple, Anum_live, RelationGetDescr(registry),
+									  &isnull));
+}
+
+/* A copy of the row that has relid in that column, or NULL.  snapshot: NULL for now. */
 static HeapTuple
-find_row(Relation registry, AttrNumber column, Oid relid)
+find_row(Relation registry, AttrNumber column, Oid relid, Snapshot snapshot)
 {
 	Oid			index = index_on(registry, column);
 	ScanKeyData key;
@@ -234,7 +258,7 @@ find_row(Relation registry, AttrNumber column, Oid relid)
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(registry, index, OidIsValid(index), NULL, 1, &key);
+	scan = systable_beginscan(registry, index, OidIsValid(index), snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	tuple = HeapTupleIsValid(tuple) ? heap_copytuple(tuple) : NULL;
 	systable_endscan(scan);
