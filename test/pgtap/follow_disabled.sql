@@ -126,8 +126,7 @@ ALTER TABLE t ADD COLUMN later int, ADD COLUMN other int;
 SELECT refused('ALTER TABLE t DROP COLUMN other', '{upon}', 'a user''s view upon it would go: refused', '2BP01');
 DROP VIEW upon;
 \set out `:client "ALTER TABLE t DROP COLUMN other" 2>&1`
-SELECT is(:'out'::text, 'NOTICE:  dropping view public.t__with_history, since history table "t__history" cannot hold what table "t" holds now
-HINT:  Enable tracking, and then SELECT public.create_history_view_for_table(''public.t''::regclass).', 'a NOTICE');
+SELECT matches(:'out'::text, '^NOTICE:  dropping view public.t__with_history, since history table "t__history" cannot hold what table "t" holds now\nHINT: [^\n]*create_history_view_for_table[^\n]*$', 'a NOTICE');
 SELECT hasnt_view('t__with_history'::name, 'the view has gone');
 SELECT enable_history_tracking_for_table('t'), create_history_view_for_table('t');
 SELECT is(columns('t__with_history'), 'id integer, later integer, sys_period tstzrange, exec_transaction_id bigint', 'the hint makes it again');
