@@ -7,7 +7,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -35,6 +38,8 @@ static List *check_in_turn(const RegistryRow *row, CheckDepth depth);
 static void take_turn(void *arg);
 static List *check_one(Oid live, CheckDepth depth);
 static List *check_unregistered(List *findings);
+static bool is_found(List *findings, Oid live);
+static List *check_unused_histories(List *findings);
 static List *check_functions(List *findings);
 static void put_findings(FunctionCallInfo fcinfo, List *findings);
 
@@ -127,7 +132,8 @@ check_all(CheckDepth depth)
 			relation_ownercheck_compat(row->live, GetUserId()))
 			findings = list_concat(findings, check_in_turn(row, depth));
 	}
-	return check_unregistered(findings);
+	findings = check_unregistered(findings);
+	return older_is_in_charge() ? findings : check_unused_histories(findings);
 }
 
 /* What is wrong with one of several tables; that it cannot be looked at, if nothing else. */
@@ -193,6 +199,53 @@ check_unregistered(List *findings)
 									  naming_quoted_in(registry_namespace(), "drop_history_table"),
 									  quote_literal_cstr(naming_quoted(live))));
 	}
+	return findings;
+}
+
+static bool
+is_found(List *findings, Oid live)
+{
+	ListCell   *lc;
+
+	foreach(lc, findings)
+		if (((Finding *) lfirst(lc))->live == live)
+			return true;
+	return false;
+}
+
+/*
+ * Histories beside tables that are not tracked: kept on purpose, or left by a dump
+ * of a schema alone, which has no extension in it.
+ */
+static List *
+check_unused_histories(List *findings)
+{
+	Relation	classes = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(classes, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+		char	   *name = form->relkind == RELKIND_RELATION ?
+			naming_live_of(NameStr(form->relname)) : NULL;
+		Oid			live = name ? get_relname_relid(name, form->relnamespace) : InvalidOid;
+
+		if (!OidIsValid(live) || registry_get(live) != NULL ||
+			security_owner_of(live) != form->relowner ||
+			!relation_ownercheck_compat(form->oid, GetUserId()) ||
+			!derived_was_history(form->oid) || registry_get_by_derived(form->oid) != NULL ||
+			is_found(findings, live))
+			continue;
+		findings = check_add(findings, live, "info", "not_tracked", NameStr(form->relname),
+							 psprintf("The table is not tracked, but there is a history of it: %s.",
+									  naming_quoted(form->oid)),
+							 psprintf("SELECT %s(%s::regclass) goes on with it.",
+									  naming_quoted_in(registry_namespace(), "create_history_table"),
+									  quote_literal_cstr(naming_quoted(live))));
+	}
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
 	return findings;
 }
 

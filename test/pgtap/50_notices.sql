@@ -86,7 +86,7 @@ SELECT is(trim(E' \n' FROM :'out'::text), '', 'enabling twice says nothing');
 SELECT is(trim(E' \n' FROM :'out'::text), '', 'writes say nothing');
 -- So does a migration, whatever its history side takes: nothing is lost by it.
 \set out `:client :run "ALTER TABLE t RENAME a TO b; ALTER TABLE t ALTER b TYPE int USING 1, ADD c text; ALTER TABLE t ADD a int, ALTER c TYPE varchar(9); ALTER TABLE t RENAME TO t2; ALTER TABLE t2 DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (b); ALTER TABLE t2 DROP id; CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); SELECT create_history_table('p'); INSERT INTO p VALUES (1); ALTER TABLE p DETACH PARTITION p1; ALTER TABLE p ATTACH PARTITION p1 FOR VALUES IN (1); DROP TABLE p, timed" 2>&1`
-SELECT is(trim(E' \n' FROM :'out'::text), '', 'DDL says nothing');
+SELECT is(trim(E' \n' FROM regexp_replace(:'out'::text, 'NOTICE:  history table public.(timed|p)__history is dropped with its versions\nDETAIL:  Its live table was dropped.\n?', '', 'g')), '', 'DDL says nothing, but that versions go with a table');
 SELECT is((SELECT string_agg(live_table::text, ',') FROM catmaid_history_table), 't2', 'and has been followed');
 
 SELECT * FROM finish();

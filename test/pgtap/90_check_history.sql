@@ -6,7 +6,7 @@ DROP ROLE IF EXISTS t90_other;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t90_owner;
 CREATE ROLE t90_other;
-SELECT plan(68);
+SELECT plan(69);
 
 CREATE TABLE timed (id bigint PRIMARY KEY, v varchar(100), n int, edition_time timestamptz DEFAULT now(), txid bigint);
 CREATE TABLE tracked (id bigint PRIMARY KEY, v text);
@@ -21,7 +21,7 @@ INSERT INTO parted VALUES (1, 'a');
 CREATE FUNCTION tap.found() RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(concat_ws(' ', live_table, severity, finding, object), ', '
 		ORDER BY live_table::text COLLATE "C", finding COLLATE "C", object COLLATE "C")
-	FROM check_history() $$;
+	FROM check_history() WHERE finding <> 'not_tracked' $$;
 -- One assertion: after these commands there are just these findings, and after the
 -- hint of the first, or repair_history where it has none to type, there are those.
 -- All of it is undone.
@@ -115,6 +115,10 @@ SELECT is(found(), 'timed warning periods_overlap sys_period, timed warning peri
 	'periods that overlap; not those that meet, nor empty ones');
 SELECT is((SELECT string_agg(detail, ' ' ORDER BY finding COLLATE "C") ~ '^1 .* 1 ' FROM check_history('timed')), true, 'how many');
 SELECT is((SELECT count(*) FROM check_history('timed', false)), 0::bigint, 'unless history is not to be read');
+BEGIN;
+SELECT drop_history_table_keep_data('timed');
+SELECT is((SELECT string_agg(concat_ws(' ', live_table, severity, finding, object), ',') FROM check_history() WHERE finding = 'not_tracked'), 'timed info not_tracked timed__history', 'a history beside a table that is not tracked');
+ROLLBACK;
 SELECT throws_ok('SELECT * FROM check_history(''pg_class'')', '42704', NULL, 'a table without history');
 
 -- Who sees what.
