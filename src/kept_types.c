@@ -38,6 +38,7 @@
 #include "compat.h"
 
 static bool alters_row_type(AlterTableStmt *statement);
+static bool cascades(AlterTableStmt *statement);
 static void drop_columns(Dependents *dependents, Oid relid, AlterTableStmt *statement);
 static bool gives_up(const Dependents *dependents, const DependentColumn *column);
 static bool history_gives_up(const Dependents *dependents, const RegistryRow *row,
@@ -77,11 +78,12 @@ kept_types_before_alter(AlterTableStmt *statement)
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
 		return;
-	dependents = dependents_of_command(true);
+	dependents = dependents_of_command(cascades(statement));
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{
 		dependents_alter(dependents, get_rel_type_id(lfirst_oid(lc)));
-		drop_columns(dependents, lfirst_oid(lc), statement);
+		if (dependents_cascade(dependents))
+			drop_columns(dependents, lfirst_oid(lc), statement);
 	}
 	dependents_find(dependents);
 	kept_types_give_up(dependents, (Node *) statement);
@@ -113,7 +115,23 @@ alters_row_type(AlterTableStmt *statement)
 	return false;
 }
 
-/* DROP COLUMN ... CASCADE may take types along, those of views upon it. */
+/* Is there a DROP COLUMN ... CASCADE? */
+static bool
+cascades(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DropColumn && cmd->behavior == DROP_CASCADE)
+			return true;
+	}
+	return false;
+}
+
+/* Which may take types along, those of views upon the column. */
 static void
 drop_columns(Dependents *dependents, Oid relid, AlterTableStmt *statement)
 {
@@ -262,7 +280,7 @@ give_up(const Dependents *dependents, const DependentColumn *column, Node *state
 		att.attcollation != before.attcollation)
 		return;
 	if (!convert_to_text(column->relid, NameStr(att.attname),
-						 dependents_cascade(dependents)))
+						 dependents_cascade(dependents) && column->goes))
 		return;
 	if (is_history && stays(dependents, row))
 		ereport(NOTICE,

@@ -61,7 +61,8 @@ static void store_rows_of_partition(const Dependents *dependents, const List *na
 									Oid relid);
 static bool lock_partition(const List *named, Oid relid, Oid parent, Oid root);
 static void store_leaf(Oid relid, const RegistryRow *row, TruncatedTracking tracking);
-static void hold_back(const Dependents *dependents);
+static void hold_back(const Dependents *dependents, const List *named);
+static bool is_named(const List *named, Oid relid);
 static void tell_of_histories(const Dependents *dependents);
 
 /* DROP */
@@ -311,7 +312,7 @@ make_room_for(const Dependents *dependents, const List *named, Node *statement)
 	if (dependents_cascade(dependents))
 		park_views(tables_losing_columns(dependents), dependents, statement);
 	store_rows(dependents, named);
-	hold_back(dependents);
+	hold_back(dependents, named);
 	kept_types_give_up(dependents, statement);
 }
 
@@ -460,9 +461,12 @@ store_leaf(Oid relid, const RegistryRow *row, TruncatedTracking tracking)
 	table_close(leaf, NoLock);
 }
 
-/* Histories that stay, of tables that go or not, leave the one that goes. */
+/*
+ * Histories that stay, of tables that go or not, leave the one that goes; unless the
+ * command names that one.
+ */
 static void
-hold_back(const Dependents *dependents)
+hold_back(const Dependents *dependents, const List *named)
 {
 	ListCell   *lc;
 
@@ -478,9 +482,21 @@ hold_back(const Dependents *dependents)
 			 !follow_drop_keeps(owner, triggers_there(row, NULL))))
 			continue;
 		foreach(above, lineage_parents(history))
-			if (dependents_goes(dependents, lfirst_oid(above)))
+			if (dependents_goes(dependents, lfirst_oid(above)) &&
+				!is_named(named, lfirst_oid(above)))
 				catalog_disinherit(history, lfirst_oid(above));
 	}
+}
+
+static bool
+is_named(const List *named, Oid relid)
+{
+	const ListCell *lc;
+
+	foreach(lc, named)
+		if (((NamedRelation *) lfirst(lc))->relid == relid)
+			return true;
+	return false;
 }
 
 /* DROP OWNED drops histories without a word. */
