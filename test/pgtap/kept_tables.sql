@@ -5,7 +5,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 \ir lib/error_of.psql
-SELECT plan(41);
+SELECT plan(43);
 DROP ROLE IF EXISTS kept_tables_one, kept_tables_two;
 CREATE ROLE kept_tables_one;
 CREATE ROLE kept_tables_two;
@@ -20,7 +20,7 @@ SELECT format('psql -X -q -h %s -p %s -U %s -d %s', :'HOST', :'PORT', :'USER', :
 CREATE FUNCTION stored(history regclass) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE res text;
 BEGIN
-	EXECUTE format('SELECT string_agg(id || v || CASE WHEN isempty(sys_period) THEN '' empty''
+	EXECUTE format('SELECT string_agg(concat(id, v) || CASE WHEN isempty(sys_period) THEN '' empty''
 		WHEN upper_inf(sys_period) THEN '' open'' WHEN lower_inf(sys_period) THEN ''?'' ELSE '''' END,
 		'', '' ORDER BY id, sys_period, v) FROM ONLY %s', history) INTO res;
 	RETURN coalesce(res, '');
@@ -161,6 +161,23 @@ UPDATE wide SET more = 2;
 SELECT is((SELECT count(*)::int FROM wide__history), 3, 'and it goes on');
 SELECT lives_ok($$SELECT widen_history_table('wide')$$, 'nothing is left to widen');
 DROP TABLE wide;
+
+-- A hierarchy, too.
+CREATE TABLE older (id int PRIMARY KEY, v int);
+CREATE TABLE younger (w smallint, PRIMARY KEY (id)) INHERITS (older);
+SELECT create_history_table('younger');
+INSERT INTO older VALUES (1, 1);
+INSERT INTO younger VALUES (2, 2, 2);
+DROP TABLE older, younger;
+CREATE TABLE older (id bigint PRIMARY KEY, v bigint);
+CREATE TABLE younger (w int, PRIMARY KEY (id)) INHERITS (older);
+SELECT create_history_table('younger');
+INSERT INTO older VALUES (3, 3);
+INSERT INTO younger VALUES (5000000000, 4, 40000);
+UPDATE older SET v = 0;
+SELECT is(stored('older__history') || ', ' || stored('younger__history'), '11, 33, 22, 50000000004', 'a hierarchy is taken up, wider');
+SELECT is((SELECT count(*)::int FROM older__history), 4, 'as a hierarchy');
+DROP TABLE older, younger;
 
 -- Or says how.
 CREATE TABLE wide (id bigint PRIMARY KEY, i int, "E" int, e int);

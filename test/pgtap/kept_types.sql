@@ -4,7 +4,7 @@
 -- are not refused on their account, and drop nothing of them: they become text.
 \ir lib/follow.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(73);
+SELECT plan(75);
 SELECT current_setting('server_version_num')::int >= 140000 AS v14 \gset
 DROP ROLE IF EXISTS kept_types_one, kept_types_two;
 CREATE ROLE kept_types_one;
@@ -269,10 +269,17 @@ INSERT INTO h2 VALUES (2, 'b', 1);
 UPDATE h1 SET v = NULL;
 ALTER TABLE h1 ALTER v TYPE int USING 1;
 SET ROLE kept_types_two;
+CREATE FUNCTION only_as_two(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_user <> 'kept_types_two' THEN RAISE EXCEPTION 'as %', current_user; END IF;
+	RETURN $1;
+END $$;
+CREATE INDEX ON h1__history (only_as_two(id));
+CREATE INDEX ON h2__history (only_as_two(id));
 SELECT refused_whole('DROP TYPE types.tone', '{}', 'another role may not, and changes nothing', '42501', '{h1,h2}', false);
 SET ROLE kept_types_one;
 BEGIN;
-SELECT lives_ok('DROP TYPE types.tone', 'its owner may, though histories are another''s');
+SELECT lives_ok('DROP TYPE types.tone', 'its owner may, though histories are another''s, whose code is on them');
 SELECT is((SELECT string_agg(DISTINCT relation::regclass::text, ' ') FROM pg_locks
 	WHERE pid = pg_backend_pid() AND relation IN (SELECT oid FROM pg_class WHERE relkind IN ('r', 'v')
 		AND relnamespace = 'public'::regnamespace AND relname !~ '^catmaid')
@@ -315,6 +322,14 @@ SELECT create_history_table('inv');
 INSERT INTO inv VALUES (1, 'b');
 UPDATE inv SET s = 'a';
 SELECT is((SELECT string_agg(s::text, ' ' ORDER BY sys_period) FROM inv__with_history), 'a b a', 'as one history');
+
+-- CASCADE for another table's column is not for views upon what is kept.
+CREATE TABLE comp (a int, b int);
+SELECT keep('q1', 'comp', '(1,2)', 'DROP v');
+CREATE VIEW upon_q1 AS SELECT v_1 FROM q1__history;
+SELECT throws_ok('ALTER TABLE comp ALTER a TYPE bigint', '0A000', NULL, 'ALTER of a row type: not at the cost of a view');
+ALTER TABLE comp DROP COLUMN b CASCADE;
+SELECT has_view('upon_q1', 'nor with CASCADE');
 
 -- What is not ours is PostgreSQL's.
 CREATE TYPE types.other AS ENUM ('a');
