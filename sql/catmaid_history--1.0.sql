@@ -180,6 +180,12 @@ CREATE FUNCTION catmaid_history_no_end() RETURNS timestamptz
 COMMENT ON FUNCTION catmaid_history_no_end() IS
     'NULL, the end of a live row''s period. History views call it while they are planned, so that the index on sys_period is used.';
 
+CREATE FUNCTION catmaid_history_live_start(table_of_row oid, place tid, its_row record)
+    RETURNS timestamptz
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_live_start(oid, tid, record) IS
+    'Since when a live row is as it is; what the views of parents call for rows of children that have another key.';
+
 CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_truncate() IS

@@ -246,7 +246,7 @@ catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 						 quote_literal_cstr(linitial(row->key)))));
 
 	rel = table_open(live, NoLock);
-	columns_check_key(row, rel);
+	fit_check_key(row, 0);
 	indexes_create(rel, row->history, row->key);
 	table_close(rel, NoLock);
 	view_create(row);

@@ -48,6 +48,11 @@ static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigg
 static bool is_key_held(Relation rel, Relation history, List *key);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 					  Relation history, Relation tracking);
+static bool is_loose(Relation rel, RegistryRow *row);
+static Relation open_key_index(CaptureRelation *entry, Relation rel, RegistryRow *row);
+static void build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
+							 Relation history, Relation tracking, Relation index,
+							 const char *tracking_name);
 static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 						  Oid collation, Relation index, int column);
 static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
@@ -346,94 +351,42 @@ is_key_held(Relation rel, Relation history, List *key)
 	return true;
 }
 
+/*
+ * How to tell rows by their key, and look them up.  Only a tracking table needs it;
+ * with no column to tell them by nkeys is 0.
+ */
 static void
 build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 		  Relation history, Relation tracking)
 {
 	int			n = list_length(row->key);
 	List	   *tracking_names = NIL;
-	Relation	index = NULL;
+	Relation	index;
 	ListCell   *lc;
 	int			i = 0;
 
+	entry->live_index = columns_primary_key_index(rel);
+	entry->keyless = !OidIsValid(entry->live_index);
+	if (tracking == NULL)
+		return;
+	entry->loose = is_loose(rel, row);
+	entry->one_each = !fit_is_loose(row->tracking);
+	if (entry->loose)
+		entry->keyless = false;
+	if (!fit_has_columns(RelationGetRelid(rel), row->key))
+		return;
 	entry->nkeys = n;
 	entry->key = palloc(sizeof(AttrNumber) * n);
 	entry->live_scankey = palloc(sizeof(ScanKeyData) * n);
 	entry->history_scankey = palloc(sizeof(ScanKeyData) * n);
 	entry->tracking_scankey = palloc(sizeof(ScanKeyData) * n);
 
-	entry->live_index = columns_primary_key_index(rel);
-	entry->keyless = !OidIsValid(entry->live_index);
-	if (OidIsValid(entry->live_index))
-	{
-		index = index_open(entry->live_index, AccessShareLock);
-		entry->deferrable = !index->rd_index->indimmediate;
-		if (IndexRelationGetNumberOfKeyAttributes(index) != n)
-		{
-			index_close(index, AccessShareLock);
-			index = NULL;
-			entry->live_index = InvalidOid;
-		}
-	}
-
+	index = open_key_index(entry, rel, row);
 	foreach(lc, row->key)
 	{
-		const char *name = lfirst(lc);
-		Form_pg_attribute live_att = columns_find(rel, name);
-		Form_pg_attribute history_att = columns_find(history, name);
-		Form_pg_attribute tracking_att;
-		Oid			type;
-		Oid			history_type;
-		int32		typmod;
-
-		if (live_att == NULL || history_att == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("key column \"%s\" of table \"%s\" is gone", name,
-							get_rel_name(entry->live)),
-					 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
-							 naming_quoted_in(registry_namespace(), "repair_history"),
-							 quote_literal_cstr(naming_quoted(entry->live)))));
-		columns_base_type(live_att, &type, &typmod);
-		if (index && index->rd_index->indkey.values[i] != live_att->attnum)
-		{
-			index_close(index, AccessShareLock);
-			index = NULL;
-			entry->live_index = InvalidOid;
-		}
-
-		entry->key[i] = live_att->attnum;
-		build_scankey(&entry->live_scankey[i], live_att->attnum, type,
-					  live_att->attcollation, index, i);
-		if (index)
-			entry->live_scankey[i].sk_strategy =
-				get_op_opfamily_strategy(columns_key_equality(index, i, type),
-										 index->rd_opfamily[i]);
-		/* a wider history column is compared as what it is */
-		history_type = getBaseType(history_att->atttypid);
-		build_scankey(&entry->history_scankey[i], history_att->attnum,
-					  history_type, history_att->attcollation,
-					  history_type == type ? index : NULL, i);
-		compare_across_types(&entry->history_scankey[i], history_type, type);
-
-		if (tracking)
-		{
-			char	   *tracking_name = tracking_key_column(n, i);
-
-			tracking_att = columns_find(tracking, tracking_name);
-			if (tracking_att == NULL || getBaseType(tracking_att->atttypid) != type)
-				ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("tracking table \"%s\" does not fit the key of table \"%s\"",
-								RelationGetRelationName(tracking),
-								get_rel_name(entry->live)),
-						 errhint("SELECT %s(%s::regclass) makes it fit.",
-								 naming_quoted_in(registry_namespace(), "repair_history"),
-								 quote_literal_cstr(naming_quoted(entry->live)))));
-			build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
-						  type, tracking_att->attcollation, index, i);
-			tracking_names = lappend(tracking_names, tracking_name);
-		}
+		build_key_column(entry, rel, i, lfirst(lc), history, tracking, index,
+						 tracking_key_column(n, i));
+		tracking_names = lappend(tracking_names, tracking_key_column(n, i));
 		i++;
 	}
 	if (index)
@@ -447,10 +400,103 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	}
 
 	entry->history_index = indexes_find_key(history, row->key, false,
-												  entry->history_scankey);
-	if (tracking)
-		entry->tracking_index = indexes_find_key(tracking, tracking_names,
-													   true, entry->tracking_scankey);
+											entry->history_scankey);
+	entry->tracking_index = indexes_find_key(tracking, tracking_names,
+											 entry->one_each, entry->tracking_scankey);
+}
+
+/*
+ * May several rows have one key?  An error if the primary key is another one, which
+ * nobody has followed.  A partition that is not the table's any more, or not for long,
+ * has the key that it had.
+ */
+static bool
+is_loose(Relation rel, RegistryRow *row)
+{
+	Oid			relid = RelationGetRelid(rel);
+	KeyState	state = fit_key(row);
+
+	if (fit_is_loose(row->tracking))
+		return true;
+	if (state == KEY_REPLACED && lineage_root(relid) == row->live &&
+		!lineage_is_being_detached(relid))
+		fit_check_key(row, 0);
+	return state != KEY_HELD || !fit_has_columns(relid, row->key);
+}
+
+/* The index of rel's primary key, if it is on the registered key; or NULL. */
+static Relation
+open_key_index(CaptureRelation *entry, Relation rel, RegistryRow *row)
+{
+	Relation	index;
+	bool		right;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (!OidIsValid(entry->live_index))
+		return NULL;
+	index = index_open(entry->live_index, AccessShareLock);
+	entry->deferrable = !entry->loose && !index->rd_index->indimmediate;
+	right = IndexRelationGetNumberOfKeyAttributes(index) == entry->nkeys;
+	foreach(lc, row->key)
+		right = right && index->rd_index->indkey.values[i++] ==
+			columns_find(rel, lfirst(lc))->attnum;
+	if (right)
+		return index;
+	index_close(index, AccessShareLock);
+	entry->live_index = InvalidOid;
+	return NULL;
+}
+
+static void
+build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
+				 Relation history, Relation tracking, Relation index,
+				 const char *tracking_name)
+{
+	Form_pg_attribute live_att = columns_find(rel, name);
+	Form_pg_attribute history_att = columns_find(history, name);
+	Form_pg_attribute tracking_att = columns_find(tracking, tracking_name);
+	Oid			type;
+	Oid			history_type;
+	int32		typmod;
+
+	if (history_att == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("key column \"%s\" of history table \"%s\" is gone", name,
+						RelationGetRelationName(history)),
+				 errhint("SELECT %s(%s::regclass) adds it.",
+						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 quote_literal_cstr(naming_quoted(entry->live)))));
+	columns_base_type(live_att, &type, &typmod);
+	entry->key[i] = live_att->attnum;
+	build_scankey(&entry->live_scankey[i], live_att->attnum, type,
+				  live_att->attcollation, index, i);
+	if (index)
+		entry->live_scankey[i].sk_strategy =
+			get_op_opfamily_strategy(columns_key_equality(index, i, type),
+									 index->rd_opfamily[i]);
+	/* a wider history column is compared as what it is */
+	history_type = getBaseType(history_att->atttypid);
+	build_scankey(&entry->history_scankey[i], history_att->attnum,
+				  history_type, history_att->attcollation,
+				  history_type == type ? index : NULL, i);
+	compare_across_types(&entry->history_scankey[i], history_type, type);
+
+	if (tracking_att == NULL ||
+		!fit_records(fit_types(getBaseType(tracking_att->atttypid), tracking_att->atttypmod,
+							   tracking_att->attcollation, type, typmod,
+							   live_att->attcollation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tracking table \"%s\" does not fit the key of table \"%s\"",
+						RelationGetRelationName(tracking),
+						get_rel_name(entry->live)),
+				 errhint("SELECT %s(%s::regclass) makes it fit.",
+						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 quote_literal_cstr(naming_quoted(entry->live)))));
+	build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
+				  type, tracking_att->attcollation, index, i);
 }
 
 /* "column = ?", as columns_key_equality has it. */

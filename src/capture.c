@@ -60,10 +60,11 @@ static bool capture_simply(CaptureTable *table, TriggerData *trigdata);
 static void store_version(CaptureTable *table, TriggerData *trigdata,
 						  TupleTableSlot *old);
 static void follow_tracking(CaptureTable *table, TriggerData *trigdata);
+static void follow_loose_tracking(CaptureTable *table, TriggerData *trigdata);
 static HeapTuple stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
 static bool owns_tuple(TupleTableSlot *slot, HeapTuple tuple);
-static void remember_moved(CaptureRelation *capture, TrackingTable *tracking,
-						   HeapTuple old, const Datum *key, bool made_here);
+static bool is_moving(HeapTuple old);
+static void remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition);
 static struct MovedRow *find_moved(CaptureRelation *capture, TransactionId xid,
 								   CommandId command);
 static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
@@ -113,17 +114,25 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
  * Is it a partition without a primary key?  pg_restore -j makes the triggers of a
  * partitioned table, which has no data itself, whenever it likes, and then fills
  * partitions whose keys are yet to come.  Their rows are in the tracking table that
- * is restored; nor need the registry be there.
+ * is restored; nor need the registry be there.  (One that goes on without a key, as
+ * its root has lost it, is known by its tracking table.)
  */
 static bool
 is_being_restored(Relation rel)
 {
 	CaptureRelation *capture;
+	RegistryRow *row;
 
 	if (!rel->rd_rel->relispartition || rel->rd_rel->relkind != RELKIND_RELATION)
 		return false;
 	capture = cache_peek(rel);
-	return capture ? capture->keyless : !OidIsValid(columns_primary_key_index(rel));
+	if (capture)
+		return capture->keyless;
+	if (OidIsValid(columns_primary_key_index(rel)))
+		return false;
+	row = OidIsValid(registry_relid_or_invalid()) ?
+		registry_get(lineage_root(RelationGetRelid(rel))) : NULL;
+	return row == NULL || !fit_is_loose(row->tracking);
 }
 
 /*
@@ -169,7 +178,10 @@ capture_change(CaptureTable *table, TriggerData *trigdata)
 	{
 		if (!on_insert)
 			store_version(table, trigdata, trigdata->tg_trigslot);
-		follow_tracking(table, trigdata);
+		if (table->capture->loose)
+			follow_loose_tracking(table, trigdata);
+		else
+			follow_tracking(table, trigdata);
 	}
 }
 
@@ -233,8 +245,11 @@ owns_tuple(TupleTableSlot *slot, HeapTuple tuple)
 		((HeapTupleTableSlot *) slot)->tuple == tuple;
 }
 
-/* The values of the key columns of the row in the slot. */
-void
+/*
+ * The values of the key columns of the row in the slot.  Returns false if there are
+ * none to tell it by: a primary key demands them, but it may be gone.
+ */
+bool
 capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 {
 	int			i;
@@ -245,19 +260,14 @@ capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 
 		key[i] = slot_getattr(slot, capture->key[i], &isnull);
 		if (isnull)
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("null value in key column \"%s\" of table \"%s\", whose history is tracked",
-							get_attname(capture->relid, capture->key[i], false),
-							get_rel_name(capture->relid)),
-					 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
-							 naming_quoted(capture->live))));
+			return false;
 	}
+	return capture->nkeys > 0;
 }
 
 /*
  * When did the old version begin?  Returns false if nobody knows.  tracking and
- * key are needed with a tracking table only.
+ * key are needed with a tracking table only; key is NULL for a row without one.
  */
 bool
 capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
@@ -272,7 +282,7 @@ capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
 		return true;
 	}
 	if (OidIsValid(capture->tracking))
-		return tracking_start(tracking, key, relation_is_rewritten_compat(rel), start);
+		return key && tracking_start(tracking, key, relation_is_rewritten_compat(rel), start);
 
 	value = slot_getattr(old, capture->time_column, &isnull);
 	if (!isnull)
@@ -342,14 +352,12 @@ store_version(CaptureTable *table, TriggerData *trigdata, TupleTableSlot *old)
 	TrackingTable *tracking = NULL;
 	Datum		key[INDEX_MAX_KEYS];
 	TimestampTz start = 0;
+	bool		has_key = false;
 	bool		known;
 
-	if (OidIsValid(capture->tracking))
-	{
+	if (OidIsValid(capture->tracking) && (has_key = capture_key(capture, old, key)))
 		tracking = batch_tracking(table);
-		capture_key(capture, old, key);
-	}
-	known = capture_start(capture, tracking, rel, old, key, &start);
+	known = capture_start(capture, tracking, rel, old, has_key ? key : NULL, &start);
 	history_writer_put(batch_history(table), old, known, start);
 
 	/* what the site has put on the history may have changed what we know */
@@ -373,22 +381,23 @@ capture_simply(CaptureTable *table, TriggerData *trigdata)
 	TimestampTz start;
 
 	/* half of a move between partitions is another case, too */
-	if (relation_is_rewritten_compat(rel) ||
+	if (capture->loose || relation_is_rewritten_compat(rel) ||
 		(deleted && HeapTupleHeaderIndicatesMovedPartitions(trigdata->tg_trigtuple->t_data)) ||
 		capture_made_here(capture, rel, trigdata->tg_trigslot))
 		return false;
-	capture_key(capture, trigdata->tg_trigslot, key);
+	if (!capture_key(capture, trigdata->tg_trigslot, key))
+		return false;
 	if (!deleted)
 	{
-		if (is_superseded(trigdata->tg_newtuple))
-			return false;
-		capture_key(capture, trigdata->tg_newslot, new_key);
-		if (!capture_keys_equal(capture, key, new_key))
+		if (is_superseded(trigdata->tg_newtuple) ||
+			!capture_key(capture, trigdata->tg_newslot, new_key) ||
+			!capture_keys_equal(capture, key, new_key))
 			return false;
 	}
 	if (!tracking_take(batch_tracking(table), key, deleted ? NULL : new_key, &start))
 		return false;
-	history_writer_put(batch_history(table), trigdata->tg_trigslot, true, start);
+	history_writer_put(batch_history(table), trigdata->tg_trigslot,
+					   start != UNKNOWN_START, start);
 	return true;
 }
 
@@ -404,17 +413,20 @@ follow_tracking(CaptureTable *table, TriggerData *trigdata)
 
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
-		capture_key(capture, trigdata->tg_trigslot, new_key);
-		tracking_written(tracking, rel, new_key, true,
-						 edition_moved(capture, trigdata->tg_trigtuple),
-						 is_superseded(trigdata->tg_trigtuple));
+		if (capture_key(capture, trigdata->tg_trigslot, new_key))
+			tracking_written(tracking, rel, new_key, true,
+							 edition_moved(capture, trigdata->tg_trigtuple),
+							 is_superseded(trigdata->tg_trigtuple));
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
 		bool		made_here = capture_made_here(capture, rel, trigdata->tg_trigslot);
 
-		capture_key(capture, trigdata->tg_trigslot, old_key);
-		remember_moved(capture, tracking, trigdata->tg_trigtuple, old_key, made_here);
+		if (!capture_key(capture, trigdata->tg_trigslot, old_key))
+			return;
+		if (is_moving(trigdata->tg_trigtuple))
+			remember_moved(capture, trigdata->tg_trigtuple,
+						   tracking_edition(tracking, old_key, made_here));
 		tracking_deleted(tracking, rel, old_key, made_here);
 	}
 	else
@@ -423,8 +435,9 @@ follow_tracking(CaptureTable *table, TriggerData *trigdata)
 		bool		same;
 		TimestampTz floor = DT_NOBEGIN;
 
-		capture_key(capture, trigdata->tg_trigslot, old_key);
-		capture_key(capture, trigdata->tg_newslot, new_key);
+		if (!capture_key(capture, trigdata->tg_trigslot, old_key) ||
+			!capture_key(capture, trigdata->tg_newslot, new_key))
+			return;
 		same = capture_keys_equal(capture, old_key, new_key);
 		if (!same)
 		{
@@ -440,22 +453,53 @@ follow_tracking(CaptureTable *table, TriggerData *trigdata)
 }
 
 /*
- * A deletion that is one half of a move between partitions.  The row goes on
- * under another key, without a gap.
+ * The same without a primary key.  What an event of ours comes too late for, since a
+ * trigger of the application has changed the row again, that one has seen to.
  */
 static void
-remember_moved(CaptureRelation *capture, TrackingTable *tracking, HeapTuple old,
-			   const Datum *key, bool made_here)
+follow_loose_tracking(CaptureTable *table, TriggerData *trigdata)
 {
-	TransactionId xid;
-	CommandId	command;
-	struct MovedRow *row;
+	Relation	rel = trigdata->tg_relation;
+	CaptureRelation *capture = table->capture;
+	bool		inserted = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	bool		deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
+	bool		rewritten = relation_is_rewritten_compat(rel);
+	HeapTuple	new = deleted ? NULL : inserted ? trigdata->tg_trigtuple : trigdata->tg_newtuple;
+	Datum		old_key[INDEX_MAX_KEYS];
+	Datum		new_key[INDEX_MAX_KEYS];
+	bool		goes = !inserted && capture_key(capture, trigdata->tg_trigslot, old_key);
+	bool		comes = new && !is_superseded(new) &&
+		capture_key(capture, inserted ? trigdata->tg_trigslot : trigdata->tg_newslot, new_key);
+	bool		made_here = goes && capture_made_here(capture, rel, trigdata->tg_trigslot);
+	TimestampTz floor = inserted ? edition_moved(capture, new) : DT_NOBEGIN;
 
-	if (!HeapTupleHeaderIndicatesMovedPartitions(old->t_data) ||
-		!is_superseded(old))
+	if (goes && comes && capture_keys_equal(capture, old_key, new_key))
+	{
+		tracking_loose_replaced(batch_tracking(table), old_key, made_here, rewritten);
 		return;
-	xid = HeapTupleHeaderGetUpdateXid(old->t_data);
-	command = HeapTupleHeaderGetCmax(old->t_data);
+	}
+	if (goes)
+		floor = tracking_loose_deleted(batch_tracking(table), old_key, made_here, rewritten);
+	if (deleted && is_moving(trigdata->tg_trigtuple))
+		remember_moved(capture, trigdata->tg_trigtuple, floor);
+	if (comes)
+		tracking_loose_written(batch_tracking(table), new_key, floor);
+}
+
+/* Is the deletion one half of a move between partitions? */
+static bool
+is_moving(HeapTuple old)
+{
+	return HeapTupleHeaderIndicatesMovedPartitions(old->t_data) && is_superseded(old);
+}
+
+/* The row goes on under another key, without a gap. */
+static void
+remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition)
+{
+	TransactionId xid = HeapTupleHeaderGetUpdateXid(old->t_data);
+	CommandId	command = HeapTupleHeaderGetCmax(old->t_data);
+	struct MovedRow *row;
 
 	/* if there is one, its insertion has been suppressed */
 	row = find_moved(capture, xid, command);
@@ -467,7 +511,7 @@ remember_moved(CaptureRelation *capture, TrackingTable *tracking, HeapTuple old,
 	row->live = capture->live;
 	row->xid = xid;
 	row->command = command;
-	row->edition = tracking_edition(tracking, key, made_here);
+	row->edition = edition;
 }
 
 static struct MovedRow *

@@ -92,7 +92,9 @@ typedef struct CaptureRelation
 	AttrNumber *key;			/* of relid */
 	Oid			live_index;		/* primary key of relid */
 	bool		live_index_is_btree;
-	bool		keyless;		/* has relid no primary key */
+	bool		keyless;		/* relid has no primary key, nor goes on without one */
+	bool		loose;			/* several rows may have one key: tracking_loose.c */
+	bool		one_each;		/* but of tracking rows only one has */
 	bool		deferrable;		/* is it */
 	Oid			history_index;	/* X__history_live_pk_index; may be missing */
 	Oid			tracking_index;
@@ -135,6 +137,7 @@ typedef struct RelationWriter
 typedef struct Lookup Lookup;
 typedef struct HistoryWriter HistoryWriter;
 typedef struct TrackingTable TrackingTable;
+typedef struct TrackingRow TrackingRow;
 
 /* A table whose row triggers fire, with what they write; see batch.c. */
 typedef struct CaptureTable
@@ -325,6 +328,9 @@ extern bool follow_columns_computed(const TableState *now, AttrNumber attnum,
 									Node *statement);
 extern bool follow_columns_regenerated(const TableState *now, AttrNumber attnum,
 									   Node *statement);
+extern void follow_column_name(RegistryRow *row, const char *from, const char *to);
+extern Node *follow_columns_using(const TableState *now, AttrNumber attnum,
+								  Node *statement);
 extern AttrNumber *follow_columns_held(const RegistryRow *row,
 									   const TableState *before);
 extern void follow_columns(RegistryRow *row, const TableState *before,
@@ -342,6 +348,8 @@ extern void follow_hierarchy(RegistryRow *row, const TableState *before,
 							 const TableState *now);
 extern void follow_partitions(RegistryRow *row, const TableState *before,
 							  const TableState *now);
+
+/* follow_key.c: its primary key */
 extern void follow_key(RegistryRow *row, const TableState *before,
 					   const TableState *now, Node *statement);
 
@@ -479,9 +487,65 @@ extern Oid	take_up_history(Oid live);
 extern void reconcile_enable(RegistryRow *row, bool sync);
 extern void reconcile_disable(RegistryRow *row);
 extern void reconcile_columns(RegistryRow *row);
-extern void reconcile_key(RegistryRow *row, bool remade);
+extern void reconcile_renames(RegistryRow *row);
+extern void reconcile_key(RegistryRow *row);
 
-extern bool reconcile_tracking_fits(Relation live, const RegistryRow *row);
+/* rekey.c: registry, key index and tracking table follow the primary key */
+extern void rekey(RegistryRow *row, List *kept);
+extern bool rekey_loosen(RegistryRow *row, List *kept);
+extern List *rekey_kept(const RegistryRow *row);
+extern void rekey_put_under_parents(const RegistryRow *row);
+
+/* fit.c: does what is registered of a table's key fit the key that it has? */
+#define KEY_NO_COLUMN	""		/* registered, when no column of the key is left */
+
+typedef enum KeyState
+{
+	KEY_HELD,					/* the primary key is the registered one */
+	KEY_LOOSE,					/* there is none; rows are told by the former one */
+	KEY_GONE,					/* there is none, nor the columns of the former one */
+	KEY_DROPPED,				/* there is none, and nobody has followed that */
+	KEY_REPLACED				/* it is another one */
+} KeyState;
+
+typedef enum ColumnFit
+{
+	COLUMN_FITS,
+	COLUMN_HOLDS,				/* the type, with another modifier or collation */
+	COLUMN_NARROW,				/* likewise, with less room */
+	COLUMN_CONVERTS,			/* all its values are values of the key's type */
+	COLUMN_UNFIT,
+	COLUMN_MISSING
+} ColumnFit;
+
+/* A column of the key, and that of the tracking table, which is "held" */
+typedef struct KeyColumn
+{
+	char	   *name;
+	Oid			type;			/* below domains */
+	int32		typmod;
+	Oid			collation;
+	char	   *held_by;
+	Oid			held_type;
+	int32		held_typmod;
+	Oid			held_collation;
+	ColumnFit	fit;
+	Node	   *using;			/* by which it is to be converted, or NULL */
+} KeyColumn;
+
+extern KeyState fit_key(const RegistryRow *row);
+extern void fit_check_key(const RegistryRow *row, int sqlstate);
+extern List *fit_primary_key(Oid relid);
+extern bool fit_has_columns(Oid relid, List *names);
+extern bool fit_is_loose(Oid tracking);
+extern List *fit_tracking(const RegistryRow *row, Relation live, ColumnFit *worst);
+extern bool fit_is_right(const RegistryRow *row);
+extern bool fit_goes_on(const RegistryRow *row);
+extern ColumnFit fit_types(Oid held_type, int32 held_typmod, Oid held_collation,
+						   Oid type, int32 typmod, Oid collation);
+extern bool fit_records(ColumnFit fit);
+extern bool fit_alike(const RegistryRow *child, const RegistryRow *parent);
+
 
 /* in_order.c: is there nothing to be done for recording? */
 extern bool in_order(const RegistryRow *row);
@@ -495,7 +559,11 @@ typedef struct OwnIndex
 } OwnIndex;
 
 extern void indexes_create_tracking(Relation live, Oid tracking, List *key);
+extern void indexes_complete_tracking(Relation live, Oid tracking, List *key);
+extern void indexes_loosen_tracking(Relation live, Oid tracking, List *key);
+extern bool indexes_any_unique(Oid relid);
 extern void indexes_create(Relation live, Oid history, List *key);
+extern Oid	indexes_stale_key(Oid live, Oid history);
 extern void indexes_there(Oid history, List *key, bool *has_key,
 						  bool *has_period, bool *has_xid);
 extern bool indexes_there_tracking(Oid tracking, List *key);
@@ -507,7 +575,7 @@ extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
 
 /* derived.c: the tables that belong to a live table */
 extern Oid	derived_create_history(Relation live, Oid parent);
-extern Oid	derived_create_tracking(Relation live, List *key);
+extern Oid	derived_create_tracking(Relation live, List *key, bool loose);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
 extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
@@ -539,6 +607,8 @@ extern Oid	lineage_root(Oid relid);
 extern bool lineage_attached_here(Oid relid);
 extern List *lineage_partition_tree(Oid root, LOCKMODE mode);
 extern List *lineage_ancestors(Oid relid);
+extern bool lineage_is_detaching(Oid root);
+extern bool lineage_is_being_detached(Oid relid);
 
 /* older.c: what the older implementation has left */
 typedef enum TriggerState
@@ -616,9 +686,13 @@ extern Oid	view_of_table_named(Oid live, const char *name, Oid namespace, Oid ow
 extern Query *view_query(const RegistryRow *row);
 extern bool view_has_columns(const RegistryRow *row);
 extern bool view_is_possible(const RegistryRow *row);
+extern bool view_is_castable(const RegistryRow *row);
 extern bool view_shows_table(Oid view, const RegistryRow *row,
 							 bool any_order);
 extern bool view_has_names_of(Oid view, Oid live);
+extern Oid	view_of_table_before(Oid live);
+extern void view_leave_tracking(const RegistryRow *row);
+extern void view_say_dropped(Oid view, const RegistryRow *row);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);
@@ -666,6 +740,47 @@ extern void tracking_deleted(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool made_here);
 extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
+/* shared by these two */
+struct TrackingRow
+{
+	ItemPointerData tid;
+	TimestampTz edition;		/* UNKNOWN_START */
+	int64		txid;
+	bool		touched;		/* written by this transaction */
+};
+
+struct TrackingTable
+{
+	CaptureRelation *capture;
+	bool		may_wait;
+	Relation	rel;
+	Lookup	   *keys;
+	Relation	history;		/* both opened when asked for */
+	Lookup	   *history_keys;
+	bool		writing;		/* the writer has been opened */
+	RelationWriter writer;
+};
+
+/* edition_time of a row of which nobody knows since when it is as it is */
+#define UNKNOWN_START	DT_NOBEGIN
+
+extern void tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row);
+extern TimestampTz tracking_last_end(TrackingTable *tracking, const Datum *key);
+extern void tracking_put_row(TrackingTable *tracking, const Datum *key,
+							 TimestampTz edition, int64 txid, const TrackingRow *old,
+							 bool may_wait);
+extern void tracking_delete_row(TrackingTable *tracking, const TrackingRow *old);
+
+/* tracking_loose.c: the same where several rows may have one key */
+extern TimestampTz tracking_loose_start(TrackingTable *tracking, const Datum *key,
+										bool rewritten);
+extern void tracking_loose_written(TrackingTable *tracking, const Datum *key,
+								   TimestampTz floor);
+extern void tracking_loose_replaced(TrackingTable *tracking, const Datum *key,
+									bool made_here, bool rewritten);
+extern TimestampTz tracking_loose_deleted(TrackingTable *tracking, const Datum *key,
+										  bool made_here, bool rewritten);
+
 /* tracking_sync.c: tracking tables as a whole */
 extern bool tracking_is_in_use(Oid relid);
 extern void tracking_truncate(Oid relid);
@@ -674,7 +789,8 @@ extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);
 extern void tracking_count_differences(const RegistryRow *row, int64 *orphaned,
 									   int64 *missing);
-extern bool tracking_carry_over(const RegistryRow *row, Oid old, List *old_key);
+extern void tracking_complete(const RegistryRow *row);
+extern void tracking_carry_over(const RegistryRow *row, Oid old, List *kept);
 extern void tracking_add_from(const RegistryRow *row, Oid source);
 
 /* deferrable.c: keys that several transactions may have at a time */
@@ -685,7 +801,7 @@ extern bool deferrable_postponed(CaptureRelation *capture, const Datum *key,
 extern void deferrable_init(void);
 
 /* capture.c: the row triggers; shared with truncate.c */
-extern void capture_key(CaptureRelation *capture, TupleTableSlot *slot,
+extern bool capture_key(CaptureRelation *capture, TupleTableSlot *slot,
 						Datum *key);
 extern bool capture_start(CaptureRelation *capture, TrackingTable *tracking,
 						  Relation rel, TupleTableSlot *old, const Datum *key,
@@ -811,13 +927,13 @@ extern bool columns_are_time_columns(Relation live, const char *time_column,
 									 const char *txid_column);
 extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
+extern char *columns_collation_sql(Oid collation);
 extern bool columns_map_is_simple(const HistoryMap *map);
 extern char *columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);
 extern Oid	columns_key_opclass(Relation index, int column, Oid type);
 extern Oid	columns_key_equality(Relation index, int column, Oid type);
-extern void columns_check_key(const RegistryRow *row, Relation live);
 
 /* ddl.c: what may run somebody's code, as the owner */
 typedef enum DDLSearchPath
@@ -874,7 +990,9 @@ extern void catalog_revoke_all(Oid relid, Oid grantee);
 extern bool convert_try(Oid role, const char *sql);
 extern bool convert_attempt(DDLAction action, void *arg, char **message);
 extern void convert_rows(Oid history, const TableColumn *column, const char *from,
-						 Node *using);
+						 Node *using, bool volatile_too);
+extern bool convert_key_possible(Oid tracking, List *columns, KeyColumn *column);
+extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 extern void convert_type(Oid relid, const TableColumn *column);
 extern bool convert_type_try(Oid relid, const TableColumn *column);
 
@@ -893,6 +1011,7 @@ extern char *naming_free_index(Oid live, Oid namespace, const char *label);
 extern void naming_check_room(const char *name, int sqlstate);
 extern int	naming_begin_qualified(void);
 extern char *naming_quoted(Oid relid);
+extern char *naming_quoted_before(Oid relid);
 extern char *naming_quoted_function(Oid function);
 extern char *naming_quoted_in(Oid namespace, const char *name);
 extern List *naming_opclass(Oid opclass);

@@ -69,15 +69,19 @@ check_periods(Check *check, Relation live)
 	const char *history = naming_quoted(check->row->history);
 	List	   *relids = list_make2_oid(check->row->history, check->row->live);
 	StringInfoData key;
+	StringInfoData keyless;
 	ListCell   *lc;
 	int64		counts[N];
 
 	initStringInfo(&key);
+	initStringInfo(&keyless);
 	foreach(lc, check->row->key)
 	{
 		if (!can_be_sorted(check->row->history, lfirst(lc)))
 			return;
 		appendStringInfo(&key, "h.%s, ", quote_identifier(lfirst(lc)));
+		/* nothing says that versions without a key are of one row, nor what an unknown start is */
+		appendStringInfo(&keyless, " OR h.%s IS NULL", quote_identifier(lfirst(lc)));
 	}
 
 	/* of rows in the order of their starts, neighbours overlap if any do */
@@ -89,13 +93,15 @@ check_periods(Check *check, Relation live)
 							   "pg_catalog.count(*) FILTER (WHERE NOT is_live AND pg_catalog.upper(p) OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()), "
 							   "pg_catalog.count(*) FILTER (WHERE is_live AND pg_catalog.lower(p) OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()), "
 							   "pg_catalog.count(*) FILTER (WHERE NOT is_live) FROM "
-							   "(SELECT h.%s AS p, h.is_live, pg_catalog.lead(h.%s) OVER w AS following, "
+							   "(SELECT h.%s AS p, h.is_live, CASE WHEN pg_catalog.lower_inf(h.%s)%s THEN NULL "
+							   "ELSE pg_catalog.lead(h.%s) OVER w END AS following, "
 							   "pg_catalog.lead(h.is_live) OVER w AS live_follows FROM "
 							   "(SELECT %s h.%s, false AS is_live FROM ONLY %s h UNION ALL %s) h "
-							   "WINDOW w AS (PARTITION BY %s pg_catalog.isempty(h.%s) "
-							   "ORDER BY pg_catalog.lower(h.%s) NULLS FIRST, h.is_live)) periods",
-							   PERIOD_COLUMN, PERIOD_COLUMN, key.data, PERIOD_COLUMN, history,
-							   live_rows_sql(check, live), key.data, PERIOD_COLUMN, PERIOD_COLUMN),
+							   "WINDOW w AS (PARTITION BY %s pg_catalog.isempty(h.%s), pg_catalog.lower_inf(h.%s) "
+							   "ORDER BY pg_catalog.lower(h.%s), h.is_live)) periods",
+							   PERIOD_COLUMN, PERIOD_COLUMN, keyless.data, PERIOD_COLUMN, key.data,
+							   PERIOD_COLUMN, history, live_rows_sql(check, live), key.data,
+							   PERIOD_COLUMN, PERIOD_COLUMN, PERIOD_COLUMN),
 					  counts, N);
 	if (counts[ENDLESS] > 0)
 		check_finding(check, "warning", "periods_without_end", PERIOD_COLUMN,
@@ -152,7 +158,7 @@ live_rows_sql(Check *check, Relation live)
 	if (!comparable)
 		appendStringInfo(&sql, "NULL::pg_catalog.tstzrange, true FROM %s WHERE false", from);
 	else if (OidIsValid(row->tracking))
-		appendStringInfo(&sql, "pg_catalog.tstzrange(t.%s, NULL), true FROM %s JOIN ONLY %s t ON %s",
+		appendStringInfo(&sql, "pg_catalog.tstzrange(NULLIF(t.%s, '-infinity'::pg_catalog.timestamptz), NULL), true FROM %s JOIN ONLY %s t ON %s",
 						 EDITION_COLUMN, from, naming_quoted(row->tracking),
 						 tracking_match_sql(row, live));
 	else
@@ -184,7 +190,7 @@ live_rows_comparable(Check *check, Relation live)
 	}
 	if (OidIsValid(row->tracking))
 		return get_rel_name(row->tracking) && derived_serves_tracking(row->tracking) &&
-			reconcile_tracking_fits(live, row);
+			fit_is_right(row);
 	return columns_are_time_columns(live, row->time_column, row->txid_column);
 }
 

@@ -65,7 +65,7 @@ check_table(const RegistryRow *row, CheckDepth depth)
 		if (OidIsValid(row->tracking))
 			check_tracking(&check, live);
 		check_indexes(&check);
-		if (depth == CHECK_HISTORY && check.sound)
+		if (depth == CHECK_HISTORY && check.sound && fit_key(row) == KEY_HELD)
 			check_periods(&check, live);
 	}
 	check_constraints(&check);
@@ -236,23 +236,25 @@ check_time_columns(Check *check, Relation live)
 	}
 }
 
+/* Returns whether rows can be told by the registered key. */
 static bool
 check_key(Check *check, Relation live)
 {
-	List	   *key = columns_key(live);
-	bool		same = columns_same_names(key, check->row->key);
+	KeyState	state = fit_key(check->row);
+	bool		goes_on = !check->older && check->tracked && fit_goes_on(check->row);
+	char	   *add_key = psprintf("ALTER TABLE %s ADD PRIMARY KEY (...);",
+								   naming_quoted(check->row->live));
 
-	if (key == NIL)
-	{
-		check_finding(check, "error", "no_primary_key", NULL,
-			psprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", naming_quoted(check->row->live)),
+	if (state == KEY_REPLACED || (state == KEY_HELD && columns_key(live) == NIL))
+		check_finding(check, "error", "key_changed", linitial(fit_primary_key(check->row->live)),
+			check_mend(check), "The table's primary key is not the registered one.");
+	else if (goes_on)
+		check_finding(check, "warning", "no_primary_key", NULL, add_key,
+			"The table has no primary key; rows that came since may have no known start.");
+	else if (state != KEY_HELD)
+		check_finding(check, "error", "no_primary_key", NULL, add_key,
 			"The table has no primary key.");
-		return false;
-	}
-	if (!same)
-		check_finding(check, "error", "key_changed", linitial(key), check_mend(check),
-			"The table's primary key is not the registered one.");
-	return same;
+	return state == KEY_HELD || (goes_on && state == KEY_LOOSE);
 }
 
 static void
@@ -280,42 +282,35 @@ check_tracking(Check *check, Relation live)
 			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
-	if (check->sound && check->tracked && check->depth != CHECK_CATALOGS)
+	if (check->sound && fit_key(check->row) == KEY_HELD && check->tracked && check->depth != CHECK_CATALOGS)
 		check_tracking_rows(check);
 }
 
+/* Returns whether the tracking rows can be compared with the live ones. */
 static bool
 check_tracking_key(Check *check, Relation live)
 {
-	int			n = list_length(check->row->key);
-	Relation	tracking = table_open(check->row->tracking, AccessShareLock);
-	bool		fits = true;
+	ColumnFit	worst;
+	List	   *columns = fit_tracking(check->row, live, &worst);
 	ListCell   *lc;
-	int			i = 0;
 
-	foreach(lc, check->row->key)
+	foreach(lc, columns)
 	{
-		const char *name = tracking_key_column(n, i++);
-		Form_pg_attribute target = columns_find(tracking, name);
-		Oid			type;
-		int32		typmod;
+		KeyColumn  *column = lfirst(lc);
 
-		columns_base_type(columns_find(live, lfirst(lc)), &type, &typmod);
-		if (target && getBaseType(target->atttypid) == type &&
-			types_hold(type, typmod, target->atttypid, target->atttypmod))
+		if (column->fit == COLUMN_FITS || column->fit == COLUMN_HOLDS)
 			continue;
-		check_finding(check, "error", "tracking_key_unfit", name, check_mend(check),
+		check_finding(check, "error", "tracking_key_unfit", column->held_by, check_mend(check),
 			"Key column \"%s\" has type %s, in tracking table %s it has %s.",
-			(char *) lfirst(lc), format_type_with_typemod(type, typmod),
-			naming_quoted(check->row->tracking), target == NULL ? "no column" :
-			psprintf("type %s", format_type_with_typemod(target->atttypid, target->atttypmod)));
-		/* an integer can be compared with a bigint */
-		if (target == NULL ||
-			(target->atttypid != type && !types_hold(target->atttypid, -1, type, -1)))
-			fits = false;
+			column->name, format_type_with_typemod(column->type, column->typmod),
+			naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
+			psprintf("type %s", format_type_with_typemod(column->held_type, column->held_typmod)));
 	}
-	table_close(tracking, NoLock);
-	return fits;
+	if (worst == COLUMN_MISSING && list_length(columns) > 0 &&
+		((KeyColumn *) llast(columns))->fit != COLUMN_MISSING)
+		check_finding(check, "error", "tracking_key_unfit", get_rel_name(check->row->tracking),
+			check_mend(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
+	return worst <= COLUMN_CONVERTS;
 }
 
 static void

@@ -393,23 +393,6 @@ columns_key_equality(Relation index, int column, Oid type)
 	return operator;
 }
 
-/*
- * Error out if the registered key is not the table's key any more: it was
- * changed while tracking was disabled.
- */
-void
-columns_check_key(const RegistryRow *row, Relation live)
-{
-	if (!columns_same_names(columns_key(live), row->key))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the primary key of table \"%s\" has changed while its history was not tracked",
-						RelationGetRelationName(live)),
-				 errhint("SELECT %s(%s::regclass) takes up the table's present primary key.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(RelationGetRelid(live))))));
-}
-
 /* "schema.type(mod) COLLATE schema.collation" of the history's column. */
 char *
 columns_type_sql(Form_pg_attribute att)
@@ -424,19 +407,24 @@ columns_type_sql(Form_pg_attribute att)
 
 	if (OidIsValid(att->attcollation) &&
 		att->attcollation != get_typcollation(type))
-	{
-		HeapTuple	tuple = SearchSysCache1(COLLOID,
-											ObjectIdGetDatum(att->attcollation));
-		Form_pg_collation form;
+		sql = psprintf("%s COLLATE %s", sql, columns_collation_sql(att->attcollation));
+	return sql;
+}
 
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for collation %u", att->attcollation);
-		form = (Form_pg_collation) GETSTRUCT(tuple);
-		sql = psprintf("%s COLLATE %s", sql,
-					   quote_qualified_identifier(get_namespace_name(form->collnamespace),
-												  NameStr(form->collname)));
-		ReleaseSysCache(tuple);
-	}
+/* "schema.collation" */
+char *
+columns_collation_sql(Oid collation)
+{
+	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char	   *sql;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	sql = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+									 NameStr(form->collname));
+	ReleaseSysCache(tuple);
 	return sql;
 }
 

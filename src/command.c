@@ -24,8 +24,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
@@ -321,6 +322,9 @@ touched_live(Oid relid)
 {
 	Oid			live = registered_live(relid);
 
+	/* ALTER INDEX ... ATTACH PARTITION locks that of the root alone */
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+		live = registered_live(IndexGetRelation(relid, true));
 	if (!OidIsValid(live) && get_rel_relispartition(relid))
 		live = registered_live(lineage_root(relid));
 	return live;

@@ -272,6 +272,13 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 	find_inheritance_children((relid), (mode))
 #endif
 
+/* 14 detaches partitions concurrently. */
+#if PG_VERSION_NUM >= 140000
+#define inherits_is_detaching_compat(form) ((form)->inhdetachpending)
+#else
+#define inherits_is_detaching_compat(form) false
+#endif
+
 /* 14 asks whether the statement may be scribbled on. */
 #if PG_VERSION_NUM >= 140000
 #define ProcessUtilityCompat(planned, sql) \

@@ -85,6 +85,15 @@ typedef struct RowBatch
 	TupleTableSlot *row;
 } RowBatch;
 
+/* see convert_key_try */
+typedef struct KeyConversion
+{
+	Oid			tracking;
+	List	   *columns;
+	List	   *conversions;
+	bool		possible;
+} KeyConversion;
+
 /* see convert_try */
 typedef struct StatementToTry
 {
@@ -92,6 +101,10 @@ typedef struct StatementToTry
 	const char *sql;
 } StatementToTry;
 
+static void read_key_expression(void *arg);
+static void change_key(void *arg);
+static void change_key_of(Oid relid, void *arg);
+static Node *key_expression(Relation tracking, List *columns, Node *using);
 static void run_statement(void *arg);
 static void change_type(void *arg);
 static void change_type_of(Oid relid, void *arg);
@@ -111,9 +124,11 @@ static bool may_be_swallowed(int sqlstate);
  * SET column = expression in all rows of the history table and its children.
  * The expression is the USING clause, as it was parsed, or NULL for the
  * value of the column called "from".  The column is there, with its new type.
+ * What is volatile gives each row something new: only if that may be, volatile_too.
  */
 void
-convert_rows(Oid history, const TableColumn *column, const char *from, Node *using)
+convert_rows(Oid history, const TableColumn *column, const char *from, Node *using,
+			 bool volatile_too)
 {
 	Conversion	conversion = {history, column, from, using, NULL, NULL};
 	char	   *message;
@@ -126,6 +141,14 @@ convert_rows(Oid history, const TableColumn *column, const char *from, Node *usi
 						from, get_rel_name(history)),
 				 errdetail("The USING expression cannot be applied to them: %s. They are kept under another name.",
 						   message)));
+		return;
+	}
+	if (!volatile_too && contain_volatile_functions(conversion.expression))
+	{
+		ereport(NOTICE,
+				(errmsg("values of column \"%s\" in history table \"%s\" were not converted",
+						from, get_rel_name(history)),
+				 errdetail("The USING expression is volatile: it would give old versions keys that no row had. They are kept under another name.")));
 		return;
 	}
 	if (convert_attempt(rewrite, &conversion, NULL))
@@ -162,6 +185,110 @@ convert_type_try(Oid relid, const TableColumn *column)
 	Conversion	conversion = {.history = relid,.column = column};
 
 	return convert_attempt(change_type, &conversion, NULL);
+}
+
+/*
+ * Convert columns of a tracking table, all at once, as those of the key were.
+ * columns: all of the key, conversions: those to be converted; see KeyColumn.  Returns
+ * false, and has changed nothing, where that is not possible: an expression looks at other
+ * columns, is volatile, or fails.
+ */
+bool
+convert_key_try(Oid tracking, List *columns, List *conversions)
+{
+	KeyConversion key = {tracking, columns, conversions, true};
+
+	return convert_attempt(change_key, &key, NULL);
+}
+
+/* Can such an expression, or a cast, be evaluated over the tracking table's key? */
+bool
+convert_key_possible(Oid tracking, List *columns, KeyColumn *column)
+{
+	KeyConversion key = {tracking, columns, list_make1(column), false};
+
+	return column->using == NULL ||
+		(convert_attempt(read_key_expression, &key, NULL) && key.possible);
+}
+
+static void
+read_key_expression(void *arg)
+{
+	KeyConversion *key = arg;
+	Relation	tracking = table_open(key->tracking, AccessShareLock);
+
+	key->possible = key_expression(tracking, key->columns,
+								   copyObject(((KeyColumn *) linitial(key->conversions))->using)) != NULL;
+	table_close(tracking, NoLock);
+}
+
+static void
+change_key(void *arg)
+{
+	derived_for_each_owner(((KeyConversion *) arg)->tracking, change_key_of, arg);
+}
+
+static void
+change_key_of(Oid relid, void *arg)
+{
+	KeyConversion *key = arg;
+	Relation	rel = table_open(relid, NoLock);
+	List	   *cmds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, key->conversions)
+	{
+		KeyColumn  *column = lfirst(lc);
+		TableColumn type = {column->held_by, column->type, column->typmod, column->collation, ""};
+		AlterTableCmd *cmd = type_command(&type);
+
+		if (column->using)
+			castNode(ColumnDef, cmd->def)->cooked_default =
+				key_expression(rel, key->columns, copyObject(column->using));
+		cmds = lappend(cmds, cmd);
+	}
+	table_close(rel, NoLock);
+	ddl_alter_table_cmds(security_owner_of(relid), relid, cmds, true,
+						 DDL_SESSION_SEARCH_PATH);
+}
+
+/*
+ * What the expression, of the live table, means over a tracking table's key.  NULL
+ * where it asks for whole rows, or is volatile.
+ */
+static Node *
+key_expression(Relation tracking, List *columns, Node *using)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Alias	   *alias = makeAlias(ROWS_ALIAS, NIL);
+	ParseNamespaceItem *item;
+	Node	   *expression;
+	int			i;
+
+	for (i = 0; i < RelationGetNumberOfAttributes(tracking); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(tracking), i);
+		/* what nothing in the expression means */
+		char	   *name = psprintf(ROWS_ALIAS " %d", i);
+		ListCell   *lc;
+
+		if (att->attisdropped)
+			continue;
+		foreach(lc, columns)
+			if (strcmp(((KeyColumn *) lfirst(lc))->held_by, NameStr(att->attname)) == 0)
+				name = pstrdup(((KeyColumn *) lfirst(lc))->name);
+		alias->colnames = lappend(alias->colnames, makeString(name));
+	}
+	item = addRangeTableEntryForRelation(pstate, tracking, AccessShareLock, alias, false, true);
+	addNSItemToQuery(pstate, item, false, true, true);
+	if (strip_qualifiers(using, NULL))
+		return NULL;
+	expression = transformExpr(pstate, using, EXPR_KIND_ALTER_COL_TRANSFORM);
+	if (contain_volatile_functions(expression))
+		return NULL;
+	assign_expr_collations(pstate, expression);
+	free_parsestate(pstate);
+	return expression;
 }
 
 /*

@@ -86,7 +86,7 @@ move_values(void *arg)
 
 	catalog_add_column(text->relid, temporary, TEXTOID, -1, DEFAULT_COLLATION_OID);
 	convert_rows(text->relid, &column, text->name,
-				 linitial_node(ResTarget, query->targetList)->val);
+				 linitial_node(ResTarget, query->targetList)->val, true);
 	catalog_drop_column(text->relid, text->name, true, text->cascade);
 	catalog_rename_column(text->relid, temporary, text->name);
 }

@@ -281,7 +281,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		row_security_raise(&row);
 	}
 	if (options->time_column == NULL)
-		row.tracking = derived_create_tracking(rel, row.key);
+		row.tracking = derived_create_tracking(rel, row.key, false);
 	indexes_create(rel, row.history, row.key);
 	registry_insert(&row);
 	mark_set(&row);
@@ -291,8 +291,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		follow_kept_make_room(parent_history, row.history);
 		derived_inherit(row.history, parent_history);
 	}
-	if (OidIsValid(parent_tracking) && OidIsValid(row.tracking))
-		derived_inherit(row.tracking, parent_tracking);
+	rekey_put_under_parents(&row);
 
 	view_create(&row);
 	if (OidIsValid(parent_history))

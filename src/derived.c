@@ -98,11 +98,11 @@ add_history_column(Relation live, List *columns, const char *name)
 }
 
 /*
- * Make X__tracking with its unique index, which is its replica identity.
- * An unlogged table's tracking table is unlogged: a crash empties both.
+ * Make X__tracking with its unique index, which is its replica identity; loose: with
+ * one that is not (fit_is_loose).  An unlogged table's tracking table is unlogged: a crash empties both.
  */
 Oid
-derived_create_tracking(Relation live, List *key)
+derived_create_tracking(Relation live, List *key, bool loose)
 {
 	List	   *columns = NIL;
 	ListCell   *lc;
@@ -120,7 +120,10 @@ derived_create_tracking(Relation live, List *key)
 	tracking = create_table(live, naming_tracking_table(RelationGetRelid(live)),
 							live->rd_rel->relpersistence, columns,
 							list_make1(makeDefElem("fillfactor", (Node *) makeInteger(90), -1)));
-	indexes_create_tracking(live, tracking, key);
+	if (loose)
+		indexes_loosen_tracking(live, tracking, key);
+	else
+		indexes_create_tracking(live, tracking, key);
 	return tracking;
 }
 

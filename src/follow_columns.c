@@ -109,6 +109,14 @@ follow_columns_computed(const TableState *now, AttrNumber attnum, Node *statemen
 		changes_values(find_using(statement, NameStr(column->name)), column);
 }
 
+/* The USING expression that the statement has for the column, or NULL. */
+Node *
+follow_columns_using(const TableState *now, AttrNumber attnum, Node *statement)
+{
+	return is_target(statement, now->live) ?
+		find_using(statement, NameStr(now->columns[attnum - 1].name)) : NULL;
+}
+
 /*
  * Does the statement give the column, a generated one, another expression, and so
  * all rows other values?
@@ -208,7 +216,6 @@ static void
 rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *to)
 {
 	char	   *history_name = name_held(row, held);
-	ListCell   *lc;
 	Oid			view;
 
 	if (history_name && strcmp(history_name, from) == 0)
@@ -221,6 +228,15 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 	view = view_of_table(row->live);
 	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
 		catalog_rename_column(view, from, to);
+
+	follow_column_name(row, from, to);
+}
+
+/* The live column has another name, also where it is registered. */
+void
+follow_column_name(RegistryRow *row, const char *from, const char *to)
+{
+	ListCell   *lc;
 
 	foreach(lc, row->key)
 		replace_name((char **) &lfirst(lc), from, to);
@@ -314,7 +330,8 @@ convert_column(RegistryRow *row, const ColumnState *now,
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
-	convert_rows(row->history, table_column(temporary, now), NameStr(now->name), using);
+	convert_rows(row->history, table_column(temporary, now), NameStr(now->name), using,
+				 !is_key(row, NameStr(now->name)));
 }
 
 /*

@@ -1,7 +1,7 @@
 /*
  * follow_table.c
  *		What else may change of a live table, followed on the history side:
- *		names and owner, parents, partitions, the primary key.
+ *		names and owner, parents, partitions.  The primary key: follow_key.c.
  *
  * The caller holds on the live table the lock of the command.
  */
@@ -26,8 +26,6 @@ static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
-static void refuse_unfit(Oid live, const char *column, Oid type);
-static bool has_columns(Oid relid, List *names);
 
 /* RENAME TO, SET SCHEMA, OWNER TO. */
 void
@@ -71,9 +69,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 			continue;
 		if (list_member_oid(lineage_parents(row->history), parent->history))
 			catalog_disinherit(row->history, parent->history);
-		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking) &&
-			list_member_oid(lineage_parents(row->tracking), parent->tracking))
-			catalog_disinherit(row->tracking, parent->tracking);
+		rekey_put_under_parents(row);
 		view_renew(parent);
 	}
 
@@ -95,8 +91,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 							 quote_literal_cstr(naming_quoted(row->live)))));
 		follow_kept_make_room(parent->history, row->history);
 		derived_inherit(row->history, parent->history);
-		if (OidIsValid(row->tracking) && OidIsValid(parent->tracking))
-			derived_inherit(row->tracking, parent->tracking);
+		rekey_put_under_parents(row);
 		view_renew(parent);
 	}
 }
@@ -128,93 +123,6 @@ follow_partitions(RegistryRow *row, const TableState *before,
 			get_rel_name(lfirst_oid(lc)) != NULL &&
 			lineage_root(lfirst_oid(lc)) != row->live)
 			release_partition(row, lfirst_oid(lc));
-}
-
-/*
- * The primary key, the time and the txid column: follow the key, refuse what
- * cannot be followed.
- *
- * A table that had no key and gets the one it is registered with is being
- * restored (pg_restore -j makes triggers before keys, too): its indexes are yet
- * to come.  A partitioned table's key is none until its partitions have it.
- */
-void
-follow_key(RegistryRow *row, const TableState *before, const TableState *now,
-		   Node *statement)
-{
-	Relation	live = table_open(row->live, NoLock);
-	List	   *key = columns_key(live);
-	bool		remade = false;
-	ListCell   *lc;
-
-	if (!OidIsValid(before->key_index) &&
-		(key == NIL || columns_same_names(key, row->key)))
-	{
-		table_close(live, NoLock);
-		return;
-	}
-	if (key == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" would be left without a primary key, but its history is tracked",
-						RelationGetRelationName(live)),
-				 errhint("Replace the key in one command: ALTER TABLE %s DROP CONSTRAINT ..., ADD PRIMARY KEY (...); or SELECT %s(%s::regclass) first.",
-						 naming_quoted(row->live),
-						 naming_quoted_in(registry_namespace(),
-										  has_columns(row->live, row->key) ?
-										  "disable_history_tracking_for_table" :
-										  "drop_history_table_keep_data"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
-	if (!OidIsValid(row->tracking))
-	{
-		Form_pg_attribute time = columns_find(live, row->time_column);
-		Form_pg_attribute txid = columns_find(live, row->txid_column);
-
-		if (time == NULL || time->atttypid != TIMESTAMPTZOID ||
-			attribute_is_virtual_compat(time))
-			refuse_unfit(row->live, row->time_column, TIMESTAMPTZOID);
-		if (txid == NULL || txid->atttypid != INT8OID || txid->attgenerated)
-			refuse_unfit(row->live, row->txid_column, INT8OID);
-	}
-	table_close(live, NoLock);
-
-	foreach(lc, row->key)
-	{
-		AttrNumber	attnum = get_attnum(row->live, lfirst(lc));
-
-		remade |= attnum > before->natts ||
-			(attnum > 0 && (!before->columns[attnum - 1].exists ||
-							follow_columns_computed(now, attnum, statement) ||
-							follow_columns_regenerated(now, attnum, statement)));
-	}
-	derived_check_tracking(row->live, row->tracking, 0);
-	reconcile_key(row, remade);
-}
-
-/* The time or the txid column would be gone, or have another type. */
-static void
-refuse_unfit(Oid live, const char *column, Oid type)
-{
-	/* the history view, too, would stand in the way of the command */
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("column \"%s\" of table \"%s\" must stay, with type %s: its history is tracked by it",
-					column, get_rel_name(live), format_type_be(type)),
-			 errhint("SELECT %s(%s::regclass) first; create_history_table takes up the history again afterwards.",
-					 naming_quoted_in(registry_namespace(),
-									  "drop_history_table_keep_data"),
-					 quote_literal_cstr(naming_quoted(live)))));
-}
-
-static bool
-has_columns(Oid relid, List *names)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-		if (get_attnum(relid, lfirst(lc)) == InvalidAttrNumber)
-			return false;
-	return true;
 }
 
 static void

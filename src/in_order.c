@@ -87,12 +87,11 @@ in_order(const RegistryRow *row)
 
 	live = table_open(row->live, NoLock);
 	is = triggers_complete(row->live, row) &&
-		columns_same_names(columns_key(live), row->key) &&
+		(fit_is_right(row) || fit_goes_on(row)) &&
 		columns_held(live, row->history) &&
 		!row_security_lacks(row->live, row->history) && view_fits(row, false);
 	if (is && OidIsValid(row->tracking))
-		is = reconcile_tracking_fits(live, row) &&
-			indexes_there_tracking(row->tracking, row->key) &&
+		is = indexes_there_tracking(row->tracking, row->key) &&
 			!row_security_lacks(row->live, row->tracking) &&
 			get_rel_persistence(row->tracking) == get_rel_persistence(row->live);
 	else if (is)
@@ -101,7 +100,7 @@ in_order(const RegistryRow *row)
 	if (!is)
 		return false;
 	indexes_there(row->history, row->key, &has_key, &has_period, &has_xid);
-	return has_key && has_period && has_xid;
+	return (has_key || fit_key(row) == KEY_GONE) && has_period && has_xid;
 }
 
 static bool

@@ -11,8 +11,8 @@
  * a write.  doc/performance.md has the figures; planner.c makes the planner use
  * it.
  *
- * Locks are those of CREATE
- * INDEX and DROP INDEX, after the one on the live table that the caller holds.
+ * Locks are those of CREATE INDEX and DROP INDEX, after the one on the live table
+ * that the caller holds.
  */
 #include "postgres.h"
 
@@ -35,33 +35,93 @@
 #define XID_INDEX		"_history_exec_transaction_id"
 #define TRACKING_INDEX	"_tracking_live_pk_index"
 
+static void drop_stale_key_index(Oid live, Oid history);
 static Oid	create_key_index(Relation live, Oid table, bool unique,
 							 const char *label, List *columns);
+static bool is_of_key(Relation primary, Relation live, int i, Oid type);
 static Oid	find_simple_index(Relation rel, const char *column, Oid am);
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
 static List *add_own(List *own, Oid index, const char *label);
 static Oid	find_period_index(Relation rel);
 static List *tracking_key_names(List *key);
 
-/* Make the unique index, the table's replica identity, unless it is there. */
+/*
+ * Make the unique index, the table's replica identity, unless it is there; the
+ * other one, of a table that was loose, goes.
+ */
 void
 indexes_create_tracking(Relation live, Oid tracking, List *key)
 {
 	Relation	rel = table_open(tracking, ShareLock);
 	List	   *names = tracking_key_names(key);
-	Oid			index;
+	Oid			index = indexes_find_key(rel, names, true, NULL);
+	Oid			loose = indexes_find_key(rel, names, false, NULL);
 
-	index = indexes_find_key(rel, names, true, NULL);
 	table_close(rel, NoLock);
 	if (OidIsValid(index))
 		return;
 
+	if (OidIsValid(loose))
+		catalog_drop(RelationRelationId, loose, false);
 	index = create_key_index(live, tracking, true, TRACKING_INDEX, names);
 	ddl_alter_table(tracking, false, psprintf("REPLICA IDENTITY USING INDEX %s",
 											  quote_identifier(get_rel_name(index))));
 }
 
-/* Make those of the three indexes that the history table does not have. */
+/* Make the index that the tracking table should have, if it is a key's. */
+void
+indexes_complete_tracking(Relation live, Oid tracking, List *key)
+{
+	if (!fit_has_columns(RelationGetRelid(live), key))
+		return;
+	if (fit_is_loose(tracking))
+		indexes_loosen_tracking(live, tracking, key);
+	else
+		indexes_create_tracking(live, tracking, key);
+}
+
+/* Make the tracking table one of which several rows may have one key (fit_is_loose). */
+void
+indexes_loosen_tracking(Relation live, Oid tracking, List *key)
+{
+	Relation	rel = table_open(tracking, AccessExclusiveLock);
+	List	   *names = tracking_key_names(key);
+	Oid			unique = indexes_find_key(rel, names, true, NULL);
+	Oid			loose = indexes_find_key(rel, names, false, NULL);
+
+	table_close(rel, NoLock);
+	ddl_alter_table(tracking, false, "REPLICA IDENTITY FULL");
+	if (OidIsValid(unique))
+		catalog_drop(RelationRelationId, unique, false);
+	if (!OidIsValid(loose))
+		(void) create_key_index(live, tracking, false, TRACKING_INDEX, names);
+}
+
+/* Has the relation any unique index? */
+bool
+indexes_any_unique(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found |= index->rd_index->indisunique;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Make those of the three indexes that the history table does not have.  Of a key
+ * whose columns are gone there is none.
+ */
 void
 indexes_create(Relation live, Oid history, List *key)
 {
@@ -73,8 +133,11 @@ indexes_create(Relation live, Oid history, List *key)
 	LockRelationOid(history, ShareLock);
 	indexes_there(history, key, &has_key, &has_period, &has_xid);
 
-	if (!has_key)
+	if (!has_key && fit_has_columns(relid, key) && fit_has_columns(history, key))
+	{
+		drop_stale_key_index(relid, history);
 		(void) create_key_index(live, history, false, KEY_INDEX, key);
+	}
 	if (!has_period)
 		(void) catalog_create_index(history,
 									naming_free_index(relid, RelationGetNamespace(live), PERIOD_INDEX),
@@ -85,6 +148,40 @@ indexes_create(Relation live, Oid history, List *key)
 		(void) catalog_create_index(history,
 									naming_free_index(relid, RelationGetNamespace(live), XID_INDEX),
 									false, "btree", list_make1(XID_COLUMN), NIL, NIL);
+}
+
+/*
+ * The index of the name that is the key's, which is on other columns: those of a key
+ * that was replaced, or renamed, while nobody followed.
+ */
+static void
+drop_stale_key_index(Oid live, Oid history)
+{
+	Oid			index = indexes_stale_key(live, history);
+
+	if (OidIsValid(index))
+	{
+		LockRelationOid(history, AccessExclusiveLock);
+		catalog_drop(RelationRelationId, index, false);
+	}
+}
+
+/* That index, if the history's key has none; or InvalidOid. */
+Oid
+indexes_stale_key(Oid live, Oid history)
+{
+	Oid			index = get_relname_relid(naming_index(live, KEY_INDEX),
+										  get_rel_namespace(history));
+	HeapTuple	tuple = OidIsValid(index) ?
+		SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index)) : NULL;
+	bool		stale;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	stale = ((Form_pg_index) GETSTRUCT(tuple))->indrelid == history &&
+		!((Form_pg_index) GETSTRUCT(tuple))->indisunique;
+	ReleaseSysCache(tuple);
+	return stale ? index : InvalidOid;
 }
 
 /* Which of the three has the history table? */
@@ -99,12 +196,13 @@ indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has
 	table_close(rel, NoLock);
 }
 
-/* Has the tracking table its unique index? */
+/* Has the tracking table its index, a unique one unless it is loose? */
 bool
 indexes_there_tracking(Oid tracking, List *key)
 {
 	Relation	rel = table_open(tracking, AccessShareLock);
-	bool		found = OidIsValid(indexes_find_key(rel, tracking_key_names(key), true, NULL));
+	bool		found = OidIsValid(indexes_find_key(rel, tracking_key_names(key),
+													!fit_is_loose(tracking), NULL));
 
 	table_close(rel, NoLock);
 	return found;
@@ -151,8 +249,13 @@ indexes_own(Oid live, Oid table)
 		return NIL;
 	rel = table_open(table, AccessShareLock);
 	if (table == row->tracking)
+	{
 		own = add_own(own, indexes_find_key(rel, tracking_key_names(row->key), true, NULL),
 					  TRACKING_INDEX);
+		if (own == NIL)
+			own = add_own(own, indexes_find_key(rel, tracking_key_names(row->key), false, NULL),
+						  TRACKING_INDEX);
+	}
 	else
 	{
 		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);
@@ -200,34 +303,48 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
 
 /*
  * An index on the key, comparing as columns_key_opclass has it; where history has
- * another type than the key, as that does (see cache.c).
+ * another type than the key, as that does (see cache.c), and without a primary key as
+ * values of the type do.
  */
 static Oid
 create_key_index(Relation live, Oid table, bool unique, const char *label, List *columns)
 {
-	Relation	primary = index_open(columns_primary_key_index(live), AccessShareLock);
+	Oid			primary_oid = columns_primary_key_index(live);
+	Relation	primary = OidIsValid(primary_oid) ? index_open(primary_oid, AccessShareLock) : NULL;
 	List	   *opclasses = NIL;
 	ListCell   *lc;
 	int			i = 0;
 
 	foreach(lc, columns)
 	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live),
-											  primary->rd_index->indkey.values[i] - 1);
 		Oid			column_type = getBaseType(get_atttype(table, get_attnum(table, lfirst(lc))));
-		Oid			type;
-		int32		typmod;
 
-		columns_base_type(att, &type, &typmod);
 		opclasses = lappend_oid(opclasses,
-								columns_key_opclass(column_type == type ? primary : NULL, i++,
-													column_type));
+								columns_key_opclass(is_of_key(primary, live, i, column_type) ?
+													primary : NULL, i, column_type));
+		i++;
 	}
-	index_close(primary, AccessShareLock);
+	if (primary)
+		index_close(primary, AccessShareLock);
 
 	return catalog_create_index(table, naming_free_index(RelationGetRelid(live),
 														 RelationGetNamespace(live), label),
 								unique, "btree", columns, opclasses, NIL);
+}
+
+/* Has the i-th column of the primary key, if there is one, the type? */
+static bool
+is_of_key(Relation primary, Relation live, int i, Oid type)
+{
+	Oid			key_type;
+	int32		typmod;
+
+	if (primary == NULL || i >= IndexRelationGetNumberOfKeyAttributes(primary))
+		return false;
+	columns_base_type(TupleDescAttr(RelationGetDescr(live),
+									primary->rd_index->indkey.values[i] - 1),
+					  &key_type, &typmod);
+	return key_type == type;
 }
 
 /* An index on this column alone; am InvalidOid: of whatever kind. */

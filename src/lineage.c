@@ -21,6 +21,7 @@
 #include "compat.h"
 
 static List *read_parents(Oid relid, bool *here);
+static bool is_detaching(Oid relid);
 
 /* Is the column there because a parent has it? */
 bool
@@ -171,4 +172,55 @@ lineage_partition_tree(Oid root, LOCKMODE mode)
 			tree = list_concat(tree,
 							   find_inheritance_children_compat(list_nth_oid(tree, i), mode));
 	return tree;
+}
+
+/*
+ * Is there a partition below the table whose DETACH CONCURRENTLY has begun and not
+ * ended?
+ */
+bool
+lineage_is_detaching(Oid root)
+{
+	ListCell   *lc;
+
+	foreach(lc, lineage_partition_tree(root, NoLock))
+		if (lfirst_oid(lc) != root && is_detaching(lfirst_oid(lc)))
+			return true;
+	return false;
+}
+
+/* Is this one such a partition, or below of one? */
+bool
+lineage_is_being_detached(Oid relid)
+{
+	while (get_rel_relispartition(relid))
+	{
+		List	   *parents = lineage_parents(relid);
+
+		if (is_detaching(relid))
+			return true;
+		if (parents == NIL)
+			break;
+		relid = linitial_oid(parents);
+	}
+	return false;
+}
+
+static bool
+is_detaching(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	bool		detaching = false;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		detaching |= inherits_is_detaching_compat((Form_pg_inherits) GETSTRUCT(tuple));
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return detaching;
 }

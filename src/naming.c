@@ -7,19 +7,28 @@
  * refused.  Indexes are clipped the way PostgreSQL clips names it generates,
  * and are found by OID ever after.
  *
- * No locks are taken here; the caller holds one on the relation it names.
+ * No locks are taken here, but of reading catalogs; the caller holds one on the
+ * relation it names.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_opclass.h"
 #include "mb/pg_wchar.h"
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -30,6 +39,8 @@
 
 static char *derived_name(Oid live, const char *suffix);
 static char *without_suffix(const char *name, const char *suffix);
+static bool naming_stays(HeapTupleHeader tuple, TransactionId mine);
+static bool naming_goes(TransactionId xid, TransactionId mine);
 
 char *
 naming_history_table(Oid live)
@@ -169,6 +180,60 @@ naming_quoted(Oid relid)
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
+}
+
+/*
+ * The same by the name that it has again when what is going on, which is about to
+ * fail, has been rolled back: for hints.
+ */
+char *
+naming_quoted_before(Oid relid)
+{
+	Relation	classes = table_open(RelationRelationId, AccessShareLock);
+	TransactionId mine = GetCurrentTransactionIdIfAny();
+	char	   *name = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(classes, ClassOidIndexId, true, SnapshotAny, 1, &key);
+	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		if (naming_stays(tuple->t_data, mine))
+			name = quote_qualified_identifier(get_namespace_name(((Form_pg_class) GETSTRUCT(tuple))->relnamespace),
+											  NameStr(((Form_pg_class) GETSTRUCT(tuple))->relname));
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
+	return name ? name : naming_quoted(relid);
+}
+
+/*
+ * Is it the valid version of the tuple, when "mine" and the subtransactions in it are
+ * rolled back?  These have got their ids later than their parents.
+ */
+static bool
+naming_stays(HeapTupleHeader tuple, TransactionId mine)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(tuple);
+	TransactionId xmax = HeapTupleHeaderGetUpdateXid(tuple);
+
+	if (naming_goes(xmin, mine) ||
+		(!TransactionIdIsCurrentTransactionId(xmin) && TransactionIdIsInProgress(xmin)) ||
+		(!TransactionIdIsCurrentTransactionId(xmin) && !TransactionIdDidCommit(xmin) &&
+		 TransactionIdIsNormal(xmin) && !HeapTupleHeaderXminCommitted(tuple)))
+		return false;
+	if ((tuple->t_infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_infomask))
+		return true;
+	return naming_goes(xmax, mine) ||
+		(!TransactionIdIsCurrentTransactionId(xmax) && !TransactionIdDidCommit(xmax));
+}
+
+static bool
+naming_goes(TransactionId xid, TransactionId mine)
+{
+	return TransactionIdIsCurrentTransactionId(xid) &&
+		(!TransactionIdIsValid(mine) || TransactionIdFollowsOrEquals(xid, mine));
 }
 
 /* The same for a relation that need not exist yet. */

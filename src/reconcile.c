@@ -12,16 +12,12 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "catmaid_history.h"
 
-static void replace_tracking(Relation live, RegistryRow *row, List *old_key);
-static List *tracking_of_parents(const RegistryRow *row);
-static bool keys_alike(Oid one, Oid other);
+static void rename_column(RegistryRow *row, Oid view, const char *from, const char *to);
 
 /* See to everything that recording needs, and install the triggers. */
 void
@@ -39,14 +35,16 @@ reconcile_enable(RegistryRow *row, bool sync)
 						 quote_literal_cstr(naming_quoted(row->live)))));
 
 	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);
+	repair_names(row);
+	reconcile_renames(row);
 	reconcile_columns(row);
-	reconcile_key(row, false);
+	reconcile_key(row);
 	row_security_raise(row);
 	indexes_create(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking))
 	{
-		indexes_create_tracking(live, row->tracking, row->key);
+		indexes_complete_tracking(live, row->tracking, row->key);
 		derived_copy_persistence(row->live, row->tracking);
 	}
 	if (OidIsValid(row->tracking) && sync)
@@ -58,6 +56,63 @@ reconcile_enable(RegistryRow *row, bool sync)
 
 	row->triggers_installed = true;
 	registry_update(row);
+}
+
+/*
+ * Columns that were renamed while nobody followed: the view still shows them under
+ * the names that the history has for them.  One name may have gone from one column to
+ * the next.
+ */
+void
+reconcile_renames(RegistryRow *row)
+{
+	Oid			view = view_of_table(row->live);
+	bool		renamed = OidIsValid(view);
+
+	while (renamed)
+	{
+		const char **names = view_renamed_columns(view, row->live);
+		char	   *shown;
+		int			i;
+
+		renamed = false;
+		for (i = 0; !renamed && (shown = get_attname(view, i + 1, true)) != NULL; i++)
+			renamed = strcmp(shown, names[i]) != 0 &&
+				get_attnum(row->history, shown) != InvalidAttrNumber;
+		if (renamed)
+			rename_column(row, view, shown, names[i - 1]);
+	}
+}
+
+static void
+rename_column(RegistryRow *row, Oid view, const char *from, const char *to)
+{
+	Oid			origin = lineage_origin(row->history, from);
+
+	if (get_attnum(row->history, to) == InvalidAttrNumber &&
+		get_attnum(row->history, from) != InvalidAttrNumber &&
+		security_owner_of(origin) == security_owner_of(row->history))
+	{
+		catalog_rename_column(origin, from, to);
+		ereport(NOTICE,
+				(errmsg("renamed column \"%s\" of history table \"%s\" to \"%s\"",
+						from, get_rel_name(row->history), to),
+				 errdetail("The column of table \"%s\" was renamed while its history was not tracked.",
+						   get_rel_name(row->live))));
+	}
+	catalog_rename_column(view, from, to);
+	follow_column_name(row, from, to);
+}
+
+/*
+ * The table's present primary key.  One that has lost its key and goes on without it
+ * (rekey_loosen) does so; any other without a key is an error.
+ */
+void
+reconcile_key(RegistryRow *row)
+{
+	if (!fit_goes_on(row))
+		rekey(row, rekey_kept(row));
 }
 
 /* Take the triggers away. */
@@ -113,152 +168,4 @@ reconcile_columns(RegistryRow *row)
 	(void) columns_map(live, row->live, history, ERRCODE_HISTORY_REFUSED);
 	table_close(history, NoLock);
 	table_close(live, NoLock);
-}
-
-/*
- * Make registry, key index and tracking table follow the live table's primary
- * key, where that has changed.  remade: its columns have the names of the old
- * ones, but are others.
- */
-void
-reconcile_key(RegistryRow *row, bool remade)
-{
-	Relation	live = table_open(row->live, NoLock);
-	List	   *key = columns_key(live);
-	List	   *old_key = row->key;
-	bool		renamed;
-
-	if (key == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(live)),
-				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
-						 naming_quoted(row->live))));
-
-	renamed = !columns_same_names(key, row->key);
-	if (renamed)
-	{
-		if (get_rel_name(row->history) != NULL)
-			indexes_drop_key(row->history, row->key);
-		row->key = key;
-	}
-	indexes_create(live, row->history, row->key);
-
-	if (OidIsValid(row->tracking) &&
-		(renamed || remade || !reconcile_tracking_fits(live, row)))
-		replace_tracking(live, row, remade && !renamed ? NIL : old_key);
-	table_close(live, NoLock);
-	registry_update(row);
-}
-
-/*
- * A new tracking table for the new key.  Rows that bear their old key still,
- * in columns of the old names, keep their edition times; the others have
- * appeared now, or had none, if all that there were have been kept.
- */
-static void
-replace_tracking(Relation live, RegistryRow *row, List *old_key)
-{
-	Oid			old = row->tracking;
-	Oid			namespace = RelationGetNamespace(live);
-	List	   *parents = NIL;
-	ListCell   *lc;
-
-	if (get_rel_name(old) != NULL)
-	{
-		parents = lineage_parents(old);
-		foreach(lc, parents)
-			catalog_disinherit(old, lfirst_oid(lc));
-		catalog_rename(old, naming_free_index(row->live, namespace, "_tracking_old"));
-	}
-	row->tracking = derived_create_tracking(live, row->key);
-	if (get_rel_name(old) == NULL || !tracking_carry_over(row, old, old_key))
-		tracking_sync(row);
-
-	if (get_rel_name(old) != NULL)
-	{
-		List	   *children = find_inheritance_children(old, AccessExclusiveLock);
-
-		foreach(lc, children)
-		{
-			catalog_disinherit(lfirst_oid(lc), old);
-			/* one of another key is replaced in its turn, and comes back then */
-			if (keys_alike(lfirst_oid(lc), row->tracking))
-				derived_inherit(lfirst_oid(lc), row->tracking);
-		}
-		/* the view looks into the new one, before the old one goes */
-		view_update(row);
-		mark_set(row);
-		derived_drop(old);
-	}
-	if (parents == NIL)
-		parents = tracking_of_parents(row);
-	foreach(lc, parents)
-		if (keys_alike(row->tracking, lfirst_oid(lc)))
-			derived_inherit(row->tracking, lfirst_oid(lc));
-}
-
-/* The tracking tables of the histories that this one inherits from. */
-static List *
-tracking_of_parents(const RegistryRow *row)
-{
-	List	   *tracking = NIL;
-	ListCell   *lc;
-
-	foreach(lc, lineage_parents(row->history))
-	{
-		RegistryRow *parent = registry_get_by_derived(lfirst_oid(lc));
-
-		if (parent && OidIsValid(parent->tracking) &&
-			get_rel_name(parent->tracking) != NULL)
-			tracking = lappend_oid(tracking, parent->tracking);
-	}
-	return tracking;
-}
-
-/* Have two tracking tables the same key columns? */
-static bool
-keys_alike(Oid one, Oid other)
-{
-	AttrNumber	attnum;
-	char	   *name;
-
-	/* ADD COLUMN is never run on them: the key comes first, then two more */
-	for (attnum = 1; (name = get_attname(one, attnum, true)) != NULL; attnum++)
-		if (get_attnum(other, name) == InvalidAttrNumber ||
-			get_atttype(other, get_attnum(other, name)) != get_atttype(one, attnum))
-			return false;
-	return true;
-}
-
-/* Is the tracking table there, with columns of the key's types, varchar(40) among them? */
-bool
-reconcile_tracking_fits(Relation live, const RegistryRow *row)
-{
-	int			n = list_length(row->key);
-	ListCell   *lc;
-	int			i = 0;
-
-	if (get_rel_name(row->tracking) == NULL)
-		return false;
-	foreach(lc, row->key)
-	{
-		Form_pg_attribute att = columns_find(live, lfirst(lc));
-		AttrNumber	attno = get_attnum(row->tracking, tracking_key_column(n, i++));
-		Oid			want;
-		Oid			type;
-		int32		want_typmod;
-		int32		typmod;
-		Oid			collation;
-
-		if (attno == InvalidAttrNumber)
-			return false;
-		columns_base_type(att, &want, &want_typmod);
-		get_atttypetypmodcoll(row->tracking, attno, &type, &typmod, &collation);
-		type = getBaseTypeAndTypmod(type, &typmod);
-		if (type != want || typmod != want_typmod || collation != att->attcollation)
-			return false;
-	}
-	return get_attnum(row->tracking, tracking_key_column(n + 1, n)) == InvalidAttrNumber;
 }

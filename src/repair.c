@@ -57,7 +57,6 @@ static void repair_own_columns(const RegistryRow *row);
 static void drop_not_null(void *arg);
 static bool demanded_above(Oid relid, const char *column);
 static void repair_tracking(RegistryRow *row, bool tracked);
-static bool widen_tracking_key(const RegistryRow *row);
 static void demand_values(const RegistryRow *row);
 static void set_not_null(Oid relid, void *column);
 static void repair_triggers(RegistryRow *row, bool tracked);
@@ -168,6 +167,8 @@ repair_missing(RegistryRow *row)
 	if (sound && get_rel_name(row->history) == NULL)
 		make_history_anew(row);
 	if (sound && derived_is_history(row->history))
+		reconcile_renames(row);
+	if (sound && derived_is_history(row->history))
 		for (i = 0; i < desc->natts; i++)
 		{
 			Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -237,10 +238,10 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 
 	live = table_open(row->live, NoLock);
 	key = columns_key(live);
-	if (key != NIL && has_own_tracking(row))
+	if ((key != NIL || fit_goes_on(row)) && has_own_tracking(row))
 	{
 		if (!columns_same_names(key, row->key))
-			reconcile_key(row, false);
+			reconcile_key(row);
 		if (!adopting || is_empty(row->history))
 			indexes_create(live, row->history, row->key);
 		if (OidIsValid(row->tracking))
@@ -293,7 +294,7 @@ make_history_anew(RegistryRow *row)
 		return;
 	if (!columns_same_names(key, row->key) ||
 		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL))
-		reconcile_key(row, false);
+		reconcile_key(row);
 	if (!OidIsValid(get_relname_relid(naming_view(row->live), get_rel_namespace(row->live))))
 		view_create(row);
 }
@@ -461,63 +462,20 @@ demanded_above(Oid relid, const char *column)
 static void
 repair_tracking(RegistryRow *row, bool tracked)
 {
-	RegistryRow *parent = parent_of(row);
 	Relation	live;
 
-	if (get_rel_name(row->tracking) == NULL || !widen_tracking_key(row))
-		reconcile_key(row, false);
+	if (!fit_is_right(row))
+		reconcile_key(row);
 	if (!derived_is_tracking(row->tracking))
 		return;
 
 	demand_values(row);
 	live = table_open(row->live, NoLock);
-	indexes_create_tracking(live, row->tracking, row->key);
+	indexes_complete_tracking(live, row->tracking, row->key);
 	table_close(live, NoLock);
-	if (parent && OidIsValid(parent->tracking) && get_rel_name(parent->tracking) != NULL &&
-		list_member_oid(lineage_parents(row->history), parent->history))
-		derived_inherit(row->tracking, parent->tracking);
+	rekey_put_under_parents(row);
 	if (tracked)
 		tracking_sync(row);
-}
-
-/* Returns false where the tracking table has to be made anew. */
-static bool
-widen_tracking_key(const RegistryRow *row)
-{
-	Relation	live = table_open(row->live, NoLock);
-	int			n = list_length(row->key);
-	bool		fits = true;
-	ListCell   *lc;
-	int			i = 0;
-
-	foreach(lc, row->key)
-	{
-		Form_pg_attribute att = columns_find(live, lfirst(lc));
-		char	   *name = tracking_key_column(n, i++);
-		AttrNumber	attnum = get_attnum(row->tracking, name);
-		Oid			type;
-		int32		typmod;
-		Oid			tracking_type;
-		int32		tracking_mod;
-		Oid			collation;
-
-		if (attnum == InvalidAttrNumber)
-		{
-			fits = false;
-			break;
-		}
-		columns_base_type(att, &type, &typmod);
-		get_atttypetypmodcoll(row->tracking, attnum, &tracking_type, &tracking_mod, &collation);
-		if (type == getBaseType(tracking_type) &&
-			types_hold(type, typmod, tracking_type, tracking_mod))
-			continue;
-		fits = types_hold(tracking_type, tracking_mod, type, typmod) &&
-			convert_type_try(row->tracking, derived_column_like(att, name, ""));
-		if (!fits)
-			break;
-	}
-	table_close(live, NoLock);
-	return fits;
 }
 
 /* No column of a tracking table is NULL: such a row tells nothing. */
@@ -574,7 +532,7 @@ can_be_tracked(const RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
 	TriggerState state;
-	bool		can = columns_key(live) != NIL;
+	bool		can = columns_key(live) != NIL || fit_goes_on(row);
 	int			i;
 
 	for (i = 0; triggers_state(row->live, row, i, &state) != NULL; i++)

@@ -245,7 +245,8 @@ primary_key_of(Oid relid, Snapshot snapshot)
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if (((Form_pg_index) GETSTRUCT(tuple))->indisprimary)
+		if (((Form_pg_index) GETSTRUCT(tuple))->indisprimary &&
+			((Form_pg_index) GETSTRUCT(tuple))->indisvalid)
 			found = ((Form_pg_index) GETSTRUCT(tuple))->indexrelid;
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

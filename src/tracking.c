@@ -17,6 +17,10 @@
  * deleted is still on its page until we commit, and SnapshotAny shows it.
  * And the row that remains is decided by whether the key is live now.
  *
+ * A row of which nobody knows since when it is as it is, has an edition time of
+ * -infinity, or no tracking row (UNKNOWN_START): when the key was replaced and no
+ * start could be carried over, or tracking began without a sync.
+ *
  * Overlapping transactions: the edition time never goes back (it is the later
  * one of now and what was there, and for a key that comes back, of the end of
  * its last version), so that versions neither overlap nor leave a gap when the
@@ -43,40 +47,15 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-typedef struct TrackingRow
-{
-	ItemPointerData tid;
-	TimestampTz edition;
-	int64		txid;
-	bool		touched;		/* written by this transaction */
-} TrackingRow;
-
-struct TrackingTable
-{
-	CaptureRelation *capture;
-	bool		may_wait;
-	Relation	rel;
-	Lookup    *keys;
-	Relation	history;		/* both opened when asked for */
-	Lookup    *history_keys;
-	bool		writing;		/* the writer has been opened */
-	RelationWriter writer;
-};
-
 static void close_lookups(TrackingTable *tracking);
 static void write_version(TrackingTable *tracking, const Datum *key,
 						  bool new_key, TimestampTz floor, bool may_wait);
 static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
-static void read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 						bool *made_here);
-static TimestampTz last_end(TrackingTable *tracking, const Datum *key);
 static Datum history_value(CaptureRelation *capture, int i, Datum value);
-static void write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
-					  int64 txid, const TrackingRow *old, bool may_wait);
-static void delete_row(TrackingTable *tracking, const TrackingRow *old);
 static void store_waiting(TrackingTable *tracking);
 static RelationWriter *writer_of(TrackingTable *tracking);
 
@@ -155,19 +134,21 @@ tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
 	TrackingRow row;
 
 	store_waiting(tracking);
-	if (find_now(tracking, key, &row) && (!row.touched || rewritten))
+	if (tracking->capture->loose)
+		*start = tracking_loose_start(tracking, key, rewritten);
+	else if (find_now(tracking, key, &row) && (!row.touched || rewritten))
 		*start = row.edition;
 	else if (find_before(tracking, key, &row))
 		*start = row.edition;
 	else
 		return false;
-	return true;
+	return *start != UNKNOWN_START;
 }
 
 /*
  * The plain case, in one look-up: a row that this transaction had not touched
  * was updated under an equal key, stored as it looks now, or deleted (new_key is
- * NULL).  Gives the start of the old version and writes what becomes of the key;
+ * NULL).  Gives the start of the old version, or UNKNOWN_START, and writes what becomes of the key;
  * returns false, and has done nothing, if the case is not so plain.
  */
 bool
@@ -181,9 +162,9 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 		return false;
 	*start = row.edition;
 	if (new_key == NULL)
-		delete_row(tracking, &row);
+		tracking_delete_row(tracking, &row);
 	else
-		write_row(tracking, new_key,
+		tracking_put_row(tracking, new_key,
 				  Max(GetCurrentTransactionStartTimestamp(), row.edition),
 				  (int64) U64FromFullTransactionId(GetTopFullTransactionId()),
 				  &row, false);
@@ -216,7 +197,7 @@ tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 	if (!superseded || key_is_live(capture, rel, key, NULL))
 		write_version(tracking, key, new_key, floor, may_wait);
 	else if (find_now(tracking, key, &row))
-		delete_row(tracking, &row);
+		tracking_delete_row(tracking, &row);
 }
 
 /* This transaction has made the version that is live with the key. */
@@ -236,8 +217,8 @@ write_version(TrackingTable *tracking, const Datum *key, bool new_key,
 			return;
 	}
 	if (!found || (new_key && !row.touched))
-		edition = Max(edition, last_end(tracking, key));
-	write_row(tracking, key, edition, xid, found ? &row : NULL, may_wait);
+		edition = Max(edition, tracking_last_end(tracking, key));
+	tracking_put_row(tracking, key, edition, xid, found ? &row : NULL, may_wait);
 }
 
 /*
@@ -270,10 +251,10 @@ tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
 
 		/* a deferrable key that another row bore all the while */
 		if (row.touched && !live_made_here && find_before(tracking, key, &before))
-			write_row(tracking, key, before.edition, before.txid, &row, false);
+			tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
 		return;
 	}
-	delete_row(tracking, &row);
+	tracking_delete_row(tracking, &row);
 }
 
 /*
@@ -291,13 +272,13 @@ tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
 	if (!key_is_live(tracking->capture, rel, key, &made_here))
 	{
 		if (find_now(tracking, key, &row))
-			delete_row(tracking, &row);
+			tracking_delete_row(tracking, &row);
 	}
 	else if (made_here)
 		write_version(tracking, key, true, floor, false);
 	else if (find_now(tracking, key, &row) && row.touched &&
 			 find_before(tracking, key, &before))
-		write_row(tracking, key, before.edition, before.txid, &row, false);
+		tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
 }
 
 /*
@@ -324,8 +305,10 @@ tracking_forget(TrackingTable *tracking, const Datum *key)
 {
 	TrackingRow row;
 
-	if (find_now(tracking, key, &row))
-		delete_row(tracking, &row);
+	if (tracking->capture->loose)
+		(void) tracking_loose_deleted(tracking, key, false, false);
+	else if (find_now(tracking, key, &row))
+		tracking_delete_row(tracking, &row);
 }
 
 /* The key's row as it is now, our own latest changes included. */
@@ -337,7 +320,7 @@ find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row)
 	lookup_start(tracking->keys, key, SnapshotSelf);
 	tuple = lookup_next(tracking->keys);
 	if (tuple)
-		read_row(tracking, tuple, row);
+		tracking_read_row(tracking, tuple, row);
 	lookup_stop(tracking->keys);
 	return tuple != NULL;
 }
@@ -354,7 +337,7 @@ find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row)
 	{
 		found = was_valid_before_us(tuple->t_data);
 		if (found)
-			read_row(tracking, tuple, row);
+			tracking_read_row(tracking, tuple, row);
 	}
 	lookup_stop(tracking->keys);
 	return found;
@@ -385,8 +368,9 @@ was_valid_before_us(HeapTupleHeader tuple)
 		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
 }
 
-static void
-read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
+/* The tracking row in the tuple. */
+void
+tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 {
 	TupleDesc	desc = RelationGetDescr(tracking->rel);
 	bool		isnull;
@@ -421,8 +405,8 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 }
 
 /* When did the last recorded version of the key end?  See history_last_end. */
-static TimestampTz
-last_end(TrackingTable *tracking, const Datum *key)
+TimestampTz
+tracking_last_end(TrackingTable *tracking, const Datum *key)
 {
 	CaptureRelation *capture = tracking->capture;
 	Datum		history_key[INDEX_MAX_KEYS];
@@ -457,9 +441,9 @@ history_value(CaptureRelation *capture, int i, Datum value)
 }
 
 /* Insert the key's row, or replace the old one. */
-static void
-write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
-		  int64 txid, const TrackingRow *old, bool may_wait)
+void
+tracking_put_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
+				 int64 txid, const TrackingRow *old, bool may_wait)
 {
 	CaptureRelation *capture = tracking->capture;
 	RelationWriter *writer;
@@ -497,8 +481,9 @@ write_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
 		relation_writer_insert(writer, may_wait);
 }
 
-static void
-delete_row(TrackingTable *tracking, const TrackingRow *old)
+/* Delete the row. */
+void
+tracking_delete_row(TrackingTable *tracking, const TrackingRow *old)
 {
 	ItemPointerData tid = old->tid;
 

@@ -16,6 +16,7 @@
 #include "commands/tablecmds.h"
 #include "lib/stringinfo.h"
 #include "parser/parse_oper.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -31,10 +32,41 @@ typedef struct KeySql
 	char	   *match;
 	char	   *columns;
 	char	   *values;
+	char	   *filter;			/* "" or " WHERE ..." */
 } KeySql;
 
+/* the start of a row that is added */
+typedef enum AddedStart
+{
+	ADD_NOW,
+	ADD_UNKNOWN
+} AddedStart;
+
+/* see carry_columns */
+typedef struct Carrying
+{
+	const RegistryRow *row;
+	Oid			old;
+	List	   *kept;
+	int			n;				/* that are not NULL */
+	char	   *match;
+	char	   *live_columns;
+	char	   *old_columns;
+	char	   *group;
+	char	   *count;
+} Carrying;
+
+/* how a tracking row says that its start is unknown: see tracking.c */
+#define UNKNOWN_START_SQL	"'-infinity'::pg_catalog.timestamptz"
+
 static void key_sql(const RegistryRow *row, KeySql *key);
-static void add_rows(const RegistryRow *row, const KeySql *key, const char *source);
+static void start_after_last_end(const RegistryRow *row, const KeySql *key);
+static char *last_end_sql(const RegistryRow *row, Relation history);
+static void add_rows(const RegistryRow *row, const KeySql *key, const char *source,
+					 AddedStart start, bool all);
+static void carry_columns(Carrying *carrying);
+static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribute att,
+						 Oid tracking, const char *held_by);
 static bool can_be_written(Oid equal, Oid type);
 
 /* The name of the i-th of n key columns in a tracking table; palloc'd. */
@@ -76,7 +108,12 @@ tracking_truncate(Oid relid)
 
 /*
  * Make the tracking table have one row for each live row: rows that appeared
- * get the current time, rows that went are removed, the others stay.
+ * get the current time, or that at which the last version of their key ended, if it
+ * is later; rows that went are removed, the others stay.
+ *
+ * Rows of a partition that is being detached are the table's until FINALIZE, though
+ * no query on it shows them: then none is removed.  Nothing is done without columns
+ * to tell rows by.
  *
  * The caller has locked the live table against writers.  Runs as the owner,
  * who may be subject to forced row security otherwise (security_act_as).
@@ -86,12 +123,30 @@ tracking_sync(const RegistryRow *row)
 {
 	KeySql		key;
 
+	if (fit_key(row) == KEY_GONE)
+		return;
 	key_sql(row, &key);
-	ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
-					  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
-							   naming_quoted(row->tracking), key.only,
-							   naming_quoted(row->live), key.match));
-	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)));
+	if (!lineage_is_detaching(row->live))
+		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
+						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
+								   naming_quoted(row->tracking), key.only,
+								   naming_quoted(row->live), key.match));
+	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+			 ADD_NOW, false);
+}
+
+/*
+ * A row for each live row that has none, with an unknown start: whoever comes upon a key
+ * that no tracking row has knows that no live row has it.
+ */
+void
+tracking_complete(const RegistryRow *row)
+{
+	KeySql		key;
+
+	key_sql(row, &key);
+	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+			 ADD_UNKNOWN, false);
 }
 
 /*
@@ -103,8 +158,10 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 {
 	KeySql		key;
 	int64		numbers[2];
+	bool		detaching;
 
 	key_sql(row, &key);
+	detaching = lineage_is_detaching(row->live);
 	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)), "
 							   "(SELECT pg_catalog.count(*) FROM %s%s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
@@ -113,7 +170,8 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 							   naming_quoted(row->live),
 							   naming_quoted(row->tracking), key.match),
 					  numbers, lengthof(numbers));
-	*orphaned = numbers[0];
+	/* they may be a partition's that is being detached (tracking_sync) */
+	*orphaned = detaching ? 0 : numbers[0];
 	*missing = numbers[1];
 }
 
@@ -123,97 +181,169 @@ tracking_add_from(const RegistryRow *row, Oid source)
 {
 	KeySql		key;
 
+	if (fit_key(row) == KEY_GONE)
+		return;
 	key_sql(row, &key);
 	/* through the live table: its owner need not own the partition */
 	add_rows(row, &key,
 			 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
-					  naming_quoted(row->live), source));
+					  naming_quoted(row->live), source),
+			 ADD_NOW, fit_is_loose(row->tracking));
 }
 
 /*
- * Take edition times over from the tracking table of an older key, where the
- * live table still has columns of the old key's names.  Values are compared as
- * text, since their type may have changed.  Returns whether every row of the
- * old table has found its live row.
+ * Take starts over from the tracking table of an older key.  kept: for each of that
+ * one's columns the live column that has its values now, or NULL.
+ *
+ * With all of them, and no two rows alike, a row that had no start has none.
+ * Otherwise each row gets one: as many live rows as tracking rows have the same
+ * values, and these have one start, or it is unknown.
  */
-bool
-tracking_carry_over(const RegistryRow *row, Oid old, List *old_key)
+void
+tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 {
 	KeySql		key;
-	int64		carried;
-	int64		were;
+	Carrying	carrying = {row, old, kept};
+	bool		whole = !list_member_ptr(kept, NULL) && !fit_is_loose(old);
+
+	carry_columns(&carrying);
+	key_sql(row, &key);
+	if (carrying.n == 0)
+		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
+						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s%s l%s",
+								   naming_quoted(row->tracking), key.columns, key.values,
+								   UNKNOWN_START_SQL, key.only, naming_quoted(row->live), key.filter));
+	else if (whole)
+		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
+						  psprintf("INSERT INTO %s (%s edition_time, txid) "
+								   "SELECT %s t.edition_time, t.txid FROM %s%s l JOIN ONLY %s t ON %s",
+								   naming_quoted(row->tracking), key.columns, key.values,
+								   key.only, naming_quoted(row->live),
+								   naming_quoted(old), carrying.match));
+	else
+		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
+						  psprintf("INSERT INTO %s (%s edition_time, txid) "
+								   "SELECT %s CASE WHEN l.%s OPERATOR(pg_catalog.=) t.n AND t.first OPERATOR(pg_catalog.=) t.last "
+								   "THEN t.first ELSE %s END, COALESCE(t.txid, 0) FROM "
+								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s%s r) l "
+								   "LEFT JOIN (SELECT %s pg_catalog.count(*) AS n, pg_catalog.min(o.edition_time) AS first, "
+								   "pg_catalog.max(o.edition_time) AS last, pg_catalog.max(o.txid) AS txid "
+								   "FROM ONLY %s o GROUP BY %s) t ON %s%s",
+								   naming_quoted(row->tracking), key.columns, key.values,
+								   carrying.count, UNKNOWN_START_SQL,
+								   carrying.live_columns, carrying.count, key.only,
+								   naming_quoted(row->live),
+								   carrying.old_columns, naming_quoted(old),
+								   carrying.group, carrying.match, key.filter));
+}
+
+/* The columns by which rows are found in the older tracking table, as SQL spells them. */
+static void
+carry_columns(Carrying *carrying)
+{
+	Relation	live = table_open(carrying->row->live, NoLock);
+	int			n = list_length(carrying->kept);
 	StringInfoData match;
+	StringInfoData live_columns;
+	StringInfoData old_columns;
 	ListCell   *lc;
 	int			i = 0;
 
-	if (old_key == NIL)
-		return false;
 	initStringInfo(&match);
-	foreach(lc, old_key)
+	initStringInfo(&live_columns);
+	initStringInfo(&old_columns);
+	carrying->group = "";
+	foreach(lc, carrying->kept)
 	{
-		if (get_attnum(row->live, lfirst(lc)) == InvalidAttrNumber)
-			return false;
-		appendStringInfo(&match,
-						 "%sl.%s::pg_catalog.text OPERATOR(pg_catalog.=) o.%s::pg_catalog.text",
-						 i ? " AND " : "", quote_identifier(lfirst(lc)),
-						 tracking_key_column(list_length(old_key), i));
-		i++;
+		char	   *held_by = tracking_key_column(n, i++);
+		Form_pg_attribute att = lfirst(lc) ? columns_find(live, lfirst(lc)) : NULL;
+
+		if (att == NULL)
+			continue;
+		if (carrying->n++ > 0)
+		{
+			appendStringInfoString(&match, " AND ");
+			appendStringInfoString(&live_columns, ", ");
+		}
+		append_match(&match, NULL, -1, att, carrying->old, held_by);
+		appendStringInfo(&live_columns, "r.%s", quote_identifier(lfirst(lc)));
+		appendStringInfo(&old_columns, "o.%s, ", held_by);
 	}
-	key_sql(row, &key);
-	carried = ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
-					  psprintf("INSERT INTO %s (%s edition_time, txid) "
-							   "SELECT %s o.edition_time, o.txid FROM %s%s l JOIN ONLY %s o ON %s",
-							   naming_quoted(row->tracking), key.columns, key.values,
-							   key.only, naming_quoted(row->live),
-							   naming_quoted(old), match.data));
-	ddl_query_numbers(key.owner, list_make1_oid(old),
-					  psprintf("SELECT pg_catalog.count(*) FROM ONLY %s",
-							   naming_quoted(old)), &were, 1);
-	return carried == were;
+	carrying->match = match.data;
+	carrying->live_columns = live_columns.data;
+	carrying->old_columns = old_columns.data;
+	if (old_columns.len > 0)
+		carrying->group = pnstrdup(old_columns.data, old_columns.len - 2);
+	carrying->count = naming_free_column(carrying->row->live, InvalidOid, "catmaid_history_count",
+										 false);
+	table_close(live, NoLock);
 }
 
 /*
  * "The live row l and the tracking row t have the same key", by the operators
- * of the primary key; palloc'd.
+ * of the primary key, or by those of the types without one; palloc'd.
  */
 char *
 tracking_match_sql(const RegistryRow *row, Relation live)
 {
-	Relation	index;
+	Oid			primary = columns_primary_key_index(live);
+	Relation	index = NULL;
 	int			n = list_length(row->key);
 	StringInfoData sql;
 	ListCell   *lc;
 	int			i = 0;
 
-	columns_check_key(row, live);
-	index = index_open(columns_primary_key_index(live), AccessShareLock);
+	fit_check_key(row, 0);
+	if (OidIsValid(primary))
+		index = index_open(primary, AccessShareLock);
 	initStringInfo(&sql);
 	foreach(lc, row->key)
 	{
-		Oid			equal;
-		char	   *live_sql;
-		char	   *tracking_sql;
-		Form_pg_attribute att = columns_find(live, lfirst(lc));
-		Oid			type;
-		int32		typmod;
-
-		columns_base_type(att, &type, &typmod);
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
-		equal = columns_key_equality(index, i, type);
-		live_sql = psprintf("l.%s", quote_identifier(lfirst(lc)));
-		tracking_sql = psprintf("t.%s", tracking_key_column(n, i));
-		if (can_be_written(equal, type))
-			generate_operator_clause(&sql, live_sql, att->atttypid, equal,
-									 tracking_sql, type);
-		else
-			appendStringInfo(&sql, "%s(%s, %s)",
-							 naming_quoted_function(get_opcode(equal)),
-							 live_sql, tracking_sql);
+		append_match(&sql, index, i, columns_find(live, lfirst(lc)), row->tracking,
+					 tracking_key_column(n, i));
 		i++;
 	}
-	index_close(index, AccessShareLock);
+	if (index)
+		index_close(index, AccessShareLock);
 	return sql.data;
+}
+
+/*
+ * "l.<att> = t.<held_by>", held_by of the tracking table, whose type may be a
+ * smaller one; by the i-th column of the index unless it is NULL.
+ */
+static void
+append_match(StringInfo sql, Relation index, int i, Form_pg_attribute att,
+			 Oid tracking, const char *held_by)
+{
+	char	   *live_sql = psprintf("l.%s", quote_identifier(NameStr(att->attname)));
+	char	   *tracking_sql = psprintf("t.%s", held_by);
+	Oid			equal;
+	Oid			type;
+	int32		typmod;
+	Oid			held_type;
+	int32		held_typmod;
+	Oid			held_collation;
+
+	columns_base_type(att, &type, &typmod);
+	get_atttypetypmodcoll(tracking, get_attnum(tracking, held_by), &held_type,
+						  &held_typmod, &held_collation);
+	if (getBaseType(held_type) != type)
+		tracking_sql = psprintf("%s::%s", tracking_sql,
+								format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(att->attcollation) && held_collation != att->attcollation)
+		tracking_sql = psprintf("%s COLLATE %s", tracking_sql,
+								columns_collation_sql(att->attcollation));
+	equal = columns_key_equality(index, i, type);
+	if (can_be_written(equal, type))
+		generate_operator_clause(sql, live_sql, att->atttypid, equal,
+								 tracking_sql, type);
+	else
+		appendStringInfo(sql, "%s(%s, %s)",
+						 naming_quoted_function(get_opcode(equal)),
+						 live_sql, tracking_sql);
 }
 
 /*
@@ -252,34 +382,117 @@ key_sql(const RegistryRow *row, KeySql *key)
 	int			n = list_length(row->key);
 	StringInfoData columns;
 	StringInfoData values;
+	StringInfoData filter;
 	ListCell   *lc;
 	int			i = 0;
 
 	initStringInfo(&columns);
 	initStringInfo(&values);
+	initStringInfo(&filter);
 	foreach(lc, row->key)
 	{
 		char	   *tracking_column = tracking_key_column(n, i++);
 
 		appendStringInfo(&columns, "%s, ", tracking_column);
 		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
+		/* only a primary key has a value in every row */
+		if (!OidIsValid(columns_primary_key_index(live)))
+			appendStringInfo(&filter, "%s l.%s IS NOT NULL", i == 1 ? " WHERE" : " AND",
+							 quote_identifier(lfirst(lc)));
 	}
 	key->owner = live->rd_rel->relowner;
 	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
+	key->filter = filter.data;
 	table_close(live, NoLock);
 }
 
+/* Rows of the source that have none; with "all" those that have one, too. */
 static void
-add_rows(const RegistryRow *row, const KeySql *key, const char *source)
+add_rows(const RegistryRow *row, const KeySql *key, const char *source, AddedStart start,
+		 bool all)
 {
-	ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
-					  psprintf("INSERT INTO %s (%s edition_time, txid) "
-							   "SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l "
-							   "WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
-							   naming_quoted(row->tracking), key->columns,
-							   key->values, source,
-							   naming_quoted(row->tracking), key->match));
+	uint64		added;
+
+	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
+							  psprintf("INSERT INTO %s (%s edition_time, txid) "
+									   "SELECT %s %s FROM %s l%s%s",
+									   naming_quoted(row->tracking), key->columns, key->values,
+									   start == ADD_UNKNOWN ? UNKNOWN_START_SQL ", 0" :
+									   "CURRENT_TIMESTAMP, pg_catalog.txid_current()",
+									   source, key->filter,
+									   all ? "" :
+									   psprintf("%s NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
+												key->filter[0] == '\0' ? " WHERE" : " AND",
+												naming_quoted(row->tracking), key->match)));
+	if (added > 0 && start == ADD_NOW)
+		start_after_last_end(row, key);
+}
+
+/*
+ * A key that comes back goes on where its last version ended, which may be later
+ * than the begin of this transaction (history_last_end): tracking rows that it has made.
+ */
+static void
+start_after_last_end(const RegistryRow *row, const KeySql *key)
+{
+	Relation	history;
+	char	   *last_end = NULL;
+
+	if (get_rel_name(row->history) == NULL)
+		return;
+	history = table_open(row->history, AccessShareLock);
+	if (RelationGetNumberOfBlocks(history) > 0)
+		last_end = last_end_sql(row, history);
+	table_close(history, NoLock);
+	if (last_end)
+		ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->history),
+						  psprintf("UPDATE ONLY %s t SET edition_time = %s "
+								   "WHERE t.txid OPERATOR(pg_catalog.=) pg_catalog.txid_current() "
+								   "AND t.edition_time OPERATOR(pg_catalog.<) %s",
+								   naming_quoted(row->tracking), last_end, last_end));
+}
+
+/*
+ * When the last version of the tracking row t's key ended, as SQL; NULL where history has
+ * other types.
+ */
+static char *
+last_end_sql(const RegistryRow *row, Relation history)
+{
+	int			n = list_length(row->key);
+	StringInfoData match;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&match);
+	foreach(lc, row->key)
+	{
+		char	   *name = tracking_key_column(n, i++);
+		Form_pg_attribute held = columns_find(history, lfirst(lc));
+		AttrNumber	attnum = get_attnum(row->tracking, name);
+		Oid			equal;
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		if (held == NULL || attnum == InvalidAttrNumber)
+			return NULL;
+		get_atttypetypmodcoll(row->tracking, attnum, &type, &typmod, &collation);
+		equal = columns_key_equality(NULL, -1, type);
+		if (getBaseType(held->atttypid) != type || !can_be_written(equal, type))
+			return NULL;
+		if (match.len > 0)
+			appendStringInfoString(&match, " AND ");
+		name = psprintf("t.%s", name);
+		if (held->attcollation != collation)
+			name = psprintf("%s COLLATE %s", name, columns_collation_sql(held->attcollation));
+		generate_operator_clause(&match, psprintf("h.%s", quote_identifier(lfirst(lc))),
+								 held->atttypid, equal, name, type);
+	}
+	return psprintf("(SELECT pg_catalog.max(pg_catalog.upper(h.%s)) FROM ONLY %s h "
+					"WHERE %s AND NOT pg_catalog.upper_inf(h.%s))",
+					PERIOD_COLUMN, naming_quoted(row->history), match.data, PERIOD_COLUMN);
 }

@@ -255,22 +255,22 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 	/* a TRUNCATE that names the tracking table, too, has it open */
 	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED && tracking_is_in_use(tracking))
 		fate = TRACKING_FORGETS;
-	keys = OidIsValid(tracking) ? tracking_open(capture, false) : NULL;
+	keys = OidIsValid(tracking) && capture->nkeys > 0 ? tracking_open(capture, false) : NULL;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext before = MemoryContextSwitchTo(per_row);
 		Datum		key[INDEX_MAX_KEYS];
 		TimestampTz start = 0;
+		bool		has_key;
 		bool		known;
 
 		CHECK_FOR_INTERRUPTS();
-		if (OidIsValid(tracking))
-			capture_key(capture, slot, key);
-		known = capture_start(capture, keys, rel, slot, key, &start);
+		has_key = keys && capture_key(capture, slot, key);
+		known = capture_start(capture, keys, rel, slot, has_key ? key : NULL, &start);
 		history_writer_put(writer, slot, known, start);
 
-		if (keys && fate == TRACKING_FORGETS)
+		if (has_key && fate == TRACKING_FORGETS)
 			tracking_forget(keys, key);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(per_row);

@@ -152,7 +152,7 @@ char *
 types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
 {
 	const char *name = NameStr(column->attname);
-	const char *argument = quote_literal_cstr(naming_quoted(live));
+	const char *argument = quote_literal_cstr(naming_quoted_before(live));
 	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
 	Oid			from;
 	int32		from_mod;
@@ -172,6 +172,9 @@ types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int3
 						naming_quoted_in(registry_namespace(), "widen_history_table"),
 						argument);
 
+	/* a history that is being taken up is not registered yet */
+	if (registry_get(live) == NULL)
+		repair = naming_quoted_in(registry_namespace(), "create_history_table");
 	history = lineage_origin(history, name);
 	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
 					naming_quoted(history), quote_identifier(name),

@@ -300,11 +300,7 @@ back_in_place(const ParkedView *view)
 	if (row && view_is_possible(row))
 		return view_change(view->view, view->live, view_query(row), NULL, view->cascade);
 	if (row && get_rel_name(row->live) != NULL)
-		ereport(NOTICE,
-				(errmsg("dropping view %s, since history table \"%s\" cannot hold what table \"%s\" holds now",
-						naming_quoted(view->view), get_rel_name(row->history),
-						get_rel_name(row->live)),
-				 errhint("Enable tracking, and then call create_history_view_for_table.")));
+		view_say_dropped(view->view, row);
 	catalog_drop(RelationRelationId, view->view, view->cascade);
 	return NULL;
 }

@@ -11,7 +11,8 @@
  * ask for the period.  A parent in a hierarchy has its children's tracking
  * tables below its own, where no unique key spans them all: there a scalar
  * sub-select, which is not planned either unless asked for, looks in the table
- * that belongs to the row's own.
+ * that belongs to the row's own, and a function (live_start.c) for rows that
+ * have none there.
  *
  * A live row's period has no end: that is said by a function, which the planner
  * evaluates, and so loads this library; see planner.c.
@@ -24,6 +25,7 @@
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -75,6 +77,32 @@ view_is_possible(const RegistryRow *row)
 		(OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL))
 		return false;
 	return view_has_columns(row) && (triggers_enabled(row->live, row) || types_fit(row));
+}
+
+/* Returns true if history has all columns, with types to which the live ones can be cast. */
+bool
+view_is_castable(const RegistryRow *row)
+{
+	Relation	live;
+	bool		can = view_has_columns(row);
+	int			i;
+
+	live = table_open(row->live, AccessShareLock);
+	for (i = 0; can && i < RelationGetDescr(live)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), i);
+		Oid			held;
+		Oid			function;
+
+		if (att->attisdropped)
+			continue;
+		held = get_atttype(row->history, get_attnum(row->history, NameStr(att->attname)));
+		can = held == att->atttypid ||
+			find_coercion_pathway(getBaseType(held), getBaseType(att->atttypid),
+								  COERCION_EXPLICIT, &function) != COERCION_PATH_NONE;
+	}
+	table_close(live, NoLock);
+	return can;
 }
 
 static bool
@@ -169,28 +197,49 @@ view_sql(const RegistryRow *row, Relation live)
 					only, naming_quoted(row->history), filter);
 }
 
+/*
+ * The period of the live row l.  join: what is to be joined with it.
+ *
+ * Of a hierarchy the tracking tables of children whose rows are found by the parent's
+ * key are below the parent's; the starts of other rows are looked up by a function.
+ */
 static char *
 period_sql(const RegistryRow *row, Relation live, char **join)
 {
 	char	   *no_end = naming_quoted_in(registry_namespace(), "catmaid_history_no_end");
+	bool		is_parent = find_inheritance_children(row->history, NoLock) != NIL;
+	ColumnFit	worst = COLUMN_MISSING;
+	char	   *start;
 
 	*join = "";
 	if (!OidIsValid(row->tracking))
 		return psprintf("pg_catalog.tstzrange(l.%s, %s())",
 						quote_identifier(row->time_column), no_end);
 
-	if (has_subclass(row->tracking) &&
-		find_inheritance_children(row->tracking, NoLock) != NIL)
-		return psprintf("pg_catalog.tstzrange((SELECT t.edition_time FROM %s t WHERE %s "
-						"AND t.tableoid OPERATOR(pg_catalog.=) "
-						"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
-						"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)), %s())",
-						naming_quoted(row->tracking), tracking_match_sql(row, live),
-						naming_quoted(registry_relid()), no_end);
-
-	*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
-					 tracking_match_sql(row, live));
-	return psprintf("pg_catalog.tstzrange(t.edition_time, %s())", no_end);
+	if (get_rel_name(row->tracking) != NULL && fit_key(row) != KEY_GONE)
+		(void) fit_tracking(row, live, &worst);
+	if (worst > COLUMN_CONVERTS)
+		start = "NULL::pg_catalog.timestamptz";
+	else if (is_parent || fit_is_loose(row->tracking))
+		start = psprintf("(SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 "
+						 "THEN pg_catalog.min(t.edition_time) END FROM %s%s t WHERE %s%s)",
+						 is_parent ? "" : "ONLY ", naming_quoted(row->tracking),
+						 tracking_match_sql(row, live), !is_parent ? "" :
+						 psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) "
+								  "(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
+								  "WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)",
+								  naming_quoted(registry_relid())));
+	else
+	{
+		*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
+						 tracking_match_sql(row, live));
+		start = "t.edition_time";
+	}
+	if (is_parent)
+		start = psprintf("COALESCE(%s, %s(l.tableoid, l.ctid, l.*))", start,
+						 naming_quoted_in(registry_namespace(), "catmaid_history_live_start"));
+	return psprintf("pg_catalog.tstzrange(NULLIF(%s, '-infinity'::pg_catalog.timestamptz), %s())",
+					start, no_end);
 }
 
 /* The first column of the live table that its history lacks, or NULL. */

@@ -247,6 +247,8 @@ view_drop(Oid live)
 
 	if (!OidIsValid(view))
 		view = view_of_table(live);
+	if (!OidIsValid(view))
+		view = view_of_table_before(live);
 	if (OidIsValid(view))
 		catalog_drop(RelationRelationId, view, false);
 }
@@ -287,6 +289,55 @@ has_own_columns(Oid view)
 
 	return xid > 1 && get_atttype(view, xid) == INT8OID &&
 		get_attnum(view, PERIOD_COLUMN) == xid - 1;
+}
+
+/*
+ * The view of a table that has been renamed or moved while nobody followed: it has
+ * a name as its history has.  InvalidOid if there is none.
+ */
+Oid
+view_of_table_before(Oid live)
+{
+	RegistryRow *row = registry_get(live);
+	char	   *history = row ? get_rel_name(row->history) : NULL;
+	char	   *before = history ? naming_live_of(history) : NULL;
+
+	return before == NULL ? InvalidOid :
+		view_of_table_named(live, psprintf("%s__with_history", before),
+							get_rel_namespace(row->history), security_owner_of(live));
+}
+
+/*
+ * The view, if it is there, looks into another tracking table now.  If it cannot be
+ * changed, as the columns of the table and its history do not fit, it goes, with a NOTICE.
+ */
+void
+view_leave_tracking(const RegistryRow *row)
+{
+	Oid			view = view_of_table(row->live);
+
+	if (OidIsValid(view) && view_is_castable(row))
+	{
+		view_update(row);
+		return;
+	}
+	if (!OidIsValid(view))
+		view = view_of_table_before(row->live);
+	if (!OidIsValid(view) || views_parked(row->live))
+		return;
+	view_say_dropped(view, row);
+	catalog_drop(RelationRelationId, view, false);
+}
+
+/* A NOTICE that the view is about to go, as it cannot be what it should be. */
+void
+view_say_dropped(Oid view, const RegistryRow *row)
+{
+	ereport(NOTICE,
+			(errmsg("dropping view %s, since history table \"%s\" cannot hold what table \"%s\" holds now",
+					naming_quoted(view), get_rel_name(row->history),
+					get_rel_name(row->live)),
+			 errhint("Enable tracking, and then call create_history_view_for_table.")));
 }
 
 /* The live table's view that is to follow what becomes of the table, or InvalidOid. */

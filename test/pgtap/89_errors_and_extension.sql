@@ -71,7 +71,7 @@ SELECT is(go_on(cmd), '', 'goes on after: ' || cmd) FROM unnest(ARRAY[
 	'ALTER TABLE hist.t DROP COLUMN v, DROP COLUMN nothing',
 	'ALTER TABLE hist.t ALTER COLUMN v TYPE int USING 1/0',
 	'ALTER TABLE hist.t ADD COLUMN sys_period int',
-	'ALTER TABLE hist.t DROP COLUMN id',
+	'ALTER TABLE hist.t RENAME COLUMN v TO exec_transaction_id',
 	'ALTER TABLE hist.t ADD COLUMN a int; DROP TABLE hist.u; ALTER TABLE hist.t DROP COLUMN v; SELECT 1/0',
 	'ALTER TABLE hist.t RENAME TO t3; ALTER TABLE hist.u RENAME TO t; SELECT 1/0',
 	'ALTER TABLE hist.t RENAME TO ' || repeat('x', 60),
