@@ -413,6 +413,7 @@ extern List *view_upon(Oid relid);
 extern List *view_upon_rows(Oid view);
 extern bool view_uses_columns(Oid view, Oid relid, const bool *columns);
 extern char *view_drop_commands(List *views);
+extern bool view_shows(Oid view, List *relations);
 extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
 extern void view_refuse_dependents(const ViewChange *change);

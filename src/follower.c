@@ -311,7 +311,9 @@ follow_rest(Touched *touched, Node *statement)
 	if (!touched->columns_changed)
 		return;
 	triggers_follow_columns(row);
-	if (touched->had_view)
+	if (touched->had_view && IsA(statement, RenameStmt))
+		view_refresh(row);		/* its columns have been renamed, too */
+	else if (touched->had_view)
 		view_update(row);
 }
 

@@ -60,9 +60,12 @@ static void compare_columns(ViewChange *change, const char **names);
 static bool same_column(Form_pg_attribute a, Form_pg_attribute b);
 static bool changes_columns(const ViewChange *change);
 static bool concerns_others(const ViewChange *change);
+static ViewChange *split(ViewChange *change);
+static void change_all(List *changes, List *texts);
 static void drop_columns(const ViewChange *change);
 static List *views_using(Oid view, const bool *columns);
 static List *find_followers(List *changes, List *texts);
+static bool any_renumbered(List *changes);
 static Follower *follower_of(Oid view, List *followers);
 static Follower *add_follower(Oid view, Oid about, List **followers);
 static List *sort_followers(List *followers, List *changes);
@@ -167,9 +170,57 @@ concerns_others(const ViewChange *change)
 /*
  * Make the changes, of views that may stand upon each other's tables but not upon each
  * other.  texts: of views whose text is to be read again in any case, ViewText.
+ *
+ * Columns get their new numbers first, and their new types in a second step.  Texts
+ * are told in between: a list of column aliases in them goes by the columns' order.
  */
 void
 view_change_all(List *changes, List *texts)
+{
+	List	   *first = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		ViewChange *change = lfirst(lc);
+
+		if (change->any_retyped &&
+			(change->renumbered || change->renamed || change->new->natts != change->old->natts))
+			first = lappend(first, split(change));
+	}
+	change_all(first, NIL);
+	change_all(changes, texts);
+}
+
+/* Take out of a change what it changes but for types. */
+static ViewChange *
+split(ViewChange *change)
+{
+	ViewChange *first = palloc(sizeof(ViewChange));
+	int			i;
+
+	*first = *change;
+	first->new = CreateTupleDescCopy(change->new);
+	for (i = 0; i < first->new->natts; i++)
+		if (change->from[i] != InvalidAttrNumber)
+		{
+			char	   *name = pstrdup(NameStr(TupleDescAttr(change->new, i)->attname));
+
+			TupleDescCopyEntry(first->new, i + 1, change->old, change->from[i]);
+			namestrcpy(&TupleDescAttr(first->new, i)->attname, name);
+		}
+	first->query = view_query_placeholder(first->new);
+	first->retyped = palloc0(sizeof(bool) * Max(change->old->natts, 1));
+	first->any_retyped = false;
+
+	change->old = first->new;
+	change->renumbered = change->renamed = change->any_retyped = false;
+	compare_columns(change, NULL);
+	return first;
+}
+
+static void
+change_all(List *changes, List *texts)
 {
 	List	   *followed = NIL;
 	List	   *followers;
@@ -296,6 +347,9 @@ find_followers(List *changes, List *texts)
 			follower->query = view_query_of(follower->view);
 			if (!view_remap(follower->query, changes))
 			{
+				/* in its text columns may be meant by their order */
+				if (any_renumbered(changes))
+					refuse(follower, "It refers to rows of the history view in a way that cannot follow.");
 				follower->query = NULL;
 				follower->must_read = true;
 			}
@@ -314,6 +368,17 @@ find_followers(List *changes, List *texts)
 		}
 	}
 	return sort_followers(followers, changes);
+}
+
+static bool
+any_renumbered(List *changes)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		if (((ViewChange *) lfirst(lc))->renumbered)
+			return true;
+	return false;
 }
 
 static Follower *

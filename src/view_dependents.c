@@ -37,6 +37,7 @@
 static List *queries_upon(Oid class, Oid object, List *views);
 static void collect(Oid relid, List **seen, List **views);
 static SysScanDesc dependents_of(Relation depend, Oid class, Oid object, ScanKey key);
+static SysScanDesc references_of(Relation depend, Oid view, ScanKey key);
 static void list_dependents(const ViewChange *change, Oid class, Oid object,
 							StringInfo list);
 static bool stands_in_the_way(const ViewChange *change, Form_pg_depend form,
@@ -138,6 +139,17 @@ dependents_of(Relation depend, Oid class, Oid object, ScanKey key)
 	return systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
 }
 
+/* What the view's query depends on; key has room for two. */
+static SysScanDesc
+references_of(Relation depend, Oid view, ScanKey key)
+{
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RewriteRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(view_query_rule(view)));
+	return systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
+}
+
 /*
  * Returns true if the query of the view uses one of the columns of the relation, given
  * as flags by their numbers - 1.
@@ -148,14 +160,9 @@ view_uses_columns(Oid view, Oid relid, const bool *columns)
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	bool		uses = false;
 	ScanKeyData key[2];
-	SysScanDesc scan;
+	SysScanDesc scan = references_of(depend, view, key);
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RewriteRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(view_query_rule(view)));
-	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
 	while (!uses && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
@@ -168,6 +175,27 @@ view_uses_columns(Oid view, Oid relid, const bool *columns)
 	return uses;
 }
 
+/* Returns true if the view shows all of the relations. */
+bool
+view_shows(Oid view, List *relations)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan = references_of(depend, view, key);
+	HeapTuple	tuple;
+
+	while (relations != NIL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == RelationRelationId)
+			relations = list_delete_oid(relations, form->refobjid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return relations == NIL;
+}
+
 /* The objects of the class that the view's query depends on. */
 List *
 view_references(Oid view, Oid class)
@@ -175,14 +203,9 @@ view_references(Oid view, Oid class)
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	List	   *objects = NIL;
 	ScanKeyData key[2];
-	SysScanDesc scan;
+	SysScanDesc scan = references_of(depend, view, key);
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RewriteRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(view_query_rule(view)));
-	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);

@@ -35,6 +35,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -70,14 +71,21 @@ view_query_rule(Oid view)
 						   PointerGetDatum(ViewSelectRuleName));
 }
 
-/* The view's query as SQL with every name qualified, for view_query_read. */
+/*
+ * The view's query as SQL with every name qualified, for view_query_read.
+ *
+ * pg_get_viewdef reads pg_rewrite under the active snapshot, which is that of the
+ * command, and would miss what the command has made of the view.
+ */
 char *
 view_query_sql(Oid view)
 {
 	int			nestlevel = begin_exact_text();
-	char	   *sql = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef,
-															  ObjectIdGetDatum(view)));
+	char	   *sql;
 
+	PushActiveSnapshot(GetLatestSnapshot());
+	sql = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(view)));
+	PopActiveSnapshot();
 	AtEOXact_GUC(true, nestlevel);
 	return sql;
 }

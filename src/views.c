@@ -158,16 +158,27 @@ view_renamed_columns(Oid view, Oid live)
 	Relation	rel = relation_open(view, AccessShareLock);
 	int			natts = RelationGetNumberOfAttributes(rel);
 	const char **names = palloc(sizeof(char *) * Max(natts, 1));
-	Query	   *query = view_query_of(view);
-	Node	   *arm = query->setOperations;
-	List	   *targets = query->targetList;
+	int			known = 0;
+	Query	   *query;
+	Node	   *arm;
+	List	   *targets;
 	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < natts; i++)
+	{
 		names[i] = pstrdup(NameStr(TupleDescAttr(RelationGetDescr(rel), i)->attname));
+		known += get_attnum(live, names[i]) != InvalidAttrNumber ||
+			strcmp(names[i], PERIOD_COLUMN) == 0 || strcmp(names[i], XID_COLUMN) == 0;
+	}
 	relation_close(rel, NoLock);
+	if (known == natts)
+		return names;
+
 	/* the first arm of UNION ALL names the columns */
+	query = view_query_of(view);
+	arm = query->setOperations;
+	targets = query->targetList;
 	while (arm && IsA(arm, SetOperationStmt))
 		arm = ((SetOperationStmt *) arm)->larg;
 	if (arm)
@@ -375,9 +386,7 @@ view_of_table_named(Oid live, const char *name, Oid namespace, Oid owner)
 static bool
 shows_both(Oid view, const RegistryRow *row)
 {
-	List	   *relations = view_references(view, RelationRelationId);
-
-	return list_member_oid(relations, row->live) && list_member_oid(relations, row->history);
+	return view_shows(view, list_make2_oid(row->live, row->history));
 }
 
 static bool

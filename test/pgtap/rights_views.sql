@@ -9,7 +9,7 @@ CREATE ROLE rights_views_owner;
 CREATE ROLE rights_views_reader;
 CREATE ROLE rights_views_third;
 CREATE EXTENSION catmaid_history;
-SELECT no_plan();
+SELECT plan(123);
 SELECT current_setting('server_version_num')::int >= 150000 AS v15,
 	current_setting('server_version_num')::int >= 140000 AS v14 \gset
 
@@ -220,6 +220,30 @@ SELECT is((SELECT format('%s %s %s', col_description(attrelid, attnum), attacl, 
 SELECT results_eq('SELECT v, next, m, n FROM closed.plain, closed.upon ORDER BY v', 'VALUES (1::bigint, 2::bigint, 2::bigint, 3::bigint), (2, 3, 2, 3)', 'and they work');
 SELECT follows('app.u', 'all follows');
 
+-- Other columns and other types in one command, and names that go by the columns' order.
+SET SESSION AUTHORIZATION rights_views_reader;
+CREATE VIEW r.v_order AS SELECT p, k, l FROM app.u__with_history AS h (k, l, m, p, q);
+SELECT array_agg((k, l, p)::text ORDER BY (k, l, p)::text) AS ordered FROM r.v_order \gset
+RESET SESSION AUTHORIZATION;
+SELECT allowed('ALTER TABLE app.u ALTER v TYPE int USING v::int, ADD n int', 'ALTER TYPE and ADD COLUMN', 'rights_views_owner');
+SELECT is((SELECT array_agg((k, l, p)::text ORDER BY (k, l, p)::text)::text FROM r.v_order), :'ordered', 'a view with column aliases means the same columns');
+SELECT is((SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = 'r.v_order'::regclass AND attname = 'l'), 'integer', 'of the new type');
+ALTER TABLE app.u ALTER v TYPE bigint, DROP n;
+DROP VIEW r.v_order;
+
+-- What names rows of the history view as they were.
+SELECT columns_of('app.u__with_history') AS columns \gset
+CREATE FUNCTION tap.rows_named(query text, test_name text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE 'CREATE VIEW r.reason AS ' || query;
+	RETURN NEXT tap.refused_whole('ALTER TABLE app.u ADD nn int', '{view r.reason,rows of the history view}', test_name, '2BP01', '{app.u}');
+	EXECUTE 'DROP VIEW r.reason';
+END $$;
+SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ''(1,1,,,)''::app.u__with_history', 'a constant of its row type');
+SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ROW(1, 1, 1, NULL, NULL)::app.u__with_history', 'a row made of its type');
+SELECT rows_named('SELECT f.v FROM jsonb_populate_record(NULL::app.u__with_history, ''{}'') f', 'a function in FROM that returns rows of it');
+SELECT rows_named('SELECT row_to_json(j) AS x FROM (app.u__with_history h JOIN app.s USING (id)) AS j', 'a whole row of a join');
+
 -- reasons not to
 CREATE FUNCTION tap.not_read(view text, cmd text, want text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
@@ -301,7 +325,7 @@ SELECT same_lines(tap.own_face(), :'face', 'they are where they were');
 SELECT allowed('ALTER TABLE app.u DROP n, ADD w int, ADD x int', 'again', 'rights_views_owner');
 SELECT same_lines(tap.own_face(), :'face', 'they are where they were, again');
 SELECT is((SELECT count(*)::int FROM pg_description WHERE objoid = 'app.u__with_history'::regclass), 3, 'no comment is left behind');
-SELECT follows('app.u', 'all follows');
+SELECT follows('app.u', 'all follows', '{v_1 bigint}');
 SELECT is((SELECT array_agg(refobjid::regtype::text ORDER BY objsubid) FROM pg_depend WHERE classid = 'pg_class'::regclass
 	AND objid = 'app.u__with_history'::regclass AND refclassid = 'pg_type'::regclass), NULL, 'no column depends on a type of pg_catalog');
 SELECT is(obj_description('app.u__with_history'::regclass, 'pg_class'), 'The rows of the table and all their former versions, each with its period.', 'our view has a comment');
@@ -320,7 +344,7 @@ SELECT allowed('DROP TYPE app.mood CASCADE', 'DROP TYPE … CASCADE');
 SELECT is(ARRAY[to_regclass('r.v_mood') IS NULL, to_regclass('r.v_last') IS NULL], '{t,f}', 'takes along the views that use it, no other');
 SELECT is((SELECT count(*)::int FROM pg_attribute WHERE attrelid IN ('app.u__with_history'::regclass, 'r.v_last'::regclass) AND attisdropped), 0, 'no view has a dropped column');
 SELECT results_eq('SELECT count(*) FROM r.v_last', 'SELECT count(*) FROM app.u__with_history', 'it works');
-SELECT follows('app.u', 'all follows');
+SELECT follows('app.u', 'all follows', '{v_1 bigint}');
 
 -- Tracking disabled, or switched off: the view is in nobody's way, and comes back where
 -- it can.
@@ -401,6 +425,12 @@ RESET SESSION AUTHORIZATION;
 SELECT is((SELECT message FROM attempt('ALTER TABLE shared.t ALTER a TYPE bigint USING shared.looks(a)')),
 	'invalid input syntax for type boolean: "the history view cannot be read while its table is being changed"', 'it cannot be read meanwhile');
 SELECT follows('shared.t', 'and is there afterwards');
+
+-- Newer minor versions number the changes of a row type in its columns' options.
+SELECT is((SELECT count(*)::int FROM (SELECT version < lag(version) OVER (PARTITION BY attrelid ORDER BY attnum) AS sinks FROM
+	(SELECT attrelid, attnum, coalesce(substr(option, 11)::numeric, 0) AS version FROM pg_attribute
+	JOIN pg_class c ON c.oid = attrelid AND relkind = 'v' LEFT JOIN unnest(attoptions) option ON option LIKE 'pg_attver=%' WHERE attnum > 0) v) x
+	WHERE sinks), 0, 'no column''s version is lower than that of one before it');
 
 DROP EXTENSION catmaid_history CASCADE;
 DROP OWNED BY rights_views_owner, rights_views_reader, rights_views_third CASCADE;
