@@ -694,6 +694,7 @@ extern bool view_has_names_of(Oid view, Oid live);
 extern Oid	view_of_table_before(Oid live);
 extern void view_leave_tracking(const RegistryRow *row);
 extern void view_say_dropped(Oid view, const RegistryRow *row);
+extern bool view_hides_rows(Oid view, Oid live);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);

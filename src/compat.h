@@ -311,11 +311,13 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define getObjectDescriptionCompat(object) getObjectDescription(object)
 #endif
 
-/* 15 lets a view be read with the rights of its reader. */
+/* 15 lets a view be read with the rights of its reader, with whom policies go. */
 #if PG_VERSION_NUM >= 150000
+#define VIEW_HIDES_ROWS_COMPAT true
 #define VIEW_OPTIONS_COMPAT \
 	list_make1(makeDefElem("security_invoker", (Node *) makeString("true"), -1))
 #else
+#define VIEW_HIDES_ROWS_COMPAT false
 #define VIEW_OPTIONS_COMPAT	NIL
 #endif
 

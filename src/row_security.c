@@ -41,7 +41,7 @@ static bool changes_flags(AlterTableStmt *statement, bool *lowers);
 static Oid	altered_table(void);
 static void refuse_less(Oid live, Oid derived);
 static void give(Oid live, Oid derived, bool lower);
-static bool is_derived(Oid live, Oid derived);
+static bool is_owners(Oid live, Oid derived);
 static bool get_flags(Oid relid, Flags *flags);
 
 /*
@@ -66,6 +66,8 @@ row_security_follow_command(Node *statement)
 		/* whoever changes those of the history at this moment will have done so */
 		give(row->live, row->history, lowers);
 		give(row->live, row->tracking, lowers);
+		if (OidIsValid(view_of_table(relid)) && !view_hides_rows(view_of_table(relid), relid))
+			view_renew(row);
 	}
 	else if (lowers && (row = registry_get_by_derived(relid)) != NULL)
 		refuse_less(row->live, relid);
@@ -119,7 +121,7 @@ refuse_less(Oid live, Oid derived)
 	Flags		have;
 	bool		disabled;
 
-	if (!is_derived(live, derived) || !row_security_lacks(live, derived))
+	if (!is_owners(live, derived) || !row_security_lacks(live, derived))
 		return;
 	disabled = get_flags(derived, &have) && !have.enabled;
 	ereport(ERROR,
@@ -149,7 +151,7 @@ row_security_raise_one(Oid live, Oid derived)
 	Flags		want;
 	Flags		have;
 
-	if (is_derived(live, derived) && get_flags(live, &want) && get_flags(derived, &have) &&
+	if (is_owners(live, derived) && get_flags(live, &want) && get_flags(derived, &have) &&
 		((want.enabled && !have.enabled) || (want.forced && !have.forced)))
 		give(live, derived, false);
 }
@@ -173,10 +175,13 @@ give(Oid live, Oid derived, bool lower)
 	Flags		want;
 	Flags		have;
 
-	if (!is_derived(live, derived))
+	/* no weaker lock before this one: pg_restore makes indexes at the same time */
+	if (!is_owners(live, derived))
 		return;
 	LockRelationOid(derived, AccessExclusiveLock);
-	if (!is_derived(live, derived) || !get_flags(live, &want) || !get_flags(derived, &have))
+	if (!is_owners(live, derived) ||
+		!(derived_is_history(derived) || derived_serves_tracking(derived)) ||
+		!get_flags(live, &want) || !get_flags(derived, &have))
 		return;
 	if (!lower)
 	{
@@ -187,14 +192,13 @@ give(Oid live, Oid derived, bool lower)
 		catalog_set_row_security(derived, want.enabled, want.forced);
 }
 
-/* Is the derived table there, for what it should be, and the live table's owner's? */
+/* Is the derived table there, and the live table's owner's? */
 static bool
-is_derived(Oid live, Oid derived)
+is_owners(Oid live, Oid derived)
 {
 	return OidIsValid(derived) && get_rel_name(derived) != NULL &&
 		get_rel_name(live) != NULL &&
-		security_owner_of(derived) == security_owner_of(live) &&
-		(derived_is_history(derived) || derived_serves_tracking(derived));
+		security_owner_of(derived) == security_owner_of(live);
 }
 
 static bool

@@ -25,6 +25,7 @@
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -35,6 +36,8 @@
 
 static char *view_sql(const RegistryRow *row, Relation live);
 static char *period_sql(const RegistryRow *row, Relation live, char **join);
+static const char *condition_sql(Relation live);
+static bool has_condition(Node *node, void *context);
 static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
 static bool types_fit(const RegistryRow *row);
 static bool shows_column(Form_pg_attribute shown, Form_pg_attribute live,
@@ -136,8 +139,9 @@ view_sql(const RegistryRow *row, Relation live)
 	StringInfoData history_columns;
 	char	   *join;
 	char	   *period = period_sql(row, live, &join);
+	const char *condition = condition_sql(live);
 	const char *only = "";
-	char	   *filter;
+	const char *filter;
 	Form_pg_attribute missing = missing_column(row, live);
 	int			i;
 
@@ -182,19 +186,65 @@ view_sql(const RegistryRow *row, Relation live)
 	if (find_inheritance_children(row->history, NoLock) == NIL)
 	{
 		only = "ONLY ";
-		filter = "";
+		filter = condition;
 	}
 	else
-		filter = psprintf(" WHERE h.tableoid OPERATOR(pg_catalog.=) ANY "
+		filter = psprintf("%s%sh.tableoid OPERATOR(pg_catalog.=) ANY "
 						  "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r))",
+						  condition, condition[0] ? " AND " : " WHERE ",
 						  naming_quoted(registry_relid()));
 
-	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s "
+	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s%s "
 					"UNION ALL SELECT %sh.%s, h.%s FROM %s%s h%s",
 					live_columns.data, period, PERIOD_COLUMN, XID_COLUMN,
-					naming_quoted(row->live), join,
+					naming_quoted(row->live), join, condition,
 					history_columns.data, PERIOD_COLUMN, XID_COLUMN,
 					only, naming_quoted(row->history), filter);
+}
+
+/*
+ * Where a view cannot be read with its reader's rights, who is subject to the table's
+ * policies sees nothing in it.  (It is the planner's burden for such tables alone.)
+ */
+static const char *
+condition_sql(Relation live)
+{
+	if (VIEW_HIDES_ROWS_COMPAT || !live->rd_rel->relrowsecurity)
+		return "";
+	/* the name goes into dumps, the OID is what it means */
+	return psprintf(" WHERE NOT pg_catalog.row_security_active('%u'::pg_catalog.regclass)",
+					RelationGetRelid(live));
+}
+
+/*
+ * Returns true if readers from whom policies hide rows of the live table do not see these
+ * in the view; needlessly, of a table without policies, is false too.
+ */
+bool
+view_hides_rows(Oid view, Oid live)
+{
+	Relation	rel;
+	bool		needs;
+
+	if (VIEW_HIDES_ROWS_COMPAT)
+		return true;
+	rel = table_open(live, AccessShareLock);
+	needs = rel->rd_rel->relrowsecurity;
+	table_close(rel, NoLock);
+	return has_condition((Node *) view_query_of(view), NULL) == needs;
+}
+
+static bool
+has_condition(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_condition, context, 0);
+	if (IsA(node, FuncExpr) &&
+		strcmp(get_func_name(((FuncExpr *) node)->funcid), "row_security_active") == 0)
+		return true;
+	return expression_tree_walker(node, has_condition, context);
 }
 
 /*

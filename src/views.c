@@ -6,7 +6,8 @@
  * those of the table, in view_change.c.
  *
  * The caller holds a lock on the live table.  The view is read with the rights
- * of its reader where PostgreSQL knows how (15).
+ * of its reader where PostgreSQL knows how (15); before, readers who are subject to
+ * the live table's policies see nothing in it.
  *
  * Ours is what has the name, belongs to the owner of the live table and has the
  * columns of a history at its end.  Where nobody has asked for the view, as in DDL on
