@@ -27,8 +27,8 @@
 static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
 static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
 static void lock_lineage(Oid live, LOCKMODE mode);
+static void refuse_derived(Oid live);
 static RegistryRow *require_history(Oid live, int sqlstate);
-static int	hint_for_untracked(Oid live);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
 static List *repair_each(List *rows, DDLAction action, bool alone);
 static void repair_what_is_there(void *arg);
@@ -86,6 +86,7 @@ catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
 	lock_table(live, AccessExclusiveLock, 0);
+	refuse_derived(live);
 	history_drop(live, false);
 	PG_RETURN_VOID();
 }
@@ -96,6 +97,7 @@ catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
 	lock_table(live, AccessExclusiveLock, 0);
+	refuse_derived(live);
 	history_drop(live, true);
 	PG_RETURN_VOID();
 }
@@ -496,6 +498,14 @@ lock_lineage(Oid live, LOCKMODE mode)
 		(void) lineage_partition_tree(live, mode);
 }
 
+/* A history or tracking table has no history of its own to be dropped. */
+static void
+refuse_derived(Oid live)
+{
+	if (registry_get(live) == NULL && registry_get_by_derived(live) != NULL)
+		(void) require_history(live, ERRCODE_UNDEFINED_OBJECT);
+}
+
 static RegistryRow *
 require_history(Oid live, int sqlstate)
 {
@@ -505,30 +515,9 @@ require_history(Oid live, int sqlstate)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("table \"%s\" has no history", get_rel_name(live)),
-				 hint_for_untracked(live)));
+				 registry_hint_for_untracked(live)));
 	registry_check_sound(row, sqlstate);
 	return row;
-}
-
-/* Which table is meant instead of one without a history, or how to begin one. */
-static int
-hint_for_untracked(Oid live)
-{
-	RegistryRow *row = registry_get_by_derived(live);
-	char		relkind = get_rel_relkind(live);
-	Oid			root = get_rel_relispartition(live) ? lineage_root(live) : live;
-
-	if (row != NULL && get_rel_name(row->live) != NULL)
-		return errhint("It belongs to the history of table %s: name that table.",
-					   naming_quoted(row->live));
-	if (registry_get(root) != NULL)
-		return errhint("It is a partition: name table %s, whose history covers it.",
-					   naming_quoted(root));
-	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-		return errhint("Only permanent or unlogged tables and partitioned tables have a history.");
-	return errhint("SELECT %s(%s::regclass);",
-				   naming_quoted_in(registry_namespace(), "create_history_table"),
-				   quote_literal_cstr(naming_quoted(root)));
 }
 
 /* What enable and disable are called for: (live, history or NULL). */
@@ -649,12 +638,15 @@ static RegistryRow *
 require_history_table(Oid target)
 {
 	RegistryRow *row = get_rel_name(target) ? registry_get_by_derived(target) : NULL;
+	RegistryRow *meant = row ? row : registry_get(target);
 
 	if (row == NULL || row->history != target)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s is not a history table",
 						get_rel_name(target) ? psprintf("\"%s\"", get_rel_name(target)) : "this"),
+				 meant && get_rel_name(meant->history) ?
+				 errhint("Its history table is %s.", naming_quoted(meant->history)) :
 				 errhint("Name a history table, as listed in %s.",
 						 naming_quoted(registry_relid()))));
 	return row;

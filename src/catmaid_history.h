@@ -859,6 +859,7 @@ extern void registry_refute(Oid relid, Oid live);
 extern bool registry_is_derived(Oid relid);
 extern void registry_forget_relid(Oid relid);
 extern void registry_lock_row(Oid live);
+extern int	registry_hint_for_untracked(Oid live);
 extern void registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row);
 
 /* registry_guard.c: who may write it by hand */

@@ -173,7 +173,8 @@ check_one(Oid live, CheckDepth depth)
 				(errcode(get_rel_name(live) ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_UNDEFINED_TABLE),
 				 get_rel_name(live) ? errmsg("table \"%s\" has no history", get_rel_name(live)) :
 				 errmsg("relation with OID %u does not exist", live),
-				 errhint("SELECT live_table FROM %s;", naming_quoted(registry_relid()))));
+				 get_rel_name(live) ? registry_hint_for_untracked(live) :
+				 errhint("Name a table of this database.")));
 	views_lock(list_make1_oid(live), AccessShareLock);
 	return check_table(row, depth);
 }

@@ -38,6 +38,7 @@ static void drop_derived(const RegistryRow *row, bool keep_data);
 static void refute_claims(Oid live);
 static void check_trackable(Oid live);
 static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
+static bool is_convertible(Oid from, Oid to);
 static void check_time_column(Relation live, const char *name, Oid type,
 							  bool is_parent);
 static void check_names(Oid live);
@@ -447,6 +448,14 @@ check_columns(Relation live, const CreateOptions *options, bool is_parent)
 	}
 }
 
+/* Is the one type just a poorer cousin of the other? */
+static bool
+is_convertible(Oid from, Oid to)
+{
+	return (to == TIMESTAMPTZOID && from == TIMESTAMPOID) ||
+		(to == INT8OID && (from == INT4OID || from == INT2OID));
+}
+
 static void
 check_time_column(Relation live, const char *name, Oid type, bool is_parent)
 {
@@ -468,6 +477,10 @@ check_time_column(Relation live, const char *name, Oid type, bool is_parent)
 				 errmsg("column \"%s\" of table \"%s\" has type %s, but must have type %s",
 						name, RelationGetRelationName(live),
 						format_type_be(att->atttypid), format_type_be(type)),
+				 is_convertible(att->atttypid, type) ?
+				 errhint("ALTER TABLE %s ALTER COLUMN %s TYPE %s;",
+						 naming_quoted(RelationGetRelid(live)), quote_identifier(name),
+						 format_type_be(type)) :
 				 errhint("%s", hint)));
 	if (attribute_is_virtual_compat(att))
 		ereport(ERROR,

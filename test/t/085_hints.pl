@@ -288,6 +288,8 @@ my @cases = (
 		  . "SELECT {ext}.drop_history_table_keep_data({'t'}); ALTER TABLE {t} ALTER {.v} TYPE int USING 1",
 		command => "SELECT {ext}.create_history_table({'t'})" },
 	{ name => 'no history table', before => $tracked, state => '42809', typed => 'SELECT 1 FROM <>', then => ['SELECT true'],
+		take => qr/^Its history table is (.*)\.$/s, command => "SELECT {ext}.truncate_history_table({'t'})" },
+	{ name => 'no history table, nor a tracked one', before => $t, state => '42809', typed => 'SELECT 1 FROM <>', then => ['SELECT true'],
 		take => qr/^Name a history table, as listed in (.*)\.$/s, command => "SELECT {ext}.truncate_history_table({'t'})" },
 	(map { { name => "$_ has its name", before => "$t; CREATE TABLE {$_} ()", state => 'P0001', take => qr/^Rename or drop (.*)\.$/s,
 			typed => 'DROP TABLE <>', command => "SELECT {ext}.create_history_table({'t'})" } } qw(t__history t__tracking t__with_history)),
@@ -300,6 +302,9 @@ my @cases = (
 	{ name => 'two parents at first', state => 'P0001', about => 'c', instead => 'sync => true', take => qr/^Use (\S+ => \S+) to/,
 		before => "CREATE TABLE {t} ({.k} int); CREATE TABLE {q} ({.k} int); CREATE TABLE {c} (PRIMARY KEY ({.k})) INHERITS ({t}, {q})",
 		command => "SELECT {ext}.create_history_table({'c'}, <>)" },
+	{ name => 'a time column without a time zone', state => 'P0001', take => qr/^(ALTER TABLE .*);$/s, typed => '<>',
+		before => "CREATE TABLE {t} ({.k} int PRIMARY KEY, {.at} timestamp, {.tx} bigint)",
+		command => "SELECT {ext}.create_history_table({'t'}, {at}, {tx})" },
 	{ name => 'a parent without the time column', state => 'P0001', instead => 'sync => true', take => qr/^Use (\S+ => \S+) to/,
 		before => "CREATE TABLE {t} ({.k} int PRIMARY KEY); "
 		  . "CREATE TABLE {c} (PRIMARY KEY ({.k}), {.at} timestamptz, {.tx} bigint) INHERITS ({t})",
@@ -317,6 +322,9 @@ my %elsewhere = map { $_ => 1 } (
 	# likewise, while a dump is restored
 	'SELECT %s(%s::regclass, ...) by its owner registers it, with the history that is there.',
 	'Drop the triggers, then SELECT %s(%s::regclass, ...);',
+	# in WARNINGs, of test/pgtap/check_more.sql and rights_expressions.sql
+	'SELECT %s(%s::regclass) shows the error.',
+	'When it is gone, ALTER TABLE %s INHERIT %s;',
 	# takes two sessions
 	'SELECT %s(%s::regclass) makes anew what is gone.');
 for my $world (@worlds)
