@@ -143,7 +143,7 @@ CREATE FUNCTION tap.left_behind() RETURNS text LANGUAGE sql AS $$
 		(SELECT 'a setting' WHERE current_setting('application_name') ~ 'evil')) $$;
 CALL tap.visit('SELECT sync_tracking_table(''evil.s'', ''evil.s__tracking'')');
 SELECT is(tap.left_behind(), 'ran as t66_evil', 'sync: nothing is left behind');
-CALL tap.visit('SELECT enable_history_tracking_for_table(''evil.s'')');
+CALL tap.visit('SELECT disable_history_tracking_for_table(''evil.s''), enable_history_tracking_for_table(''evil.s'')');
 SELECT is(tap.left_behind(), 'ran as t66_evil', 'enable: nothing');
 CALL tap.visit('SELECT reload_history_tracking()');
 SELECT is(tap.left_behind(), 'ran as t66_evil', 'reload: nothing');

@@ -74,7 +74,7 @@ SELECT whole('timed', 'and it fires');
 ALTER TABLE parent DISABLE TRIGGER ALL;
 ALTER TABLE child DISABLE TRIGGER ALL;
 ALTER TABLE parent ALTER COLUMN v TYPE varchar, ADD COLUMN z int;
-SELECT is(columns('child__history'), 'id integer, v character varying, w integer, sys_period tstzrange, exec_transaction_id bigint, z integer',
+SELECT is(columns('child__history'), 'id integer, v character varying, sys_period tstzrange, exec_transaction_id bigint, w integer, z integer',
 	'a child''s history');
 ALTER TABLE child NO INHERIT parent;
 SELECT is_empty('SELECT FROM pg_inherits WHERE inhparent = ''parent__history''::regclass', 'NO INHERIT');
