@@ -156,8 +156,7 @@ catmaid_history_reload_for_table(PG_FUNCTION_ARGS)
 {
 	RegistryRow *row = history_to_switch(fcinfo, AccessExclusiveLock);
 
-	reconcile_disable(row);
-	reconcile_enable(row, true);
+	reconcile_reload(row);
 	PG_RETURN_VOID();
 }
 
@@ -168,8 +167,7 @@ catmaid_history_reload(PG_FUNCTION_ARGS)
 
 	foreach(lc, lock_all(AccessExclusiveLock, ERRCODE_HISTORY_REFUSED))
 	{
-		reconcile_disable(lfirst(lc));
-		reconcile_enable(lfirst(lc), true);
+		reconcile_reload(lfirst(lc));
 	}
 	PG_RETURN_VOID();
 }

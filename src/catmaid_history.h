@@ -486,6 +486,7 @@ extern Oid	take_up_history(Oid live);
 
 /* reconcile.c: make a history fit the live table, with triggers or without */
 extern void reconcile_enable(RegistryRow *row, bool sync);
+extern void reconcile_reload(RegistryRow *row);
 extern void reconcile_disable(RegistryRow *row);
 extern void reconcile_columns(RegistryRow *row);
 extern void reconcile_renames(RegistryRow *row);
@@ -677,7 +678,7 @@ extern void view_refresh(const RegistryRow *row);
 extern void view_renew(const RegistryRow *row);
 extern void view_take_over(const RegistryRow *row);
 extern void view_drop(Oid live);
-extern const char **view_renamed_columns(Oid view, Oid live);
+extern const char **view_renamed_columns(Oid view, Oid live, bool thorough);
 extern Oid	view_of_name(Oid live);
 extern Oid	view_find(Oid live);
 extern Oid	view_of_table(Oid live);

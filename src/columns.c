@@ -66,6 +66,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 	TupleDesc	from = RelationGetDescr(source);
 	TupleDesc	to = RelationGetDescr(history);
 	HistoryMap *map = palloc0(sizeof(HistoryMap));
+	bool		leaves;
 	int			i;
 	int			j;
 
@@ -74,6 +75,11 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 	map->cast = palloc0(sizeof(HistoryCast *) * to->natts);
 	map->computed = palloc0(sizeof(Node *) * to->natts);
 	map->complete = true;
+
+	/* no more, or not for long: then it does not follow what becomes of its root */
+	leaves = RelationGetRelid(source) != live &&
+		(lineage_root(RelationGetRelid(source)) != live ||
+		 lineage_is_being_detached(RelationGetRelid(source)));
 
 	for (i = 0; i < from->natts; i++)
 	{
@@ -92,6 +98,9 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 				strcmp(NameStr(att->attname), NameStr(target->attname)) == 0)
 				break;
 		}
+		if (j == to->natts && leaves &&
+			get_attnum(live, NameStr(att->attname)) == InvalidAttrNumber)
+			continue;
 		if (j == to->natts && sqlstate == COLUMNS_MAP_INCOMPLETE)
 		{
 			map->complete = false;
@@ -116,6 +125,8 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 			((sqlstate != 0 && sqlstate != COLUMNS_MAP_INCOMPLETE) ||
 			 !narrows_integer(type, target_type)))
 		{
+			if (leaves)
+				continue;
 			if (sqlstate == COLUMNS_MAP_INCOMPLETE)
 			{
 				map->complete = false;

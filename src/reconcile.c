@@ -71,7 +71,7 @@ reconcile_renames(RegistryRow *row)
 
 	while (renamed)
 	{
-		const char **names = view_renamed_columns(view, row->live);
+		const char **names = view_renamed_columns(view, row->live, true);
 		char	   *shown;
 		int			i;
 
@@ -113,6 +113,18 @@ reconcile_key(RegistryRow *row)
 {
 	if (!fit_goes_on(row))
 		rekey(row, rekey_kept(row));
+}
+
+/*
+ * The same with triggers that are made anew.  PostgreSQL makes none on a partition that is
+ * being detached, whose rows are the table's until FINALIZE: then they stay.
+ */
+void
+reconcile_reload(RegistryRow *row)
+{
+	if (!lineage_is_detaching(row->live))
+		reconcile_disable(row);
+	reconcile_enable(row, true);
 }
 
 /* Take the triggers away. */

@@ -126,7 +126,7 @@ views_park(Oid live, const Dependents *dropped, Node *statement)
 	if (!OidIsValid(view) ||
 		(views_parked(live) && dropped == NULL))
 		return;
-	names = view_renamed_columns(view, live);
+	names = view_renamed_columns(view, live, false);
 	columns = columns_of(view);
 	for (i = 0; i < columns->natts; i++)
 		namestrcpy(&TupleDescAttr(columns, i)->attname, names[i]);

@@ -84,7 +84,7 @@ update(Oid view, const RegistryRow *row)
 {
 	if (!views_parked(row->live))
 		view_change_all(list_make1(view_change(view, row->live, view_query(row),
-											   view_renamed_columns(view, row->live), false)),
+											   view_renamed_columns(view, row->live, false), false)),
 						NIL);
 }
 
@@ -145,16 +145,17 @@ view_take_over(const RegistryRow *row)
 		return;
 	set_invoker_option(view);
 	view_change_all(list_make1(view_change(view, row->live, view_query(row),
-										   view_renamed_columns(view, row->live), false)), NIL);
+										   view_renamed_columns(view, row->live, false), false)), NIL);
 }
 
 /*
  * What the view's columns would be called had they followed those of the live table,
  * by number - 1: while tracking is disabled, and by the older implementation, they
  * keep their names when the table's are renamed.
+ * thorough: also where another column has the name by now.
  */
 const char **
-view_renamed_columns(Oid view, Oid live)
+view_renamed_columns(Oid view, Oid live, bool thorough)
 {
 	Relation	rel = relation_open(view, AccessShareLock);
 	int			natts = RelationGetNumberOfAttributes(rel);
@@ -173,7 +174,7 @@ view_renamed_columns(Oid view, Oid live)
 			strcmp(names[i], PERIOD_COLUMN) == 0 || strcmp(names[i], XID_COLUMN) == 0;
 	}
 	relation_close(rel, NoLock);
-	if (known == natts)
+	if (known == natts && !thorough)
 		return names;
 
 	/* the first arm of UNION ALL names the columns */
