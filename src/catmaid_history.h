@@ -407,6 +407,22 @@ extern ViewChange *view_change(Oid view, Oid about, Query *query, const char **n
 							   bool cascade);
 extern void view_change_all(List *changes, List *texts);
 
+/* view_read.c: views whose text is read again */
+typedef struct ViewFollower
+{
+	Oid			view;
+	Oid			about;			/* the live table */
+	Query	   *query;			/* with new numbers, or NULL */
+	char	   *text;			/* as it may have to be read again, or NULL */
+	List	   *uses;			/* with the text: see view_meanings */
+	bool		must_read;		/* it has to, whatever views below it become */
+	Query	   *read;			/* what it means now */
+} ViewFollower;
+
+extern void view_read_followers(List *followers);
+extern void view_refuse_follower(const ViewFollower *follower, const char *reason)
+			pg_attribute_noreturn();
+
 /* view_dependents.c: what depends on a view */
 extern List *view_dependents(List *relations);
 extern List *view_upon(Oid relid);

@@ -6,14 +6,14 @@
  * CREATE OR REPLACE VIEW can add columns at the end, and no more.  DROP and CREATE
  * would give the view another OID, and so take along what refers to it: privileges,
  * comments, labels, triggers, defaults, the membership in an extension, and every view
- * upon it.  So the catalogs are made to say what they would say had the view
+ * on it.  So the catalogs are made to say what they would say had the view
  * been created with the new columns: pg_attribute, pg_class.relnatts, pg_depend and
  * pg_shdepend; and what is said of columns by number gets their new numbers: in
  * pg_attrdef, pg_description, pg_seclabel and pg_trigger.  A view has no rows that
  * would have to be rewritten.  (Its defaults need not have its columns' types; they are
  * coerced when they are used.)
  *
- * The rules upon the view, its own among them, are the caller's to replace.
+ * The rules on the view, its own among them, are the caller's to replace.
  *
  * Locks: ACCESS EXCLUSIVE on the view.
  */

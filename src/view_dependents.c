@@ -2,7 +2,7 @@
  * view_dependents.c
  *		What depends on a view, and whether it lets the view's columns change.
  *
- * Views and materialized views upon it can follow (view_change.c).  All else that names
+ * Views and materialized views on it can follow (view_change.c).  All else that names
  * its columns by number, or holds its rows, cannot: PostgreSQL would not let the
  * view be dropped because of it, so we do not change it.
  *
@@ -47,7 +47,7 @@ static bool relation_of_rule(Oid rule, Oid *relation);
 static Oid	relation_of_trigger(Oid trigger);
 
 /*
- * The views upon these relations, and upon those views, each after all of
+ * The views on these relations, and on those views, each after all of
  * them that it depends on.
  */
 List *
@@ -218,7 +218,7 @@ view_references(Oid view, Oid class)
 	return objects;
 }
 
-/* The commands that drop the views, and those upon them; palloc'd. */
+/* The commands that drop the views, and those on them; palloc'd. */
 char *
 view_drop_commands(List *views)
 {

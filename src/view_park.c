@@ -4,11 +4,11 @@
  *
  * PostgreSQL refuses to change or drop a column that a view shows.  So at the start
  * of such a command our view is parked: its query gives way to one that depends on
- * no table.  The view itself stays where it is, with all that is put on it and upon
+ * no table.  The view itself stays where it is, with all that is put on it and on
  * it.  At the end of the command it gets its query again, and the columns that its
  * table has then (view_change.c).
  *
- * A user's view upon a history table whose columns are to be widened is parked, too,
+ * A user's view on a history table whose columns are to be widened is parked, too,
  * with the text of its query.
  *
  * What is parked belongs to a command, and is forgotten when the transaction or
@@ -84,9 +84,9 @@ views_lock(List *lives, LOCKMODE mode)
 }
 
 /*
- * Lock the views upon the views of these live tables against readers, for a command
+ * Lock the views on the views of these live tables against readers, for a command
  * that changes columns of the tables: the outermost first, before views_lock, as
- * a reader does.  deep: also those that stand upon other views, whose columns
+ * a reader does.  deep: also those that stand on other views, whose columns
  * may get other types.
  */
 void
@@ -138,7 +138,7 @@ views_park(Oid live, const Dependents *dropped, Node *statement)
 }
 
 /*
- * Park the views upon the tables, a history and those that inherit from it, until
+ * Park the views on the tables, a history and those that inherit from it, until
  * views_unpark(NULL): ours, and those that use one of the columns.
  */
 void

@@ -1,6 +1,6 @@
 /*
  * view_remap.c
- *		The query of a view upon views whose columns have got other numbers.
+ *		The query of a view on views whose columns have got other numbers.
  *
  * A stored query names columns by number.  Here the numbers in its tree are
  * replaced, so that the view shows what it showed: nothing is parsed, no name is
@@ -43,7 +43,7 @@ typedef struct AddedColumn
 {
 	AttrNumber	attnum;
 	char	   *name;
-	Var		   *var;			/* as a join upon the entry refers to it */
+	Var		   *var;			/* as a join on the entry refers to it */
 } AddedColumn;
 
 typedef struct Remap

@@ -2,7 +2,7 @@
  * views.c
  *		X__with_history: the live rows and all versions before them.
  *
- * What it shows is said in view_sql.c; how its columns, and the views upon it, follow
+ * What it shows is said in view_sql.c; how its columns, and the views on it, follow
  * those of the table, in view_change.c.
  *
  * The caller holds a lock on the live table.  The view is read with the rights
