@@ -70,12 +70,13 @@ include $(PGXS)
 $(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_after.sql Makefile
 	{ cat sql/lib/adopt_before.sql; \
 	sed -e '/^\\echo /d' -e '/^CREATE TYPE /d' \
+		-e 's/^CREATE SCHEMA /&IF NOT EXISTS /' \
 		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
 		-e 's/^CREATE INDEX /&IF NOT EXISTS /' \
 		-e 's/^CREATE FUNCTION /CREATE OR REPLACE FUNCTION /' \
 		-e 's/^CREATE VIEW /CREATE OR REPLACE VIEW /' \
 		-e 's/^CREATE TRIGGER \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON catmaid_history_table; &/' \
-		-e 's/^CREATE TRIGGER \([a-z_]*\) .* ON \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON \2; &/' \
+		-e 's/^CREATE TRIGGER \([a-z_]*\) .* ON \([a-z_.]*\)$$/DROP TRIGGER IF EXISTS \1 ON \2; &/' \
 		-e 's/^CREATE EVENT TRIGGER \([a-z_]*\)/DROP EVENT TRIGGER IF EXISTS \1; &/' \
 		sql/catmaid_history--1.0.sql; \
 	cat sql/lib/adopt_after.sql; } >$@

@@ -6,7 +6,7 @@ RESET client_min_messages;
 CREATE SCHEMA test_api;
 SET search_path = test_api, public;
 
--- The functions, without those of triggers.
+-- The functions, without those of triggers and the extension's own affair.
 \pset format unaligned
 SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') -> '
        || pg_get_function_result(p.oid) AS function,
@@ -18,6 +18,7 @@ SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') -> '
   JOIN pg_language l ON l.oid = p.prolang
  WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass
    AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+   AND p.pronamespace <> 'catmaid_history_internal'::regnamespace
  ORDER BY p.proname COLLATE "C";
 \pset format aligned
 

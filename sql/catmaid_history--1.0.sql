@@ -75,10 +75,15 @@ ALTER TABLE catmaid_history_table
     ENABLE ALWAYS TRIGGER catmaid_history_registry_guard,
     ENABLE ALWAYS TRIGGER catmaid_history_registry_guard_truncate;
 
+-- What is nobody's business is apart from what is documented.
+CREATE SCHEMA catmaid_history_internal;
+COMMENT ON SCHEMA catmaid_history_internal IS
+    'What the extension catmaid_history needs for itself.';
+
 -- The registry as pg_dump takes it, by name: a name of a table that was left out
 -- of the dump harms no other on restore (src/dump.c).
-CREATE TABLE catmaid_history_dump (
-    live_table text,
+CREATE TABLE catmaid_history_internal.catmaid_history_table_by_name (
+    live_table text PRIMARY KEY,
     history_table text,
     triggers_installed boolean,
     live_table_pkey_column text,
@@ -88,21 +93,29 @@ CREATE TABLE catmaid_history_dump (
     creation_time timestamptz,
     live_table_pkey_columns text[]
 );
-COMMENT ON TABLE catmaid_history_dump IS
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_table_by_name IS
     'For pg_dump and pg_restore, and always empty: what is inserted goes to the registry.';
 
 CREATE FUNCTION catmaid_history_restore() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_restore() IS
-    'Trigger on catmaid_history_dump: enters in the registry the tables that are there.';
+    'Trigger on catmaid_history_table_by_name: enters in the registry the tables that are there.';
 
-CREATE TRIGGER catmaid_history_restore BEFORE INSERT ON catmaid_history_dump
+CREATE TRIGGER catmaid_history_restore BEFORE INSERT ON catmaid_history_internal.catmaid_history_table_by_name
     FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
-ALTER TABLE catmaid_history_dump ENABLE ALWAYS TRIGGER catmaid_history_restore;
+ALTER TABLE catmaid_history_internal.catmaid_history_table_by_name ENABLE ALWAYS TRIGGER catmaid_history_restore;
+
+-- Dumps from before there was the schema restore into this.
+CREATE VIEW catmaid_history_dump AS
+    SELECT * FROM catmaid_history_internal.catmaid_history_table_by_name;
+COMMENT ON VIEW catmaid_history_dump IS
+    'For restoring dumps of early databases, and always empty: what is inserted goes to the registry.';
+CREATE TRIGGER catmaid_history_restore INSTEAD OF INSERT ON catmaid_history_dump
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
 
 DO $$
 BEGIN
-    PERFORM pg_catalog.pg_extension_config_dump('catmaid_history_dump',
+    PERFORM pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_table_by_name',
         pg_catalog.format('WHERE false UNION ALL SELECT live_table::pg_catalog.text,'
             ' history_table::pg_catalog.text, triggers_installed, live_table_pkey_column,'
             ' tracking_table::pg_catalog.text, time_column, txid_column, creation_time,'
@@ -152,8 +165,10 @@ SELECT pg_catalog.pg_extension_config_dump('catmaid_transaction_info', '');
 -- which brought pg_database_owner, whoever is the owner now.)
 DO $$
 BEGIN
-    EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE
-            ON catmaid_history_table, catmaid_history_dump, catmaid_transaction_info TO %s',
+    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA catmaid_history_internal TO %1$s;
+            GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON catmaid_history_table, catmaid_transaction_info,
+            catmaid_history_internal.catmaid_history_table_by_name TO %1$s;
+            GRANT SELECT, INSERT ON catmaid_history_dump TO %1$s',
         CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
         THEN 'pg_database_owner'
         ELSE (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba)) FROM pg_catalog.pg_database
@@ -218,8 +233,19 @@ CREATE FUNCTION drop_all_history_tables()
 COMMENT ON FUNCTION drop_all_history_tables() IS
     'Stop tracking all tables and drop their histories.';
 
--- Migrations put versions of their own in the place of these two; the owner of
--- the database may, whoever made the extension.
+-- The same, for whoever wants no other code: of the first two, see below.
+CREATE FUNCTION catmaid_history_internal.drop_history_table(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_history_table';
+COMMENT ON FUNCTION catmaid_history_internal.drop_history_table(regclass) IS
+    'drop_history_table, which the database''s owner cannot replace.';
+
+CREATE FUNCTION catmaid_history_internal.drop_history_table_keep_data(live_table regclass)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_drop_history_table_keep_data';
+COMMENT ON FUNCTION catmaid_history_internal.drop_history_table_keep_data(regclass) IS
+    'drop_history_table_keep_data, which the database''s owner cannot replace.';
+
+-- Migrations put versions of their own in the place of drop_history_table and
+-- drop_history_table_keep_data; the owner of the database may, whoever made the extension.
 DO $$
 BEGIN
     EXECUTE pg_catalog.format('ALTER FUNCTION drop_history_table(pg_catalog.regclass) OWNER TO %1$s;

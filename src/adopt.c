@@ -11,9 +11,9 @@
  * tables, not with the history.
  *
  * Who wrote the registry is believed no more than he has rights: a row counts if
- * each role that may have written it has those of the live table's owner, or if the
- * row is sound (registry.c).  What is marked (mark.c), since it was ours before, is
- * so whatever the registry says.
+ * each role that may have written it has those of the live table's owner.  In a
+ * database that was ours before, what is marked (mark.c) counts, whatever the registry
+ * says, and the rest is left as it is.
  *
  * Locks: ACCESS EXCLUSIVE on all live tables at first, by OID.
  */
@@ -41,6 +41,7 @@ typedef struct AdoptedTable
 	RegistryRow *row;
 	char	   *name;
 	bool		tracked;		/* have versions been stored until now? */
+	bool		switched_off;	/* or are our triggers there, but do not fire? */
 } AdoptedTable;
 
 /* What is to be told of all tables at the end, a line each. */
@@ -52,11 +53,11 @@ typedef struct Report
 
 static void adopt_all(List *writers);
 static List *believed_rows(List *writers);
-static bool is_believed(const RegistryRow *row, List *writers);
+static bool have_rights(List *writers, Oid owner);
 static List *oids_of(ArrayType *array);
 static bool can_be_live(Oid relid);
 static void forget(RegistryRow *row, const char *why);
-static void register_tracked(Oid live);
+static void register_tracked(Oid live, List *writers);
 static char *time_columns_like_others(Relation live, char **txid_column);
 static void adopt_triggers(AdoptedTable *table, Report *report);
 static void adopt_table(AdoptedTable *table, Report *report);
@@ -130,7 +131,7 @@ adopt_all(List *writers)
 	initStringInfo(&report.gaps);
 	initStringInfo(&report.readers);
 	foreach(lc, triggers_tables(older_is_function))
-		register_tracked(lfirst_oid(lc));
+		register_tracked(lfirst_oid(lc), writers);
 
 	foreach(lc, repair_in_order(believed_rows(writers)))
 	{
@@ -179,26 +180,26 @@ believed_rows(List *writers)
 			registry_delete(row->live);
 			continue;
 		}
+		/* as it is now: another table may have disproved it */
+		row = registry_get(row->live);
+		if (row == NULL)
+			continue;
 		repair_row(row);
-		repair_owners(row, BOOTSTRAP_SUPERUSERID);
 		repair_owners_unmarked(row, writers);
-		if (is_believed(row, writers))
+		if (have_rights(writers, security_owner_of(row->live)) || mark_is_set(row))
 			believed = lappend(believed, row);
-		else
+		else if (writers != NIL)
 			forget(row, "was registered by who does not own it");
 	}
 	return believed;
 }
 
-/* Is what the row says the live table's owner's own word, or evident? */
+/* Has each of the roles that may have written the registry those of the owner? */
 static bool
-is_believed(const RegistryRow *row, List *writers)
+have_rights(List *writers, Oid owner)
 {
-	Oid			owner = security_owner_of(row->live);
 	ListCell   *lc;
 
-	if (registry_is_sound(row, owner))
-		return true;
 	foreach(lc, writers)
 		if (!has_privs_of_role(lfirst_oid(lc), owner))
 			return false;
@@ -233,7 +234,7 @@ forget(RegistryRow *row, const char *why)
  * have been stored until now.
  */
 static void
-register_tracked(Oid live)
+register_tracked(Oid live, List *writers)
 {
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
@@ -253,7 +254,8 @@ register_tracked(Oid live)
 	else
 		row.time_column = time_columns_like_others(rel, &row.txid_column);
 
-	if (older_tracks(rel) && row.key != NIL && row.time_column != NULL &&
+	if (have_rights(writers, security_owner_of(live)) &&
+		older_tracks(rel) && row.key != NIL && row.time_column != NULL &&
 		OidIsValid(row.history) && derived_is_history(row.history) &&
 		registry_get_by_derived(row.history) == NULL &&
 		(!OidIsValid(row.tracking) || derived_is_tracking(row.tracking)))
@@ -305,7 +307,8 @@ adopt_triggers(AdoptedTable *table, Report *report)
 	int			i;
 
 	table->tracked = ours || older_tracks(live);
-	if (row->triggers_installed && !table->tracked)
+	table->switched_off = !table->tracked && triggers_there(row, NULL);
+	if (row->triggers_installed && !table->tracked && !table->switched_off)
 		add_line(&report->gaps, "%s: registered as tracked, but without triggers; it is registered as not tracked now.",
 				 naming_quoted(row->live));
 	for (i = 0; table->tracked && !ours &&
@@ -327,6 +330,8 @@ adopt_table(AdoptedTable *table, Report *report)
 	Oid			view;
 	bool		was_older;
 
+	if (table->switched_off)
+		return;
 	error_context_stack = &context;
 	view = view_of_name(table->row->live);
 	was_older = OidIsValid(view) && view_find(table->row->live) != view;

@@ -192,6 +192,7 @@ catmaid_history_sync_tracking_table(PG_FUNCTION_ARGS)
 				 OidIsValid(row->tracking) ?
 				 errhint("Its tracking table is %s.", naming_quoted(row->tracking)) :
 				 errhint("The table has a time column and needs no tracking table.")));
+	derived_check_there(row, 0);
 	tracking_sync(row);
 	PG_RETURN_VOID();
 }
@@ -244,6 +245,7 @@ catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 						get_rel_name(live), (char *) linitial(row->key)),
 				 errhint("Pass %s as live_table_pkey_column.",
 						 quote_literal_cstr(linitial(row->key)))));
+	derived_check_there(row, 0);
 
 	rel = table_open(live, NoLock);
 	fit_check_key(row, 0);
@@ -274,7 +276,12 @@ catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	foreach(lc, lock_all(AccessShareLock, 0))
-		truncate_history(((RegistryRow *) lfirst(lc))->history);
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->history) != NULL)
+			truncate_history(row->history);
+	}
 	PG_RETURN_VOID();
 }
 
@@ -377,10 +384,13 @@ Datum
 catmaid_history_widen_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	RegistryRow *row;
 
 	lock_views_of_hierarchies(list_make1(require_history(live, ERRCODE_UNDEFINED_OBJECT)));
 	lock_table(live, ShareRowExclusiveLock, 0);
-	repair_widen(require_history(live, ERRCODE_UNDEFINED_OBJECT), true);
+	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	derived_check_there(row, 0);
+	repair_widen(row, true);
 	PG_RETURN_VOID();
 }
 

@@ -58,8 +58,6 @@ static void build_scankey(ScanKey key, AttrNumber attno, Oid type,
 static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
 static void check_arguments(const Trigger *trigger, const RegistryRow *row);
 static Relation open_derived(Oid relid, Oid live, bool tracking);
-static void refuse_without_history(Oid live);
-static void refuse_without_tracking(Oid live);
 static void refuse_unprotected(Oid live, Oid derived);
 static AttrNumber require_column(Relation rel, Oid live, const char *name, Oid type);
 
@@ -256,7 +254,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 						 trigger && trigger->tgnargs == 2 ?
 						 psprintf(", %s, %s", quote_literal_cstr(trigger->tgargs[0]),
 								  quote_literal_cstr(trigger->tgargs[1])) : "",
-						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 drop_function_name(false),
 						 quote_literal_cstr(naming_quoted(new.live)))));
 
 	registry_check_sound(row, 0);
@@ -553,10 +551,8 @@ open_derived(Oid relid, Oid live, bool tracking)
 {
 	Relation	derived = try_relation_open(relid, RowExclusiveLock);
 
-	if (derived == NULL && tracking)
-		refuse_without_tracking(live);
 	if (derived == NULL)
-		refuse_without_history(live);
+		derived_refuse_gone(live, tracking, 0);
 
 	/* a registry that was written by hand; or CREATE RULE has made it a view */
 	if (derived->rd_rel->relkind != RELKIND_RELATION ||
@@ -570,30 +566,6 @@ open_derived(Oid relid, Oid live, bool tracking)
 										  "disable_history_tracking_for_table"),
 						 quote_literal_cstr(naming_quoted(live)))));
 	return derived;
-}
-
-static void
-refuse_without_history(Oid live)
-{
-	const char *argument = quote_literal_cstr(naming_quoted(live));
-
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
-			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
-					 naming_quoted_in(registry_namespace(), "repair_history"), argument,
-					 naming_quoted_in(registry_namespace(), "drop_history_table"), argument)));
-}
-
-static void
-refuse_without_tracking(Oid live)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
-			 errhint("SELECT %s(%s::regclass) makes it anew.",
-					 naming_quoted_in(registry_namespace(), "repair_history"),
-					 quote_literal_cstr(naming_quoted(live)))));
 }
 
 /* The last that keeps rows from readers from whom the live table's policies hide them. */
@@ -623,8 +595,7 @@ require_column(Relation rel, Oid live, const char *name, Oid type)
 						get_rel_name(live), name, format_type_be(type)),
 				 errdetail("The table's history is tracked with this column."),
 				 errhint("Add the column; or track the table by others: SELECT %s(%s::regclass), then create_history_table.",
-						 naming_quoted_in(registry_namespace(),
-										  "drop_history_table_keep_data"),
+						 drop_function_name(true),
 						 quote_literal_cstr(naming_quoted(live)))));
 	return att->attnum;
 }

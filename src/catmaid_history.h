@@ -33,6 +33,9 @@
 /* What existing callers test for: PL/pgSQL's RAISE EXCEPTION. */
 #define ERRCODE_HISTORY_REFUSED ERRCODE_RAISE_EXCEPTION
 
+/* where the extension has what is not documented */
+#define INTERNAL_SCHEMA "catmaid_history_internal"
+
 #define PERIOD_COLUMN	"sys_period"
 #define XID_COLUMN		"exec_transaction_id"
 #define EDITION_COLUMN	"edition_time"
@@ -608,6 +611,8 @@ extern bool derived_was_history(Oid relid);
 extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
+extern void derived_check_there(const RegistryRow *row, int sqlstate);
+extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate) pg_attribute_noreturn();
 extern char *derived_tracking_hint(Oid live, Oid tracking);
 
 /* derived_hierarchy.c: they inherit as their live tables do */
@@ -881,6 +886,7 @@ extern void registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row
 
 /* registry_guard.c: who may write it by hand */
 extern Oid	registry_guard_lacks(const RegistryRow *row, Oid role);
+extern bool registry_is_guarded(void);
 
 /* registered.c: which relations belong to a registered table */
 extern Oid	registered_live(Oid relid);
@@ -1035,6 +1041,10 @@ extern char *naming_quoted_before(Oid relid);
 extern char *naming_quoted_function(Oid function);
 extern char *naming_quoted_in(Oid namespace, const char *name);
 extern List *naming_opclass(Oid opclass);
+
+/* drop_functions.c: those that are the database owner's */
+extern char *drop_function_name(bool keep_data);
+extern bool drop_function_altered(bool keep_data);
 
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);

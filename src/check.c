@@ -33,6 +33,10 @@ typedef struct Turn
 	List	   *findings;
 } Turn;
 
+/* makes every function and trigger of the extension anew */
+#define THERE_AND_BACK \
+	"ALTER EXTENSION catmaid_history UPDATE TO 'unpackaged'; ALTER EXTENSION catmaid_history UPDATE;"
+
 static List *check_all(CheckDepth depth);
 static List *check_in_turn(const RegistryRow *row, CheckDepth depth);
 static void take_turn(void *arg);
@@ -197,7 +201,7 @@ check_unregistered(List *findings)
 							 "The table has history triggers, but is not registered.",
 							 older ? "Drop the triggers, or have create_history_table begin its history anew." :
 							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
-									  naming_quoted_in(registry_namespace(), "drop_history_table"),
+									  drop_function_name(false),
 									  quote_literal_cstr(naming_quoted(live))));
 	}
 	return findings;
@@ -250,30 +254,28 @@ check_unused_histories(List *findings)
 	return findings;
 }
 
-/* Functions of ours that somebody has replaced. */
+/* Functions of ours that somebody has replaced: whoever calls them runs what he likes. */
 static List *
 check_functions(List *findings)
 {
-	static const char *const names[] = {"drop_history_table", "drop_history_table_keep_data"};
-	Oid			regclass = REGCLASSOID;
-	int			i;
+	int			keep_data;
 
 	if (older_is_in_charge())
 		return findings;
-	for (i = 0; i < lengthof(names); i++)
+	if (!registry_is_guarded())
+		findings = check_add(findings, InvalidOid, "warning", "registry_unguarded", NULL,
+							 psprintf("Table %s lacks the trigger that tells who may write it.",
+									  naming_quoted(registry_relid())),
+							 THERE_AND_BACK);
+	for (keep_data = 0; keep_data < 2; keep_data++)
 	{
-		HeapTuple	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(names[i]),
-											PointerGetDatum(buildoidvector(&regclass, 1)),
-											ObjectIdGetDatum(registry_namespace()));
+		const char *name = keep_data ? "drop_history_table_keep_data" : "drop_history_table";
 
-		if (HeapTupleIsValid(tuple) &&
-			((Form_pg_proc) GETSTRUCT(tuple))->prolang != ClanguageId)
-			findings = check_add(findings, InvalidOid, "info", "function_replaced", names[i],
+		if (drop_function_altered(keep_data))
+			findings = check_add(findings, InvalidOid, "warning", "function_replaced", name,
 								 psprintf("Function %s is not the extension's any more.",
-										  naming_quoted_in(registry_namespace(), names[i])),
-								 "ALTER EXTENSION catmaid_history UPDATE TO 'unpackaged'; ALTER EXTENSION catmaid_history UPDATE;");
-		if (HeapTupleIsValid(tuple))
-			ReleaseSysCache(tuple);
+										  naming_quoted_in(registry_namespace(), name)),
+								 THERE_AND_BACK);
 	}
 	return findings;
 }

@@ -224,13 +224,13 @@ check_time_columns(Check *check, Relation live)
 		if (att == NULL || att->atttypid != types[i])
 			check_finding(check, "error", "time_column_unfit", names[i],
 				psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+						 drop_function_name(true),
 						 quote_literal_cstr(naming_quoted(row->live))),
 				"The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
 		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
 			check_finding(check, "error", "time_column_unfit", names[i],
 				psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-						 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+						 drop_function_name(true),
 						 quote_literal_cstr(naming_quoted(row->live))),
 				"Column \"%s\" is a generated column.", names[i]);
 	}

@@ -173,8 +173,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 				 errdetail("A history table has the columns %s tstzrange and %s bigint.",
 						   PERIOD_COLUMN, XID_COLUMN),
 				 errhint("SELECT %s(%s::regclass) ends tracking table %s and leaves this one as it is.",
-						 naming_quoted_in(registry_namespace(),
-										  "drop_history_table_keep_data"),
+						 drop_function_name(true),
 						 quote_literal_cstr(naming_quoted(live)), naming_quoted(live))));
 	return map;
 }

@@ -36,6 +36,7 @@ static Oid	create_one(Oid live, Oid parent_history, Oid parent_tracking,
 static void forget(const RegistryRow *row);
 static void drop_derived(const RegistryRow *row, bool keep_data);
 static void refute_claims(Oid live);
+static void refute_life(Oid relid);
 static void check_trackable(Oid live);
 static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
 static bool is_convertible(Oid from, Oid to);
@@ -155,10 +156,9 @@ history_drop(Oid live, bool keep_data)
 				 errmsg("cannot drop the history of table \"%s\" because its child table \"%s\" is tracked",
 						RelationGetRelationName(rel), get_rel_name(linitial_oid(children))),
 				 errhint("SELECT %s(%s::regclass) first; or, to keep its versions, SELECT %s(%s::regclass).",
-						 naming_quoted_in(registry_namespace(), "drop_history_table"),
+						 drop_function_name(false),
 						 quote_literal_cstr(naming_quoted(linitial_oid(children))),
-						 naming_quoted_in(registry_namespace(),
-										  "drop_history_table_keep_data"),
+						 drop_function_name(true),
 						 quote_literal_cstr(naming_quoted(linitial_oid(children))))));
 
 	triggers_remove(rel);
@@ -328,6 +328,18 @@ refute_claims(Oid live)
 		registry_refute(history, InvalidOid);
 	if (OidIsValid(tracking))
 		registry_refute(tracking, InvalidOid);
+	refute_life(history);
+	refute_life(tracking);
+}
+
+/* Nor is a row that calls one of them a live table. */
+static void
+refute_life(Oid relid)
+{
+	RegistryRow *row = OidIsValid(relid) ? registry_get(relid) : NULL;
+
+	if (row && !registry_is_sound(row, security_owner_of(relid)))
+		forget(row);
 }
 
 /* Refuse what cannot have a history, whatever its columns. */

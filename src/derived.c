@@ -315,6 +315,37 @@ derived_check_tracking(Oid live, Oid tracking, int sqlstate)
 				 errhint("%s", derived_tracking_hint(live, tracking))));
 }
 
+/* Error out if the history or the tracking table is not there; sqlstate 0 for the fitting one. */
+void
+derived_check_there(const RegistryRow *row, int sqlstate)
+{
+	if (get_rel_name(row->history) == NULL)
+		derived_refuse_gone(row->live, false, sqlstate);
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL)
+		derived_refuse_gone(row->live, true, sqlstate);
+}
+
+void
+derived_refuse_gone(Oid live, bool tracking, int sqlstate)
+{
+	const char *argument = quote_literal_cstr(naming_quoted(live));
+
+	if (sqlstate == 0)
+		sqlstate = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	if (tracking)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
+				 errhint("SELECT %s(%s::regclass) makes it anew.",
+						 naming_quoted_in(registry_namespace(), "repair_history"), argument)));
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
+			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
+					 naming_quoted_in(registry_namespace(), "repair_history"), argument,
+					 drop_function_name(false), argument)));
+}
+
 /* What gives the live table a new tracking table instead of this one; palloc'd. */
 char *
 derived_tracking_hint(Oid live, Oid tracking)

@@ -4,16 +4,20 @@
  *
  * pg_dump takes an extension's table as it is, and a regclass that names a
  * table which the dump leaves out (-T) would fail the whole COPY of the registry
- * on restore.  So what is dumped is catmaid_history_dump: a table that never
- * holds a row, with the registry's columns, tables being text in them.  The
- * condition with which it is marked for pg_dump is "WHERE false UNION ALL SELECT
- * ... FROM the registry"; pg_dump puts the condition behind the table's name and
- * so reads the registry, as it is then, by name.
+ * on restore.  So what is dumped is catmaid_history_table_by_name, in the schema
+ * catmaid_history_internal: a table that never holds a row, with the registry's
+ * columns, tables being text in them.  The condition with which it is marked for
+ * pg_dump is "WHERE false UNION ALL SELECT ... FROM the registry"; pg_dump puts the
+ * condition behind the table's name and so reads the registry, as it is then, by
+ * name.
  *
- * On restore, a row trigger on catmaid_history_dump enters in the registry what
- * is there of the tables, and keeps the row away, in session_replication_role =
- * replica too.  pg_restore --disable-triggers switches that trigger off; the rows
- * it leaves are taken up when it switches triggers on again.
+ * On restore, a row trigger on that table enters in the registry what is there of
+ * the tables, and keeps the row away, in session_replication_role = replica too.
+ * pg_restore --disable-triggers switches that trigger off; the rows it leaves are
+ * taken up when it switches triggers on again.
+ *
+ * Until there was that schema the table was beside the registry, and called
+ * catmaid_history_dump: dumps from then restore into a view of that name.
  *
  * The condition names the schema of the registry, and is mended when that is
  * renamed.
@@ -23,21 +27,24 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catmaid_history.h"
 
-#define DUMP_TABLE	"catmaid_history_dump"
+#define DUMP_TABLE	"catmaid_history_table_by_name"
+#define FORMER_DUMP_TABLE "catmaid_history_dump"
 
 /* its columns, in the registry's order */
 enum
@@ -47,6 +54,7 @@ enum
 };
 
 static bool is_dump_table(Oid relid);
+static bool is_former_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
 static void take_up(HeapTuple tuple, TupleDesc desc);
@@ -55,12 +63,13 @@ static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static List *key_of(HeapTuple tuple, TupleDesc desc);
 static void mend_condition(void);
+static Datum mended(ArrayType *conditions);
 
 PG_FUNCTION_INFO_V1(catmaid_history_restore);
 
 /*
- * Row trigger on catmaid_history_dump: enters the row in the registry instead, if the
- * current user may (registry_guard.c).
+ * Row trigger, BEFORE or INSTEAD OF INSERT: enters the row in the registry instead, if
+ * the current user may (registry_guard.c).
  */
 Datum
 catmaid_history_restore(PG_FUNCTION_ARGS)
@@ -69,9 +78,10 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		!TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		TRIGGER_FIRED_AFTER(data->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
-		!is_dump_table(RelationGetRelid(data->tg_relation)))
+		(!is_dump_table(RelationGetRelid(data->tg_relation)) &&
+		 !is_former_dump_table(RelationGetRelid(data->tg_relation))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" serves a trigger of table \"%s\" only",
@@ -81,8 +91,8 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 }
 
 /*
- * At the end of a command, ours or not: has it switched on triggers of
- * catmaid_history_dump, or renamed the schema of the registry?
+ * At the end of a command, ours or not: has it switched on triggers of the table, or
+ * renamed the schema of the registry?
  */
 void
 dump_follow_command(Node *statement)
@@ -127,7 +137,14 @@ static bool
 is_dump_table(Oid relid)
 {
 	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
-		relid == get_relname_relid(DUMP_TABLE, registry_namespace());
+		relid == get_relname_relid(DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
+}
+
+static bool
+is_former_dump_table(Oid relid)
+{
+	return OidIsValid(registry_relid_or_invalid()) &&
+		relid == get_relname_relid(FORMER_DUMP_TABLE, registry_namespace());
 }
 
 static void
@@ -146,9 +163,7 @@ take_up_rows(Oid relid)
 	table_close(dump, NoLock);
 
 	/* ENABLE TRIGGER ALL takes ALWAYS away */
-	ddl_execute(BOOTSTRAP_SUPERUSERID,
-				"ALTER TABLE %s ENABLE ALWAYS TRIGGER catmaid_history_restore",
-				naming_quoted(relid));
+	catalog_switch_trigger(relid, "catmaid_history_restore", TRIGGER_FIRES_ALWAYS);
 }
 
 /*
@@ -271,15 +286,52 @@ key_of(HeapTuple tuple, TupleDesc desc)
 static void
 mend_condition(void)
 {
-	char	   *from = psprintf(" FROM %s", naming_quoted(registry_relid()));
+	Relation	extensions = table_open(ExtensionRelationId, RowExclusiveLock);
+	TupleDesc	desc = RelationGetDescr(extensions);
+	int			column = Anum_pg_extension_extcondition;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull = true;
+	Datum		conditions = (Datum) 0;
 
-	ddl_execute(BOOTSTRAP_SUPERUSERID,
-				"UPDATE pg_catalog.pg_extension SET extcondition ="
-				" (SELECT pg_catalog.array_agg(CASE WHEN c OPERATOR(pg_catalog.~~) 'WHERE false UNION ALL %%'"
-				" THEN pg_catalog.substr(c, 1, pg_catalog.strpos(c, ' FROM ') OPERATOR(pg_catalog.-) 1)"
-				" OPERATOR(pg_catalog.||) %s"
-				" ELSE c END ORDER BY n)"
-				" FROM pg_catalog.unnest(extcondition) WITH ORDINALITY AS x(c, n))"
-				" WHERE extname OPERATOR(pg_catalog.=) 'catmaid_history'::pg_catalog.name",
-				quote_literal_cstr(from));
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("catmaid_history"));
+	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		conditions = heap_getattr(tuple, column, desc, &isnull);
+	if (!isnull)
+	{
+		conditions = mended(DatumGetArrayTypeP(conditions));
+		tuple = heap_modify_tuple_by_cols(tuple, desc, 1, &column, &conditions, &isnull);
+		CatalogTupleUpdate(extensions, &tuple->t_self, tuple);
+	}
+	systable_endscan(scan);
+	table_close(extensions, NoLock);
+	CommandCounterIncrement();
+}
+
+/* The array with the one that reads the registry, which ends with its name, mended. */
+static Datum
+mended(ArrayType *conditions)
+{
+	static const char begin[] = "WHERE false UNION ALL ";
+	Datum	   *elements;
+	int			n;
+	int			i;
+
+	deconstruct_array(conditions, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (i = 0; i < n; i++)
+	{
+		char	   *condition = TextDatumGetCString(elements[i]);
+		char	   *from = strstr(condition, " FROM ");
+
+		if (strncmp(condition, begin, strlen(begin)) != 0 || from == NULL)
+			continue;
+		*from = '\0';
+		elements[i] = CStringGetTextDatum(psprintf("%s FROM %s", condition,
+												   naming_quoted(registry_relid())));
+	}
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

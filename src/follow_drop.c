@@ -210,9 +210,9 @@ follow_refuse_by_hand(Oid live, const char *verb)
 					verb, get_rel_name(live)),
 			 strcmp(verb, "drop") == 0 ?
 			 errhint("SELECT %s(%s::regclass) ends tracking and keeps the history table, SELECT %s(%s::regclass) drops both.",
-					 naming_quoted_in(registry_namespace(), "drop_history_table_keep_data"),
+					 drop_function_name(true),
 					 quote_literal_cstr(naming_quoted(live)),
-					 naming_quoted_in(registry_namespace(), "drop_history_table"),
+					 drop_function_name(false),
 					 quote_literal_cstr(naming_quoted(live))) :
 			 errhint("RENAME TO, SET SCHEMA and OWNER TO of table %s take them along; or SELECT %s(%s::regclass) first.",
 					 naming_quoted(live),

@@ -225,7 +225,6 @@ refuse_unfit(Oid live, const char *column, Oid type)
 			 errmsg("column \"%s\" of table \"%s\" must stay, with type %s: its history is tracked by it",
 					column, get_rel_name(live), format_type_be(type)),
 			 errhint("SELECT %s(%s::regclass) first; create_history_table takes up the history again afterwards.",
-					 naming_quoted_in(registry_namespace(),
-									  "drop_history_table_keep_data"),
+					 drop_function_name(true),
 					 quote_literal_cstr(naming_quoted_before(live)))));
 }

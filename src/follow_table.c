@@ -86,8 +86,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 					 errmsg("table \"%s\" would have more than one parent, its history cannot follow",
 							get_rel_name(row->live)),
 					 errhint("SELECT %s(%s::regclass) first.",
-							 naming_quoted_in(registry_namespace(),
-											  "drop_history_table_keep_data"),
+							 drop_function_name(true),
 							 quote_literal_cstr(naming_quoted(row->live)))));
 		follow_kept_make_room(parent->history, row->history);
 		derived_inherit(row->history, parent->history);
@@ -194,8 +193,9 @@ release_partition(RegistryRow *row, Oid leaf)
 {
 	SecurityState state;
 	Relation	rel = table_open(leaf, AccessExclusiveLock);
+	RegistryRow *own = registry_get(leaf);
 
-	if (triggers_covers_truncate(rel) && registry_get(leaf) == NULL)
+	if (triggers_covers_truncate(rel) && (own == NULL || !mark_is_set(own)))
 	{
 		security_act_as(security_owner_of(row->live),
 						ACT_FOR_WRITER | ACT_TO_MANAGE, &state);

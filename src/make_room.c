@@ -229,8 +229,7 @@ refuse_tracked_partition(AlterTableStmt *statement)
 					 errmsg("cannot attach table \"%s\" as a partition: it has a history of its own",
 							get_rel_name(partition)),
 					 errhint("SELECT %s(%s::regclass) first.",
-							 naming_quoted_in(registry_namespace(),
-											  "drop_history_table_keep_data"),
+							 drop_function_name(true),
 							 quote_literal_cstr(naming_quoted(partition)))));
 	}
 }

@@ -456,9 +456,8 @@ registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets)
 	*by_superuser = !*forgets &&
 		(security_owner_of(mark.history) != owner ||
 		 (OidIsValid(mark.tracking) && security_owner_of(mark.tracking) != owner));
-	return psprintf("SELECT %s(%s::regclass)",
-					naming_quoted_in(registry_namespace(), *forgets ?
-									 "drop_history_table_keep_data" : "repair_history"),
+	return psprintf("SELECT %s(%s::regclass)", *forgets ? drop_function_name(true) :
+					naming_quoted_in(registry_namespace(), "repair_history"),
 					quote_literal_cstr(naming_quoted(row->live)));
 }
 
@@ -681,8 +680,9 @@ registry_row_by_mark(RegistryRow *row)
 }
 
 /*
- * Remove, with a WARNING, rows that call the relation a history or tracking table of
- * another table than this one and are not sound: they would stand in the way.
+ * Rows that call the relation a history or tracking table of another table than this
+ * one and are not sound would stand in the way: remove them.  A table that has a
+ * mark itself is registered by that; of others a WARNING tells.
  */
 void
 registry_refute(Oid relid, Oid live)
@@ -692,17 +692,19 @@ registry_refute(Oid relid, Oid live)
 	foreach(lc, registry_all())
 	{
 		RegistryRow *other = lfirst(lc);
+		bool		there = get_rel_name(other->live) != NULL;
 
 		if (other->live == live ||
 			(other->history != relid && other->tracking != relid) || is_sound(other))
 			continue;
 		registry_delete(other->live);
-		ereport(WARNING,
-				(errmsg("table %s is not registered any more",
-						get_rel_name(other->live) ? naming_quoted(other->live) :
-						psprintf("with OID %u", other->live)),
-				 errdetail("The registry named table %s for it, which is not its history.",
-						   naming_quoted(relid))));
+		if (!there || !registry_adopt(other->live))
+			ereport(WARNING,
+					(errmsg("table %s is not registered any more",
+							there ? naming_quoted(other->live) :
+							psprintf("with OID %u", other->live)),
+					 errdetail("The registry named table %s for it, which is not its history.",
+							   naming_quoted(relid))));
 	}
 }
 

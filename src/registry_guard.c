@@ -82,6 +82,22 @@ registry_guard_lacks(const RegistryRow *row, Oid role)
 	return InvalidOid;
 }
 
+/* Is the trigger there that asks, as it is not in databases from before, and does it fire? */
+bool
+registry_is_guarded(void)
+{
+	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	TriggerDesc *triggers = registry->trigdesc;
+	bool		guarded = false;
+	int			i;
+
+	for (i = 0; triggers && i < triggers->numtriggers; i++)
+		guarded |= strcmp(triggers->triggers[i].tgname, "catmaid_history_registry_guard") == 0 &&
+			triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS;
+	table_close(registry, AccessShareLock);
+	return guarded;
+}
+
 static void
 check_all_rows(Relation registry)
 {
@@ -106,6 +122,8 @@ check_row(HeapTuple tuple, TupleDesc desc, bool is_new)
 		(get_rel_name(row.live) == NULL || get_rel_name(row.history) == NULL ||
 		 (OidIsValid(row.tracking) && get_rel_name(row.tracking) == NULL)))
 		refuse(&row, "It names a table that does not exist.");
+	if (is_new && get_rel_relispartition(row.live))
+		refuse(&row, "It is a partition, which has no history of its own.");
 	lacks = registry_guard_lacks(&row, GetUserId());
 	if (OidIsValid(lacks))
 		refuse(&row, psprintf("It names table %s, which belongs to %s.", naming_quoted(lacks),

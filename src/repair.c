@@ -515,8 +515,12 @@ set_not_null(Oid relid, void *column)
 static void
 repair_triggers(RegistryRow *row, bool tracked)
 {
-	Relation	live = table_open(row->live, NoLock);
+	Relation	live;
 
+	/* those that are switched off are for who did it to switch on again */
+	if (!tracked && triggers_there(row, NULL))
+		return;
+	live = table_open(row->live, NoLock);
 	tracked = tracked && can_be_tracked(row);
 	if (tracked)
 		triggers_install(live, row, 0);

@@ -63,6 +63,10 @@ row_security_follow_command(Node *statement)
 	row = registry_get(relid);
 	if (row)
 	{
+		/* what is marked, whatever the registry says */
+		(void) registry_row_by_mark(row);
+		if (!registry_is_sound(row, security_owner_of(relid)))
+			return;
 		/* whoever changes those of the history at this moment will have done so */
 		give(row->live, row->history, lowers);
 		give(row->live, row->tracking, lowers);

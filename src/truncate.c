@@ -64,7 +64,6 @@ Datum
 catmaid_history_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
 	Relation	rel;
 	SecurityState before;
 
@@ -75,11 +74,12 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
 							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
-	triggers_check_exact(rel, trigdata->tg_trigger);
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
 	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
 		batch_let_go();
+	(void) cache_lookup(rel, trigdata->tg_trigger); /* without a history that is said first */
+	triggers_check_exact(rel, trigdata->tg_trigger);
 	security_act_as(cache_lookup(rel, trigdata->tg_trigger)->owner,
 					ACT_FOR_WRITER, &before);	/* see capture.c */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)

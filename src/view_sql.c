@@ -138,13 +138,16 @@ view_sql(const RegistryRow *row, Relation live)
 	StringInfoData live_columns;
 	StringInfoData history_columns;
 	char	   *join;
-	char	   *period = period_sql(row, live, &join);
+	char	   *period;
 	const char *condition = condition_sql(live);
 	const char *only = "";
 	const char *filter;
-	Form_pg_attribute missing = missing_column(row, live);
+	Form_pg_attribute missing;
 	int			i;
 
+	derived_check_there(row, 0);
+	period = period_sql(row, live, &join);
+	missing = missing_column(row, live);
 	if (missing)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

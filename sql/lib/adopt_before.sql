@@ -216,6 +216,14 @@ BEGIN
         END LOOP;
     END LOOP;
 
+    -- (a table of ours until there was a schema for such)
+    IF EXISTS (SELECT FROM pg_class c, pg_depend d WHERE c.relname = 'catmaid_history_dump' AND c.relkind = 'r'
+            AND c.relnamespace = namespace AND d.classid = 'pg_class'::regclass AND d.objid = c.oid
+            AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e') THEN
+        EXECUTE format('ALTER EXTENSION catmaid_history DROP TABLE %1$I.catmaid_history_dump;
+            DROP TABLE %1$I.catmaid_history_dump', (SELECT nspname FROM pg_namespace WHERE oid = namespace));
+    END IF;
+
     -- Each changes its owner and loses the site's grants first: what it has when
     -- it becomes a member, pg_dump takes for the extension's own.  The grants are
     -- given again at the end; who is no superuser could not restore them.

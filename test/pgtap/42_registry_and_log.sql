@@ -5,7 +5,7 @@ DROP ROLE IF EXISTS t42_dbowner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t42_app;
 CREATE ROLE t42_dbowner;
-SELECT plan(56);
+SELECT plan(59);
 
 CREATE FUNCTION tap.columns(rel regclass, first int) RETURNS text
 LANGUAGE sql AS $$
@@ -73,17 +73,25 @@ SELECT denied('DELETE FROM catmaid_history_table',
 	'registry: no delete by anyone', 't42_app');
 
 -- What pg_dump reads and a restore writes.
-SELECT ok(NOT has_table_privilege('t42_app', 'catmaid_history_dump', p),
+SELECT ok(NOT has_table_privilege('t42_app', 'catmaid_history_internal.catmaid_history_table_by_name', p),
 	'dumped registry: not anyone''s is ' || p)
 FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p;
-CREATE TABLE tap.forged (LIKE catmaid_history_dump);
+CREATE TABLE tap.forged (LIKE catmaid_history_internal.catmaid_history_table_by_name);
 CREATE TRIGGER forged BEFORE INSERT ON tap.forged FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
 SELECT throws_ok($$INSERT INTO tap.forged (live_table) VALUES ('tap.forged')$$, '39P01', NULL,
 	'dumped registry: its trigger serves no other table');
-SELECT throws_ok($$INSERT INTO catmaid_history_dump (live_table, history_table) VALUES ('public.plain', 'public.timed__history')$$,
+SELECT throws_ok($$INSERT INTO catmaid_history_internal.catmaid_history_table_by_name (live_table, history_table) VALUES ('public.plain', 'public.timed__history')$$,
 	'23502', NULL, 'dumped registry: an incomplete row is refused');
-SELECT lives_ok($$INSERT INTO catmaid_history_dump (live_table, history_table) VALUES ('nowhere.plain', 'public.timed__history')$$,
+SELECT lives_ok($$INSERT INTO catmaid_history_internal.catmaid_history_table_by_name (live_table, history_table) VALUES ('nowhere.plain', 'public.timed__history')$$,
 	'dumped registry: a row of no table goes nowhere');
+
+-- Dumps from before there was the schema.
+DELETE FROM catmaid_history_table WHERE live_table = 'timed'::regclass;
+SELECT lives_ok($$INSERT INTO catmaid_history_dump VALUES ('public.timed', 'public.timed__history', true, 'id', NULL,
+	'edition_time', 'txid', now(), '{id}')$$, 'an older dump''s row');
+SELECT is((SELECT history_table::text FROM catmaid_history_table WHERE live_table = 'timed'::regclass), 'timed__history',
+	'is entered in the registry');
+SELECT is((SELECT count(*) FROM catmaid_history_dump), 0::bigint, 'and nowhere else');
 
 -- The log's shape.
 SELECT is(tap.columns('catmaid_transaction_info', 99),

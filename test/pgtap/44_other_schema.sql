@@ -17,7 +17,7 @@ SELECT is((SELECT string_agg(DISTINCT n.nspname, ', ') FROM pg_depend d
 		ON o.classid = d.classid AND o.oid = d.objid
 	JOIN pg_namespace n ON n.oid = o.ns
 	WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass),
-	'Ext''s "Home', 'all objects are in the schema that was named');
+	'Ext''s "Home, catmaid_history_internal', 'all objects are in the schema that was named, or the extension''s own');
 SELECT denied($$ALTER EXTENSION catmaid_history SET SCHEMA app$$,
 	'it cannot be moved', NULL, '0A000');
 

@@ -102,7 +102,7 @@ SELECT finds('DROP TABLE tracked CASCADE', format('%s warning live_table_gone', 
 SELECT finds('DELETE FROM catmaid_history_table WHERE live_table = ''tracked''::regclass', 'tracked error not_registered',
 	'tracked error not_registered', false);
 SELECT finds($x$CREATE OR REPLACE FUNCTION drop_history_table(live_table regclass) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'$x$,
-	'info function_replaced drop_history_table', 'info function_replaced drop_history_table', false);
+	'warning function_replaced drop_history_table', 'warning function_replaced drop_history_table', false);
 RESET catmaid_history.follow_ddl;
 
 -- History itself.

@@ -19,7 +19,7 @@ SET ROLE t95_app;
 CREATE EXTENSION catmaid_history;
 \ir lib/idiom_replaced_before.psql
 \ir lib/idiom_replaced.psql
-SELECT is((SELECT string_agg(DISTINCT proowner::regrole::text, ', ') FROM pg_proc WHERE proname LIKE 'drop_history_table%'),
+SELECT is((SELECT string_agg(DISTINCT proowner::regrole::text, ', ') FROM pg_proc WHERE proname LIKE 'drop_history_table%' AND pronamespace = 'public'::regnamespace),
 	'pg_database_owner', '(g) and back: nobody else may replace them');
 RESET ROLE;
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me')

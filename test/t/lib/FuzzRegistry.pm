@@ -1,6 +1,6 @@
 # Part of test/t/fuzz_rights.pl: registry rows forged by the owner of the database.
 #
-# He may write the registry, and catmaid_history_dump.  Whatever he writes, neither his own
+# He may write the registry, and catmaid_history_table_by_name.  Whatever he writes, neither his own
 # commands, nor the victims' own, nor a superuser's make anything of tables that the
 # command is not about: those called precious, which look like histories, tracking
 # tables and views, stay as they are; whoever acts on his own tables changes no other
@@ -86,7 +86,7 @@ sub forge
 		"INSERT INTO catmaid_history_table VALUES $row ON CONFLICT (live_table) DO UPDATE SET history_table = excluded.history_table, tracking_table = excluded.tracking_table, time_column = excluded.time_column, txid_column = excluded.txid_column, live_table_pkey_columns = excluded.live_table_pkey_columns",
 		"INSERT INTO catmaid_history_table VALUES $row", "UPDATE catmaid_history_table SET history_table = '" . $any->() . "' $one", "UPDATE catmaid_history_table SET tracking_table = " . $tracking->() . " $one",
 		"UPDATE catmaid_history_table SET time_column = " . $column->() . ', txid_column = ' . $column->() . " $one", "UPDATE catmaid_history_table SET live_table_pkey_column = 'v', live_table_pkey_columns = '{v}' $one",
-		"UPDATE catmaid_history_table SET live_table = '" . $live->() . "' $one", "DELETE FROM catmaid_history_table $one", "INSERT INTO catmaid_history_dump VALUES $row", "INSERT INTO catmaid_history_dump VALUES $row");
+		"UPDATE catmaid_history_table SET live_table = '" . $live->() . "' $one", "DELETE FROM catmaid_history_table $one", "INSERT INTO catmaid_history_internal.catmaid_history_table_by_name VALUES $row", "INSERT INTO catmaid_history_dump VALUES $row");
 	my $answer = step('fuzz_db', $sql);
 	$forged++ if !$answer->{error};
 	return;

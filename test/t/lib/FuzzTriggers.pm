@@ -80,7 +80,7 @@ sub forge
 	my ($s, $role) = @_;
 	my $table = $role eq 'fuzz_part' ? pick('parts_10', 'kept_parts_10', 'parts_10', 'parts') :
 	  pick(qw(tracked tracked timed timed parts parts_0 parts_10 child base disabled kept kept_timed kept_parts kept_parts_0 plain tracked__history tracked__with_history timed__with_history),
-		'public.catmaid_history_table', 'public.catmaid_transaction_info', 'public.catmaid_history_dump');
+		'public.catmaid_history_table', 'public.catmaid_transaction_info', 'public.catmaid_history_dump', 'catmaid_history_internal.catmaid_history_table_by_name');
 	my $timing = $table =~ /__with/ ? 'INSTEAD OF' : pick('BEFORE', 'AFTER', 'AFTER', 'AFTER');
 	my $level = pick('ROW', 'ROW', 'ROW', 'STATEMENT');
 	my @events = grep { chance(0.5) } 'INSERT', 'UPDATE', 'DELETE', $level eq 'STATEMENT' ? 'TRUNCATE' : ();
