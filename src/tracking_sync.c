@@ -374,11 +374,14 @@ can_be_written(Oid equal, Oid type)
 	return same;
 }
 
-/* The key as SQL spells it, of the live table l and the tracking table t. */
+/*
+ * The key as SQL spells it, of the live table l and the tracking table t.  (Whoever makes
+ * a partition of a partition has not locked the live table; the query will.)
+ */
 static void
 key_sql(const RegistryRow *row, KeySql *key)
 {
-	Relation	live = table_open(row->live, NoLock);
+	Relation	live = table_open(row->live, AccessShareLock);
 	int			n = list_length(row->key);
 	StringInfoData columns;
 	StringInfoData values;
