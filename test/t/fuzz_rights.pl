@@ -48,8 +48,7 @@ for my $part (@parts)
 world_stop();
 
 # What is open: an expression for the complaints, and where it is described.
-my @open = (
-	[ qr/waits for fuzz_reader/, 'views upon history views are locked' ]);
+my @open = ();
 my @complaints = complaints();
 for my $open (@open)
 {

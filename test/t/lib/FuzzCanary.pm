@@ -1,12 +1,16 @@
 # Part of test/t/fuzz_rights.pl: whose rights an owner's code gets.
 #
 # Owners put functions of theirs wherever PostgreSQL takes an expression: on live,
-# history and tracking tables, views, parents, partitions, types.  Each says with
-# a NOTICE, which no rollback takes back, as whom it runs, in whose session, and
-# whether in a security-restricted operation.  Then everybody manages the tables
-# and changes them.  It must have run as the owner of the object that it is on, and
-# restricted where somebody else's session manages; or the same command must have
-# done the same to a control, the same tables without a history.
+# history and tracking tables, views, parents, partitions, types (FuzzHooks.pm has the
+# lists).  Each says with a NOTICE, which no rollback takes back, as whom it runs, in
+# whose session, and whether in a security-restricted operation; the server's log has
+# the C functions that led there.  Then everybody manages the tables and changes them,
+# each time in a new session, where nothing is cached.
+#
+# On what is derived it must have run as the owner of the object, restricted where
+# the session is another's.  On live tables and types PostgreSQL runs it as it does;
+# but where we are among the callers it must be the owner, too.  (We are not, if
+# all there is of us are hooks, which only call the standard function.)
 
 package FuzzCanary;
 
@@ -14,261 +18,29 @@ use strict;
 use warnings;
 use Exporter 'import';
 use Time::HiRes 'time';
+use FuzzHooks;
 use FuzzWorld;
 
 our @EXPORT = qw(canary_setup canary_run canary_report);
 
-my (%planted, %refused, %ran, %damaged, %place_of, $rounds, $commands, $went, $round);
-
-# --- the code ------------------------------------------------------------------------
+my ($rounds, $commands, $went, $traced, $n) = (0, 0, 0, 0, 0);
+my (%planted, %refused, %ran, %damaged, %place_of);
+my $super;
 
 sub canary_setup
 {
-	as('super')->do('GRANT CREATE ON SCHEMA fuzz_a, fuzz_b, fuzz_part, fuzz_reader TO PUBLIC');
-	for my $owner (qw(fuzz_a fuzz_b fuzz_part fuzz_reader))
-	{
-		my $type = $owner eq 'fuzz_reader' ? 'reader' : 'type';
-		as($owner)->do(<<"SQL");
-CREATE FUNCTION $owner.note(tag text) RETURNS void LANGUAGE plpgsql AS \$\$
-DECLARE
-	restricted text := 'free';
-	mischief text := pg_catalog.current_setting('fuzz.mischief', true);
-BEGIN
-	BEGIN
-		EXECUTE 'UNLISTEN canary';
-	EXCEPTION WHEN insufficient_privilege THEN restricted := 'restricted';
-	END;
-	RAISE NOTICE USING MESSAGE = pg_catalog.concat_ws('|', 'canary', tag, current_user, session_user, restricted);
-	IF current_user = '$owner' AND mischief <> '' THEN
-		BEGIN
-			-- once is enough
-			PERFORM pg_catalog.set_config('fuzz.mischief', '', false);
-			EXECUTE mischief;
-		EXCEPTION WHEN OTHERS THEN NULL;
-		END;
-	END IF;
-	PERFORM pg_catalog.set_config('catmaid_history.on_drop_table', 'keep', false);
-	PERFORM pg_catalog.set_config('search_path', 'vandal', false);
-END \$\$;
-CREATE TABLE $owner.referred (id int PRIMARY KEY);
-CREATE FUNCTION $owner.f(tag text, i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS \$\$
-BEGIN PERFORM $owner.note(tag); RETURN i; END \$\$;
-CREATE FUNCTION $owner.v(tag text, i int) RETURNS int LANGUAGE plpgsql AS \$\$
-BEGIN PERFORM $owner.note(tag); RETURN i; END \$\$;
-CREATE FUNCTION $owner.t() RETURNS trigger LANGUAGE plpgsql AS \$\$
-BEGIN
-	PERFORM $owner.note(TG_ARGV[0]);
-	IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-	RETURN NEW;
-END \$\$;
-CREATE TYPE $owner.mood AS ENUM ('1', '2', '3');
-CREATE TYPE $owner.feel AS ENUM ('1', '2', '3');
-CREATE TYPE $owner.pair AS (x int, y int);
-CREATE FUNCTION $owner.mood_int($owner.mood) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN RETURN $owner.f('$type:cast', 1); END \$\$;
-CREATE FUNCTION $owner.mood_feel($owner.mood) RETURNS $owner.feel LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN PERFORM $owner.f('$type:cast', 1); RETURN '1'; END \$\$;
-CREATE FUNCTION $owner.pair_int($owner.pair) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN RETURN $owner.f('$type:cast', 1); END \$\$;
-CREATE FUNCTION $owner.int_pair(int) RETURNS $owner.pair LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN PERFORM $owner.f('$type:cast', 1); RETURN ROW(1, 2)::$owner.pair; END \$\$;
-CREATE FUNCTION $owner.mood_text($owner.mood) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN PERFORM $owner.f('$type:cast', 1); RETURN 'x'; END \$\$;
-CREATE CAST ($owner.mood AS int) WITH FUNCTION $owner.mood_int AS ASSIGNMENT;
-CREATE CAST ($owner.mood AS text) WITH FUNCTION $owner.mood_text AS ASSIGNMENT;
-CREATE CAST ($owner.mood AS $owner.feel) WITH FUNCTION $owner.mood_feel AS IMPLICIT;
-CREATE CAST ($owner.pair AS int) WITH FUNCTION $owner.pair_int AS ASSIGNMENT;
-CREATE CAST (int AS $owner.pair) WITH FUNCTION $owner.int_pair AS ASSIGNMENT;
-CREATE FUNCTION $owner.dist(int, int) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN PERFORM $owner.f('$type:range', 1); RETURN (\$1 - \$2)::float8; END \$\$;
-CREATE TYPE $owner.span AS RANGE (SUBTYPE = int, SUBTYPE_DIFF = $owner.dist);
-CREATE DOMAIN $owner.dom AS int DEFAULT $owner.v('$type:domain default', 1)
-	CHECK ($owner.f('$type:domain', 1) > 0) CHECK (VALUE > -1000 OR $owner.v('$type:domain', 1) > 0);
-CREATE TYPE $owner.deep AS (x $owner.dom);
-CREATE DOMAIN $owner.doms AS int[] CHECK ($owner.f('$type:domain', 1) > 0);
-CREATE FUNCTION $owner.plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-\$\$ BEGIN RETURN $owner.f('$type:operator', \$1 + \$2); END \$\$;
-CREATE OPERATOR $owner.+ (FUNCTION = $owner.plus, LEFTARG = int, RIGHTARG = int);
-SQL
-	}
+	hooks_setup();
+	$super = value('SELECT current_user');
 	return;
 }
-
-# --- the hooks -----------------------------------------------------------------------
-
-# kind => SQL, of a relation r whose owner o puts it there under the tag g.  The int
-# column is i, any other c.
-my %table_hooks = (
-	'check' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK ($h{i} IS NOT NULL OR $h{o}.f('$h{g}', 1) > 0)" },
-	'check of constants' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK ($h{o}.f('$h{g}', 1) > 0)" },
-	'check not valid' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK ($h{c} IS NOT NULL OR $h{o}.f('$h{g}', 1) > 0) NOT VALID" },
-	'default' => sub { my %h = @_; "ALTER TABLE $h{r} ALTER $h{i} SET DEFAULT $h{o}.v('$h{g}', 7)" },
-	'default of a new column' => sub { my %h = @_; "ALTER TABLE $h{r} ADD COLUMN x_$h{n} int DEFAULT $h{o}.v('$h{g}', 7)" },
-	'column of a domain' => sub { my %h = @_; "ALTER TABLE $h{r} ADD COLUMN x_$h{n} $h{o}.dom" },
-	'generated' => sub { my %h = @_; "ALTER TABLE $h{r} ADD COLUMN x_$h{n} int GENERATED ALWAYS AS ($h{o}.f('$h{g}', 1) + coalesce($h{i}, 0)) STORED" },
-	'index expression' => sub { my %h = @_; "CREATE INDEX ON $h{r} (($h{i} + $h{o}.f('$h{g}', 1)))" },
-	'index predicate' => sub { my %h = @_; "CREATE INDEX ON $h{r} ($h{c}) WHERE $h{i} > $h{o}.f('$h{g}', 1)" },
-	'unique index' => sub { my %h = @_; "CREATE UNIQUE INDEX ON $h{r} (($h{i} + $h{o}.f('$h{g}', 1)), ctid) " =~ s/, ctid//r },
-	'range index' => sub { my %h = @_; "CREATE INDEX ON $h{r} USING gist (($h{o}.span($h{i}, $h{i} + 5)))" },
-	'exclusion' => sub { my %h = @_; "ALTER TABLE $h{r} ADD EXCLUDE USING gist ((int4range($h{i}, $h{i} + $h{o}.f('$h{g}', 0))) WITH &&)" },
-	'statistics' => sub { my %h = @_; "CREATE STATISTICS $h{s}.x_$h{n}_$h{u} ON ($h{i} + $h{o}.f('$h{g}', 1)), ($h{i} * 2) FROM $h{r}" },
-	'policy' => sub { my %h = @_; "CREATE POLICY x_$h{n} ON $h{r} USING ($h{o}.f('$h{g}', 1) > 0) WITH CHECK ($h{i} IS NULL OR $h{o}.v('$h{g}', 1) > 0)" },
-	'forced policy' => sub { my %h = @_; "CREATE POLICY x_$h{n} ON $h{r} USING ($h{o}.f('$h{g}', 1) > 0); ALTER TABLE $h{r} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" },
-	'row trigger' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} " . pick('BEFORE', 'AFTER') . " INSERT OR UPDATE OR DELETE ON $h{r} FOR EACH ROW EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'trigger condition' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} " . pick('BEFORE', 'AFTER') . " INSERT OR UPDATE ON $h{r} FOR EACH ROW WHEN ($h{o}.f('$h{g}', 1) > 0 AND NEW.$h{i} > $h{o}.f('$h{g}', 1)) EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'statement trigger' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} " . pick('BEFORE', 'AFTER') . " INSERT OR UPDATE OR DELETE OR TRUNCATE ON $h{r} FOR EACH STATEMENT EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'deferred trigger' => sub { my %h = @_; "CREATE CONSTRAINT TRIGGER x_$h{n} AFTER INSERT OR UPDATE OR DELETE ON $h{r} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'always trigger' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} AFTER INSERT OR UPDATE OR DELETE ON $h{r} FOR EACH ROW EXECUTE FUNCTION $h{o}.t('$h{g}'); ALTER TABLE $h{r} ENABLE ALWAYS TRIGGER x_$h{n}" },
-	'rule' => sub { my %h = @_; "CREATE RULE x_$h{n} AS ON " . pick('INSERT', 'UPDATE', 'DELETE') . " TO $h{r} WHERE $h{o}.f('$h{g}', 1) > 0 DO ALSO SELECT $h{o}.v('$h{g}', 1)" },
-	'instead rule' => sub { my %h = @_; "CREATE RULE x_$h{n} AS ON " . pick('INSERT', 'UPDATE') . " TO $h{r} WHERE $h{o}.f('$h{g}', 0) > 0 DO INSTEAD SELECT $h{o}.v('$h{g}', 1)" },
-	'domain constraint through a check' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK ('1'::$h{o}.dom > 0 OR '{1}'::$h{o}.doms IS NULL)" },
-	'operator in an index' => sub { my %h = @_; "CREATE INDEX ON $h{r} (($h{i} OPERATOR($h{o}.+) 1)) WHERE (1 OPERATOR($h{o}.+) 1) > 0" },
-	'cast in a check' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK (CAST('2'::$h{o}.mood AS int) > 0)" },
-	'array of a domain in a check' => sub { my %h = @_; "ALTER TABLE $h{r} ADD CHECK ('{1}'::$h{o}.dom[] IS NOT NULL)" },
-	'array of a domain in an index' => sub { my %h = @_; "CREATE INDEX ON $h{r} ((($h{i} + ('{1}'::$h{o}.dom[])[1]))) WHERE '{1}'::$h{o}.dom[] IS NOT NULL" },
-	'array of a domain in a trigger' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} BEFORE UPDATE ON $h{r} FOR EACH ROW WHEN (NEW.$h{i} > ('{1}'::$h{o}.dom[])[1]) EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'array of a domain in a default' => sub { my %h = @_; "ALTER TABLE $h{r} ALTER $h{i} SET DEFAULT ('{1}'::$h{o}.dom[])[1]" },
-	'array of a domain in statistics' => sub { my %h = @_; "CREATE STATISTICS $h{s}.x_$h{n}_$h{u} ON ($h{i} + ('{1}'::$h{o}.dom[])[1]), ($h{i} * 2) FROM $h{r}" },
-	'array of a domain in a policy' => sub { my %h = @_; "CREATE POLICY x_$h{n} ON $h{r} USING ($h{i} > ('{1}'::$h{o}.dom[])[1] OR true)" },
-	'record with a domain' => sub { my %h = @_; "ALTER TABLE $h{r} ADD COLUMN x_$h{n} $h{o}.deep DEFAULT '(1)'" },
-	'array of a domain' => sub { my %h = @_; "ALTER TABLE $h{r} ADD COLUMN x_$h{n} $h{o}.dom[] DEFAULT '{1}'" },
-	'cluster' => sub { my %h = @_; "CREATE INDEX x_$h{n}_$h{u} ON $h{r} (($h{i} + $h{o}.f('$h{g}', 1))); ALTER TABLE $h{r} CLUSTER ON x_$h{n}_$h{u}" },
-	'replica identity' => sub { my %h = @_; "ALTER TABLE $h{r} REPLICA IDENTITY FULL" },
-	'view upon it' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} WITH (security_barrier) AS SELECT *, $h{o}.f('$h{g}', 1) AS xx FROM $h{r} WHERE $h{o}.f('$h{g}', 1) > 0 AND '1'::$h{o}.dom > 0" },
-	'rows of another table' => sub { my %h = @_; "CREATE TABLE $h{s}.x_$h{u}_$h{n} (x $h{r}, CHECK ($h{o}.f('$h{g}', 1) > 0))" },
-	'foreign key' => sub { my %h = @_; "ALTER TABLE $h{r} ADD FOREIGN KEY ($h{i}) REFERENCES $h{o}.referred ON DELETE CASCADE NOT VALID" },
-	'child' => sub { my %h = @_; "CREATE TABLE $h{s}.c_$h{u}_$h{n} (CHECK ($h{o}.f('$h{g}', 1) > 0)) INHERITS ($h{r})" },
-	'child of itself' => sub { my %h = @_; "CREATE TABLE $h{s}.p_$h{u}_$h{n} (LIKE $h{r}, CONSTRAINT x CHECK ($h{o}.f('$h{g}', 1) > 0)); ALTER TABLE $h{s}.p_$h{u}_$h{n} ALTER $h{i} SET DEFAULT $h{o}.v('$h{g}', 1); ALTER TABLE $h{s}.p_$h{u}_$h{n} ADD CHECK ($h{o}.f('$h{g}', 1) > 0) NO INHERIT; ALTER TABLE $h{r} ADD CONSTRAINT x CHECK ($h{o}.f('$h{g}', 1) > 0); ALTER TABLE $h{r} INHERIT $h{s}.p_$h{u}_$h{n}" },
-);
-my %view_hooks = (
-	'view default' => sub { my %h = @_; "ALTER VIEW $h{r} ALTER $h{i} SET DEFAULT $h{o}.v('$h{g}', 7)" },
-	'view upon it' => $table_hooks{'view upon it'},
-	'view with a domain constant' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT $h{i}, '1'::$h{o}.dom AS xx, '{1}'::$h{o}.doms AS xxx, CAST('2'::$h{o}.mood AS int) AS y FROM $h{r}" },
-	'instead trigger' => sub { my %h = @_; "CREATE TRIGGER x_$h{n} INSTEAD OF INSERT OR UPDATE OR DELETE ON $h{r} FOR EACH ROW EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'rule' => sub { my %h = @_; "CREATE RULE x_$h{n} AS ON INSERT TO $h{r} WHERE $h{o}.f('$h{g}', 1) > 0 DO INSTEAD SELECT $h{o}.v('$h{g}', 1)" },
-	'array of a domain in a view' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT id, '{1}'::$h{o}.dom[] AS xx, '(1)'::$h{o}.deep AS y FROM $h{r}" },
-	'array of a domain in a view default' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT id, $h{i} FROM $h{r}; ALTER VIEW $h{o}.v_$h{u}_$h{n} ALTER $h{i} SET DEFAULT ('{1}'::$h{o}.dom[])[1]" },
-	'trigger on a view upon it' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT id, $h{i} FROM $h{r}; CREATE TRIGGER x INSTEAD OF UPDATE ON $h{o}.v_$h{u}_$h{n} FOR EACH ROW EXECUTE FUNCTION $h{o}.t('$h{g}')" },
-	'materialized view upon it' => sub { my %h = @_; "CREATE MATERIALIZED VIEW $h{o}.v_$h{u}_$h{n} AS SELECT $h{i}, $h{o}.f('$h{g}', 1) AS xx FROM $h{r}" },
-	'view upon a view' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT $h{i} FROM $h{r}; CREATE VIEW $h{o}.w_$h{u}_$h{n} AS SELECT *, $h{o}.f('$h{g}', 1) AS xx, '1'::$h{o}.dom AS xxx FROM $h{o}.v_$h{u}_$h{n}" },
-	'view default of a domain' => sub { my %h = @_; "CREATE VIEW $h{o}.v_$h{u}_$h{n} AS SELECT $h{i} FROM $h{r}; ALTER VIEW $h{o}.v_$h{u}_$h{n} ALTER $h{i} SET DEFAULT '1'::$h{o}.dom" },
-);
-
-# These make much impossible, and so hide the others.
-my %in_the_way = map { ($_ => 1) } 'unique index', 'exclusion', 'instead rule', 'rule', 'view upon it', 'rows of another table', 'foreign key', 'child', 'child of itself', 'materialized view upon it',
-	'view upon a view', 'view default of a domain', 'view with a domain constant', 'forced policy';
-
-# --- the tables ------------------------------------------------------------------------
-
-my %shapes = (
-	plain => { live => 't', many => 1, make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, d fuzz_a.dom, p fuzz_a.pair, sp fuzz_a.span, edited timestamptz DEFAULT now(), txid bigint)" ] } },
-	timed => { live => 't', many => 0, timed => 1, make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, d fuzz_a.dom, edited timestamptz DEFAULT now(), txid bigint DEFAULT 0)" ] } },
-	composite => { live => 't', make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int, j fuzz_a.dom, i int, c text, m fuzz_a.mood, PRIMARY KEY (j, id))" ] } },
-	generated => { live => 't', make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, g int GENERATED ALWAYS AS (fuzz_a.f('live:generated', 1) + i) STORED)" ] } },
-	hierarchy => { live => 't', parent => 'p', make => sub { my ($s) = @_;
-		[ 'fuzz_b', "CREATE TABLE $s.p (id int PRIMARY KEY, i int, c text, m fuzz_a.mood); GRANT ALL ON $s.p TO fuzz_a" ],
-		[ 'fuzz_b', "CREATE TABLE $s.t (x int, PRIMARY KEY (id)) INHERITS ($s.p)" ], [ 'super', "ALTER TABLE $s.t OWNER TO fuzz_a" ] } },
-	family => { live => 't', parent => 'p', make => sub { my ($s) = @_;
-		[ 'fuzz_a', "CREATE TABLE $s.p (id int PRIMARY KEY, i int, c text, m fuzz_a.mood)" ],
-		[ 'fuzz_a', "CREATE TABLE $s.t (x int, PRIMARY KEY (id)) INHERITS ($s.p)" ] } },
-	partitions => { live => 't', part => 't_1', part2 => 't_2', make => sub { my ($s) = @_;
-		[ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, edited timestamptz DEFAULT now(), txid bigint DEFAULT 0) PARTITION BY RANGE (id)" ],
-		[ 'fuzz_a', "CREATE TABLE $s.t_2 PARTITION OF $s.t FOR VALUES FROM (10) TO (100)" ],
-		[ 'super', "ALTER TABLE $s.t_2 OWNER TO fuzz_part" ] }, timed => 1, then => sub { my ($s) = @_;
-		# the key of a sub-partitioned partition: not with a primary key
-		[ 'fuzz_a', "SET catmaid_history.follow_ddl = off; ALTER TABLE $s.t DROP CONSTRAINT t_pkey", "CREATE TABLE $s.t_1 PARTITION OF $s.t FOR VALUES FROM (0) TO (10) PARTITION BY RANGE ((id + fuzz_a.f('part:key', 1)))",
-			"CREATE TABLE $s.t_1_1 PARTITION OF $s.t_1 FOR VALUES FROM (0) TO (1000)", "INSERT INTO $s.t (id, i, c) VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 30, 'c')" ], [ 'super', "ALTER TABLE $s.t_1 OWNER TO fuzz_part" ] } },
-	parted => { live => 't', part2 => 't_2', make => sub { my ($s) = @_;
-		[ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, edited timestamptz DEFAULT now(), txid bigint DEFAULT 0) PARTITION BY RANGE (id)" ],
-		[ 'fuzz_a', "CREATE TABLE $s.t_1 PARTITION OF $s.t FOR VALUES FROM (0) TO (10)" ],
-		[ 'fuzz_a', "CREATE TABLE $s.t_2 PARTITION OF $s.t FOR VALUES FROM (10) TO (100)" ],
-		[ 'super', "ALTER TABLE $s.t_2 OWNER TO fuzz_part" ] }, timed => 1 },
-);
-
-# --- the commands ------------------------------------------------------------------------
-
-# Of t in schema s.
-my @managing = (
-	map { my $call = $_; sub { my ($s, $shape) = @_;
-			my $timed = $shape->{timed} ? q{, 'edited', 'txid'} : q{};
-			return 'SELECT ' . ($call =~ s/TIMED/$timed/r =~ s/\bS\./$s./gr) } }
-	("create_history_table('S.t'TIMED)") x 4, "drop_history_table('S.t')", "drop_history_table_keep_data('S.t')",
-	"disable_history_tracking_for_table('S.t')", ("enable_history_tracking_for_table('S.t')") x 3,
-	"reload_history_tracking_for_table('S.t')", "create_history_view_for_table('S.t')", "drop_history_view_for_table('S.t')",
-	"sync_tracking_table('S.t', 'S.t__tracking')", "initialize_new_history_table('S.t', 'S.t__history', 'id')",
-	"truncate_history_table('S.t__history')", ("repair_history('S.t')") x 3, "widen_history_table('S.t')",
-	"count(*) FROM check_history('S.t')", "create_history_table('S.p')", "repair_history('S.p')", 'enable_history_tracking()',
-	'disable_history_tracking()', 'reload_history_tracking()', 'repair_history()', 'truncate_all_history_tables()',
-	"count(*) FROM check_history()");
-
-my @ddl = (
-	"ALTER TABLE S.t ADD COLUMN x# int", "ALTER TABLE S.t ADD COLUMN x# text DEFAULT 'x'", "ALTER TABLE S.t ADD COLUMN x# fuzz_a.dom",
-	"ALTER TABLE S.t ADD COLUMN x# fuzz_a.dom NOT NULL DEFAULT 3", "ALTER TABLE S.t ADD COLUMN x# fuzz_a.mood", "ALTER TABLE S.t ADD COLUMN i_1 int",
-	"ALTER TABLE S.t ADD COLUMN x# int GENERATED ALWAYS AS (fuzz_a.f('live:generated', 1)) STORED",
-	"ALTER TABLE S.t DROP COLUMN c", "ALTER TABLE S.t DROP COLUMN i", "ALTER TABLE S.t DROP COLUMN i CASCADE", "ALTER TABLE S.t DROP COLUMN m",
-	"ALTER TABLE S.t RENAME COLUMN i TO ii; ALTER TABLE S.t RENAME COLUMN ii TO i", "ALTER TABLE S.t RENAME COLUMN c TO cc",
-	"ALTER TABLE S.t RENAME COLUMN edited TO modified; ALTER TABLE S.t RENAME COLUMN modified TO edited",
-	"ALTER TABLE S.t RENAME COLUMN id TO key; ALTER TABLE S.t RENAME COLUMN key TO id",
-	"ALTER TABLE S.t ALTER i TYPE bigint", "ALTER TABLE S.t ALTER i TYPE int", "ALTER TABLE S.t ALTER i TYPE text", "ALTER TABLE S.t ALTER i TYPE numeric(6,2)",
-	"ALTER TABLE S.t ALTER i TYPE smallint", "ALTER TABLE S.t ALTER i TYPE int USING i OPERATOR(fuzz_a.+) 1", "ALTER TABLE S.t ALTER i TYPE fuzz_a.dom",
-	"ALTER TABLE S.t ALTER m TYPE int", "ALTER TABLE S.t ALTER m TYPE fuzz_a.feel", "ALTER TABLE S.t ALTER m TYPE text", "ALTER TABLE S.t ALTER m TYPE int USING m::int",
-	"ALTER TABLE S.t ALTER c TYPE varchar(100)", "ALTER TABLE S.t ALTER c TYPE int USING length(c)", "ALTER TABLE S.t ALTER c TYPE varchar(2) USING left(c, 2)",
-	"ALTER TABLE S.t ALTER d TYPE int", "ALTER TABLE S.t ALTER p TYPE int", "ALTER TABLE S.t ALTER p TYPE int USING p::int", "ALTER TABLE S.t ALTER i TYPE fuzz_a.pair",
-	"ALTER TABLE S.t ALTER id TYPE bigint", "ALTER TABLE S.t ALTER id TYPE int", "ALTER TABLE S.t ALTER id TYPE text", "ALTER TABLE S.t ALTER id TYPE fuzz_a.dom",
-	"ALTER TABLE S.t ALTER i TYPE bigint, DROP COLUMN c, ADD COLUMN x# int", "ALTER TABLE S.p ALTER i TYPE bigint", "ALTER TABLE S.p ALTER i TYPE text", "ALTER TABLE S.p ADD COLUMN x# int DEFAULT 3",
-	"ALTER TABLE S.p DROP COLUMN c", "ALTER TABLE S.p ALTER m TYPE int", "ALTER TABLE S.p ALTER m TYPE fuzz_a.feel", "ALTER TABLE S.p ADD COLUMN x# fuzz_b.dom", "ALTER TABLE S.t ALTER i SET NOT NULL",
-	"ALTER TABLE S.t ENABLE ROW LEVEL SECURITY", "ALTER TABLE S.t FORCE ROW LEVEL SECURITY", "ALTER TABLE S.t DISABLE ROW LEVEL SECURITY",
-	"ALTER TABLE S.t DROP CONSTRAINT t_pkey", "ALTER TABLE S.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id)", "ALTER TABLE S.t ADD PRIMARY KEY (id)", "ALTER TABLE S.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (i, id)",
-	"ALTER TABLE S.t RENAME TO tt; ALTER TABLE S.tt RENAME TO t", "ALTER TABLE S.t SET SCHEMA Z; ALTER TABLE Z.t SET SCHEMA S",
-	"ALTER TABLE S.t OWNER TO fuzz_b", "ALTER TABLE S.t OWNER TO fuzz_a", "ALTER TABLE S.t OWNER TO SUPER", "ALTER TABLE S.p OWNER TO fuzz_a", "ALTER TABLE S.p OWNER TO fuzz_b",
-	"ALTER TABLE S.t NO INHERIT S.p", "ALTER TABLE S.t INHERIT S.p", "ALTER TABLE S.t DETACH PARTITION S.t_2", "ALTER TABLE S.t ATTACH PARTITION S.t_2 FOR VALUES FROM (10) TO (100)",
-	"ALTER TABLE S.t DETACH PARTITION S.t_1", "ALTER TABLE S.t ATTACH PARTITION S.t_1 FOR VALUES FROM (0) TO (10)", "CREATE TABLE S.t_# PARTITION OF S.t FOR VALUES FROM (#000) TO (#100)",
-	"CREATE TABLE S.t_# PARTITION OF S.t FOR VALUES FROM (#000) TO (#100) PARTITION BY RANGE ((id + fuzz_a.f('part:key', 1)))", "DROP TABLE S.t_2", "CREATE TABLE S.u# () INHERITS (S.t)", "CREATE TABLE S.u# (PRIMARY KEY (id)) INHERITS (S.p)",
-	"CREATE INDEX ON S.t (i)", "ALTER TABLE S.t SET UNLOGGED", "ALTER TABLE S.t SET LOGGED", "ALTER TABLE S.t SET (fillfactor = 70)",
-	"TRUNCATE S.t", "DROP TABLE S.t", "DROP TABLE S.t CASCADE", "DROP TABLE S.p CASCADE", "ALTER TABLE S.t DISABLE TRIGGER USER; ALTER TABLE S.t ENABLE TRIGGER USER",
-	"ALTER TYPE fuzz_a.mood RENAME TO moo; ALTER TYPE fuzz_a.moo RENAME TO mood", "ALTER TYPE fuzz_a.pair ADD ATTRIBUTE z# int", "CREATE TABLE S.w# AS SELECT * FROM S.t", "REASSIGN OWNED BY fuzz_a TO fuzz_b",
-	"COMMENT ON TABLE S.t IS 'x'", "ANALYZE S.t", "CREATE VIEW S.v# AS SELECT * FROM S.t", "GRANT SELECT ON S.t TO fuzz_reader", "VACUUM FULL S.t", "CLUSTER S.t", "REINDEX TABLE S.t");
-
-# What an owner does with following off, so that the functions have something to mend.
-my @damage = ("ALTER TABLE S.t__tracking ALTER txid DROP NOT NULL", "ALTER TABLE S.t__tracking ALTER edition_time DROP NOT NULL", "ALTER TABLE S.t__history ALTER sys_period DROP NOT NULL",
-	map({ "DROP VIEW IF EXISTS S.t__with_history CASCADE; ALTER TABLE S.t__history $_" } "DROP COLUMN i CASCADE", "DROP COLUMN c CASCADE", "ALTER i TYPE smallint", "ALTER c TYPE varchar(3)", "ALTER i TYPE text", "DROP COLUMN m CASCADE", "ALTER id TYPE bigint"),
-	"DO \$\$BEGIN EXECUTE (SELECT string_agg('DROP INDEX ' || indexrelid::regclass, ';') FROM pg_index WHERE indrelid = 'S.t__history'::regclass AND indexprs IS NULL AND indpred IS NULL); END\$\$",
-	"DO \$\$BEGIN EXECUTE (SELECT 'ALTER TABLE S.t__tracking DROP CONSTRAINT ' || conname FROM pg_constraint WHERE contype = 'p' AND conrelid = 'S.t__tracking'::regclass); END\$\$",
-	"ALTER TABLE S.t__history RENAME TO hh", "ALTER TABLE S.t__tracking RENAME TO kk", "ALTER TABLE S.t__history SET SCHEMA Z", "ALTER TABLE S.t RENAME TO tt; ALTER TABLE S.tt RENAME COLUMN i TO ii; ALTER TABLE S.tt RENAME TO t",
-	"DROP VIEW S.t__with_history", "DROP VIEW S.t__with_history CASCADE", "ALTER VIEW S.t__with_history RENAME TO vv", "ALTER TABLE S.t DISABLE TRIGGER USER", "ALTER TABLE S.t ENABLE TRIGGER USER",
-	"DROP TRIGGER on_change_history_trackingtable ON S.t", "DROP TRIGGER on_change_update_tracking_table ON S.t", "DROP TRIGGER on_change_update_history_regular ON S.t", "DROP TRIGGER on_truncate_handle_live_table_truncate ON S.t",
-	"ALTER TABLE S.t__history NO INHERIT S.p__history", "DELETE FROM S.t__tracking WHERE txid > 0", "INSERT INTO S.t__tracking VALUES (99, 1, now())", "ALTER TABLE S.t ADD COLUMN x# int", "ALTER TABLE S.t ADD COLUMN x# fuzz_a.dom",
-	"ALTER TABLE S.t ALTER i TYPE bigint", "ALTER TABLE S.t ALTER c TYPE varchar(50)", "ALTER TABLE S.t ALTER i TYPE text", "ALTER TABLE S.t RENAME COLUMN i TO ii", "ALTER TABLE S.t RENAME COLUMN ii TO i", "ALTER TABLE S.t ALTER m TYPE int",
-	"ALTER TABLE S.t DROP CONSTRAINT t_pkey", "ALTER TABLE S.t DROP CONSTRAINT t_pkey CASCADE, ADD PRIMARY KEY (id)", "ALTER TABLE S.t ALTER id TYPE bigint", "ALTER TABLE S.t DROP COLUMN c", "DROP TABLE S.t__tracking", "DROP TABLE S.t__tracking CASCADE",
-	"ALTER TABLE S.t__history SET UNLOGGED", "ALTER TABLE S.t__tracking SET UNLOGGED", "ALTER TABLE S.t__history REPLICA IDENTITY NOTHING", "ALTER TABLE S.t__history DISABLE ROW LEVEL SECURITY", "ALTER TABLE S.t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-	"ALTER TABLE S.t__history ALTER id TYPE bigint", "ALTER TABLE S.t__tracking ALTER id TYPE text", "ALTER TABLE S.t__tracking ALTER live_pk TYPE text", "ALTER TABLE S.t__tracking RENAME COLUMN txid TO tx", "ALTER TABLE S.t__history OWNER TO fuzz_b", "ALTER TABLE S.t__tracking OWNER TO fuzz_b",
-	"ALTER TABLE S.t__history ADD COLUMN xx int NOT NULL DEFAULT fuzz_a.v('history:default', 1)", "UPDATE S.t__history SET sys_period = 'empty'", "ALTER TABLE S.t__history ADD COLUMN i_1 int DEFAULT fuzz_a.v('history:default', 1)",
-	"ALTER TABLE S.t DROP CONSTRAINT t_pkey; CREATE TABLE S.t_3 PARTITION OF S.t FOR VALUES FROM (100) TO (200) PARTITION BY RANGE ((id + fuzz_a.f('live:key', 1)))",
-	"ALTER TABLE S.t DETACH PARTITION S.t_2", "ALTER TABLE S.t ATTACH PARTITION S.t_2 FOR VALUES FROM (10) TO (100)", "ALTER TABLE S.t NO INHERIT S.p", "ALTER TABLE S.t INHERIT S.p");
-
-# What an owner's code may do in the middle of it.
-my @mischief = ("ALTER TABLE S.t__history ADD COLUMN z# int", "DROP TABLE S.t__history CASCADE", "ALTER TABLE S.t__tracking RENAME TO zz#", "DROP VIEW S.t__with_history CASCADE", "ALTER TABLE S.t__history RENAME COLUMN i TO z#", "ALTER TABLE S.t ADD COLUMN z# int", "DROP TABLE S.t CASCADE",
-	"SELECT public.drop_history_table('S.t')", "SELECT public.repair_history('S.t')", "SELECT public.create_history_table('S.t')", "SELECT public.disable_history_tracking_for_table('S.t')", "UPDATE S.t SET i = i + 1", "ALTER TABLE S.t__history OWNER TO fuzz_b", "DELETE FROM S.t__history", "ALTER TABLE S.t__tracking ALTER txid TYPE text", "DROP TABLE S.t__tracking CASCADE",
-	"TRUNCATE S.t", "TRUNCATE S.t__history", "ALTER TABLE S.t__history SET SCHEMA Z", "ALTER TABLE S.t RENAME COLUMN i TO z#", "ALTER TABLE S.t ALTER c TYPE int USING 1", "DROP INDEX S.t__history_sys_period", "ALTER TABLE S.t DROP CONSTRAINT t_pkey", "ALTER TABLE S.t__history ALTER id TYPE bigint");
-
-my @dml = ("INSERT INTO S.t (id, i, c) VALUES (#, #, 'n')", "UPDATE S.t SET i = i + 1", "UPDATE S.t SET c = 'y' WHERE id = 1", "DELETE FROM S.t WHERE id = 2", "UPDATE S.t SET id = id + 1 WHERE id = 3",
-	"INSERT INTO S.t (id, i, c) VALUES (1, 1, 'n') ON CONFLICT DO NOTHING", "UPDATE S.p SET i = i + 1", "DELETE FROM S.p WHERE id = 1", "UPDATE S.t_2 SET i = i + 1", "TRUNCATE S.t", "MERGE INTO S.t USING (SELECT 1 AS k) k ON id = k WHEN MATCHED THEN UPDATE SET i = i + 1",
-	"UPDATE S.t SET i = i + 1; DELETE FROM S.t WHERE id = 11; INSERT INTO S.t (id, i, c) VALUES (11, 2, 'n')", "COPY S.t (id, i, c) FROM stdin");
-
-# --- a round ------------------------------------------------------------------------------
 
 sub canary_run
 {
 	my ($seconds) = @_;
 	my $until = time() + $seconds;
-	my $super = value('SELECT current_user');
-	@dml = grep { !/MERGE/ } @dml if value("SELECT current_setting('server_version_num')::int < 150000") eq 't';
-	s/\bSUPER\b/$super/ for @ddl;
 	do { one_round() } while time() < $until;
 	return;
 }
-
-my $n = 0;
 
 sub step
 {
@@ -279,50 +51,43 @@ sub step
 
 sub one_round
 {
+	my $shape = shapes()->{ pick(sort keys %{ shapes() }) };
+	my ($s, $z) = map { $_ . ($rounds + 1) } 's', 'z';
 	my %seen;
-	%place_of = ();
-	my $name = pick(sort keys %shapes);
-	my $shape = $shapes{$name};
-	mark();
 	$rounds++;
-	$round++;
-	# one with a history and its control; and a schema to move to
-	my ($s, $ctl, $z) = ("s$round", "k$round", "z$round");
-	step('super', join ' ', map { "CREATE SCHEMA $_; GRANT ALL ON SCHEMA $_ TO PUBLIC;" } $s, $ctl, $z, "z_$ctl");
-	for my $schema ($s, $ctl)
+	%place_of = ();
+	mark();
+	step('super', map { "CREATE SCHEMA $_; GRANT ALL ON SCHEMA $_ TO PUBLIC" } $s, $z);
+	for my $make ($shape->{make}->($s))
 	{
-		for my $make ($shape->{make}->($schema))
-		{
-			my $answer = step(@$make);
-			die "$name: $answer->{error}{M}" if $answer->{error};
-		}
-		step('super', "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON ALL TABLES IN SCHEMA $schema TO fuzz_writer, fuzz_db; GRANT SELECT ON ALL TABLES IN SCHEMA $schema TO fuzz_reader");
-		step('super', "INSERT INTO $schema.t (id, i, c) VALUES " . ($shape->{then} ? '' : "(1, 1, 'a'), (2, 2, 'b'), (3, 30, 'c'), ") . "(11, 110, 'd')");
-		step('super', "UPDATE $schema.t SET m = '1'") if chance(0.8);
+		my $answer = step(@$make);
+		die "$make->[1]: $answer->{error}{M}" if $answer->{error};
 	}
-	plant($s, $ctl, live => 't') for 1 .. int rand 4;
-	command($s, $ctl, $z, $shape, 'managing', pick('fuzz_a', 'super', 'fuzz_db'), $managing[0]->($s, $shape)) if chance(0.9);
-	command($s, $ctl, $z, $shape, 'managing', pick('fuzz_b', 'super'), $managing[0]->($s, $shape) =~ s/\bt\b/p/r) if $shape->{parent} && chance(0.8);
-	for my $schema ($s, $ctl) { step(@$_) for $shape->{then} ? $shape->{then}->($schema) : () }
-	step('fuzz_writer', "UPDATE $_.t SET i = i + 1; DELETE FROM $_.t WHERE id = 3") for $s, $ctl;
-	plant_all($s, $ctl, @$_) for grep { $_->[0] =~ /history|tracking|view/ && !$seen{ $_->[1] }++ } places($shape);
-	for my $i (1 .. 8)
+	step('super', "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON ALL TABLES IN SCHEMA $s TO fuzz_writer, fuzz_db; GRANT SELECT ON ALL TABLES IN SCHEMA $s TO fuzz_reader");
+	step('super', "INSERT INTO $s.t (id, i, c) VALUES " . ($shape->{then} ? '' : "(1, 1, 'a'), (2, 2, 'b'), (3, 30, 'c'), ") . "(11, 110, 'd')");
+	step('super', "UPDATE $s.t SET m = '1'") if chance(0.8);
+	plant($s, live => 't') for 1 .. int rand 4;
+	my $create = "SELECT create_history_table('S.t'" . ($shape->{timed} ? ", 'edited', 'txid')" : ')');
+	command($s, $z, 'managing', pick('fuzz_a', 'super', 'fuzz_db'), $create) if chance(0.9);
+	command($s, $z, 'managing', pick('fuzz_b', 'super'), "SELECT create_history_table('S.p')") if $shape->{parent} && chance(0.8);
+	step(@$_) for $shape->{then} ? $shape->{then}->($s) : ();
+	step('fuzz_writer', "UPDATE $s.t SET i = i + 1; DELETE FROM $s.t WHERE id = 3");
+	plant_all($s, @$_) for grep { $_->[0] =~ /history|tracking|view/ && !$seen{ $_->[1] }++ } places($shape);
+	for (1 .. 8)
 	{
-		plant($s, $ctl, @{ pick(places($shape)) }) if chance(0.5);
+		plant($s, @{ pick(places($shape)) }) if chance(0.5);
 		my $mend = chance(0.5);
-		damage($s, $ctl, $z, pick(grep { applies($_, $shape) } @damage)) for 1 .. $mend ? 1 + int rand 3 : 0;
-		my $what = $mend ? 0 : 0.3 + rand 0.7;
-		if ($what < 0.5) { command($s, $ctl, $z, $shape, 'managing', pick(('super') x 5, 'fuzz_a', 'fuzz_b'), pick(grep { applies($_->('S', $shape), $shape) } @managing)->($s, $shape)) }
-		elsif ($what < 0.85) { command($s, $ctl, $z, $shape, 'ddl', pick(('super') x 6, ('fuzz_a') x 2, 'fuzz_b', 'fuzz_part'), pick(grep { applies($_, $shape) } @ddl)) }
-		else { command($s, $ctl, $z, $shape, 'dml', pick('super', 'fuzz_writer', 'fuzz_db'), pick(grep { applies($_, $shape) } @dml)) }
+		damage($s, $z, commands('damage', $shape)) for 1 .. $mend ? 1 + int rand 3 : 0;
+		my $class = $mend ? pick('mending', 'mending', 'mending', 'managing') : pick(('managing') x 2, ('ddl') x 4, 'dml');
+		my $role = $class eq 'dml' ? pick('super', 'fuzz_writer', 'fuzz_db') : pick(('super') x 6, 'fuzz_a', 'fuzz_a', 'fuzz_b', 'fuzz_part');
+		command($s, $z, $class, $role, commands($class, $shape), $shape);
 	}
-	for my $schema ($s, $ctl, $z, "z_$ctl")
-	{
-		once('super', "SET client_min_messages = error", "DROP SCHEMA $schema CASCADE");
-	}
-	once('super', "SET client_min_messages = error", "ALTER TYPE fuzz_a.moo RENAME TO mood");
+	once('super', 'SET client_min_messages = error; SET catmaid_history.follow_ddl = ' . pick('on', 'off'), "DROP SCHEMA $_ CASCADE") for $s, $z;
+	once('super', 'SET client_min_messages = error', 'ALTER TYPE fuzz_a.moo RENAME TO mood');
 	return;
 }
+
+# --- what owners do ------------------------------------------------------------------
 
 sub places
 {
@@ -332,30 +97,42 @@ sub places
 		$shape->{part} ? [ part => 't_1' ] : (), $shape->{part2} ? [ part2 => 't_2' ] : ());
 }
 
-# Has the shape what the template is about?
-sub applies
+# Put some code on a relation, as its owner, or as a reader upon a view.
+sub plant
 {
-	my ($template, $shape) = @_;
-	return 0 if $template =~ /\bS\.p\b|p__/ && !$shape->{parent};
-	return 0 if $template =~ /PARTITION|t_[12]\b/ && !$shape->{part2};
-	return 0 if $template =~ /tracking/ && $shape->{timed};
-	return 0 if $template =~ /edited|regular/ && !$shape->{timed};
-	return 0 if $template =~ /\b[dp]\b TYPE/ && !$shape->{many};
-	return 1;
+	my ($s, $place, $name, @kinds) = @_;
+	my $row = as('super')->do("SELECT relowner::regrole, relkind FROM pg_class WHERE oid = to_regclass('$s.$name')")->{rows}[0] or return;
+	my ($owner, $relkind) = @$row;
+	return unless $owner =~ /^fuzz_(?:a|b|part)$/;
+	($owner, $place) = ('fuzz_reader', 'reader') if $place eq 'view' && chance(0.5);
+	my $hooks = hooks_for($relkind);
+	my %columns = $place =~ /tracking/ ? (i => 'txid', c => 'edition_time') : (i => 'i', c => 'c');
+	@kinds = @kinds ? grep { $hooks->{$_} && (!hooks_obstruct($_) || chance(0.1)) } @kinds : pick(sort keys %$hooks);
+	for my $kind (@kinds)
+	{
+		$n++;
+		my $sql = $hooks->{$kind}->(r => "$s.$name", o => $owner, g => "$place:$kind", n => $n, s => $s, u => $s, %columns);
+		note_step($owner, $sql);
+		my $answer = as($owner)->try($sql);
+		$planted{"$kind on " . ($place =~ s/parent_//r)}++ if !$answer->{error};
+		$refused{"$kind: $answer->{error}{M}"}++ if $answer->{error};
+	}
+	return;
+}
+
+sub plant_all
+{
+	my ($s, $place, $name) = @_;
+	my %kinds = (%{ hooks_for('r') }, %{ hooks_for('v') });
+	return plant($s, $place, $name, grep { chance(0.7) } sort keys %kinds);
 }
 
 sub damage
 {
-	my ($s, $ctl, $z, $template) = @_;
+	my ($s, $z, $template) = @_;
 	$n++;
-	my $live = $template !~ /__(?:history|tracking)|__with|DROP TRIGGER|vv/;
-	my $answer;
-	for my $schema ($s, $live ? $ctl : ())
-	{
-		my $answer = step('fuzz_a', 'SET catmaid_history.follow_ddl = off', in_schema($template, $schema, $schema eq $s ? $z : "z_$ctl"));
-		$damaged{$template}++ if !$answer->{error};
-		last if $answer->{error};
-	}
+	my $answer = step('fuzz_a', 'SET catmaid_history.follow_ddl = off', in_schema($template, $s, $z));
+	$damaged{$template}++ if !$answer->{error};
 	return;
 }
 
@@ -363,92 +140,41 @@ sub damage
 sub in_schema
 {
 	my ($template, $s, $z) = @_;
-	return $template =~ s/\bS\./$s./gr =~ s/\bZ\./$z./gr =~ s/SET SCHEMA S\b/SET SCHEMA $s/gr =~ s/SET SCHEMA Z\b/SET SCHEMA $z/gr =~ s/#/$n/gr;
+	return $template =~ s/\bS\./$s./gr =~ s/\bZ\./$z./gr =~ s/SET SCHEMA S\b/SET SCHEMA $s/gr =~ s/SET SCHEMA Z\b/SET SCHEMA $z/gr =~ s/#/$n/gr =~ s/\bSUPER\b/$super/gr;
 }
 
-# Put some code on a relation: as its owner, on the control too if it has it.
-sub plant
-{
-	my ($s, $ctl, $place, $name, @kinds) = @_;
-	my $row = as('super')->do("SELECT relowner::regrole, relkind FROM pg_class WHERE oid = to_regclass('$s.$name')")->{rows}[0] or return;
-	my ($owner, $relkind) = @$row;
-	return unless $owner =~ /^fuzz_(?:a|b|part)$/;
-	($owner, $place) = ('fuzz_reader', 'reader') if $place eq 'view' && chance(0.5);
-	my $hooks = $relkind eq 'v' ? \%view_hooks : \%table_hooks;
-	my %columns = $place =~ /tracking/ ? (i => 'txid', c => 'edition_time') : (i => 'i', c => 'c');
-	@kinds = @kinds ? grep { $hooks->{$_} && (!$in_the_way{$_} || chance(0.1)) } @kinds : pick(sort keys %$hooks);
-	my $derived = $place =~ /history|tracking|view|reader/;
-	for my $kind (@kinds)
-	{
-		$n++;
-		my $state = int rand 2**31;
-		for my $schema ($s, $derived ? () : $ctl)
-		{
-			srand($state);
-			my $sql = $hooks->{$kind}->(r => "$schema.$name", o => $owner, g => "$place:$kind", n => $n, s => $schema, u => $schema, %columns);
-			note_step($owner, $sql);
-			my $answer = as($owner)->try($sql);
-			$planted{"$kind on " . ($place =~ s/parent_//r)}++ if !$answer->{error};
-			$refused{"$kind: $answer->{error}{M}"}++ if $answer->{error};
-			last if $answer->{error};
-		}
-	}
-	return;
-}
+# --- what everybody does ---------------------------------------------------------------
 
-sub plant_all
-{
-	my ($s, $ctl, $place, $name) = @_;
-	my %kinds = (%table_hooks, %view_hooks);
-	return plant($s, $ctl, $place, $name, grep { chance(0.7) } sort keys %kinds);
-}
-
-# Run a command on the tracked tables and on the control, in fresh sessions, and judge
-# who ran what.
+# Run a command in a new session, and judge who ran what.
 sub command
 {
-	my ($s, $ctl, $z, $shape, $class, $role, $template) = @_;
+	my ($s, $z, $class, $role, $template, $shape) = @_;
 	$n++;
-	my %owner = owners($s, $z);
+	my $before = owners($s, $z);
 	my $sql = in_schema($template, $s, $z);
-	my $control = in_schema($template, $ctl, "z_$ctl");
-	my $whole = $sql =~ /^(?:VACUUM|CLUSTER)/;
-	my @settings = ('SET search_path = public, pg_catalog', "SET catmaid_history.on_drop_table = drop", "SET catmaid_history.on_drop_column = " . pick('keep', 'drop'));
-	push @settings, 'SET fuzz.mischief = ' . "'" . (in_schema(pick(@mischief), $s, $z) =~ s/'/''/gr) . "'" if chance(0.1);
+	my @settings = ('SET search_path = public, pg_catalog', 'SET catmaid_history.on_drop_table = drop', 'SET catmaid_history.on_drop_column = ' . pick('keep', 'drop'));
+	push @settings, "SET fuzz.mischief = '" . (in_schema(commands('mischief', $shape), $s, $z) =~ s/'/''/gr) . "'" if $shape && chance(0.1);
 	my $look = "SELECT concat_ws(' ', current_setting('search_path'), current_setting('catmaid_history.on_drop_table'), current_user, session_user)";
-
 	my $session = as($role, '');
 	$session->do($_) for @settings;
 	note_step($role, join ";\n", @settings, $sql);
-	my $before = $session->value($look);
+	my $settings = $session->value($look);
+	log_since_then();
 	my $answer = $session->try($sql);
-	my $after = $session->value($look);
-	my @events = events($answer);
+	my $settings_now = $session->value($look);
+	my @events = events($answer, $session->{pid});
 	$session->close;
 	$commands++;
 	$went++ if !$answer->{error};
 
-	my (@control, $control_after);
-	if ($class ne 'managing')
-	{
-		my $other = as($role, '');
-		$other->do($_) for @settings;
-		my $undo = $answer->{error} && !$whole;
-		my $answer = $other->try($undo ? "BEGIN; $control" : $control);
-		push @control, events($answer);
-		$other->try('ROLLBACK') if $undo;
-		$control_after = $other->value($look);
-		$other->close;
-	}
-	my $verb = $sql =~ s/\b[skzuvw]\w*\d+\b\.?//gr =~ s/\d+/N/gr;
-	if (my $internal = internal_error($answer->{error}))
-	{
-		complain(("@settings" =~ /mischief/ ? 'with mischief: ' : '') . "$verb: " . ($internal =~ s/\d{2,}/N/gr), "as $role (" . ($answer->{error}{W} // '') . ')', 1) if $internal !~ /^42883|^42804|^58|^0A001/;
-	}
-	complain("settings changed: $verb", "from '$before' to '$after'", 1)
-	  if $before ne $after && !($class ne 'managing' && ($control_after // '') eq $after) && !($role eq 'fuzz_a' || $class eq 'dml');
-	my %now = owners($s, $z);
-	judge($class, $role, $verb, \@events, \@control, \%owner, \%now);
+	my $verb = $sql =~ s/\b[szuvw]\w*\d+\b\.?//gr =~ s/\d+/N/gr;
+	my $mischief = "@settings" =~ /mischief/;
+	my $internal = internal_error($answer->{error});
+	# who drops his tables in the middle of it gets what he deserves
+	complain("$verb: " . ($internal =~ s/\d{2,}/N/gr), "as $role (" . ($answer->{error}{W} // '') . ')', 1) if $internal && $internal =~ /^(?:XX|42601)/ && !$mischief;
+	complain("settings changed: $verb", "from '$settings' to '$settings_now'", 1)
+	  if $settings ne $settings_now && $role ne 'fuzz_a' && !grep { !$_->{ours} && $_->{user} eq $_->{session} } @events;
+	judge($verb, \@events, $before, owners($s, $z));
 	return;
 }
 
@@ -464,43 +190,45 @@ sub owners
 	my $rows = %place_of ? as('super')->do('SELECT oid, relowner::regrole FROM pg_class WHERE oid IN (' . join(',', sort keys %place_of) . ')')->{rows} : [];
 	my %owners;
 	$owners{ $place_of{ $_->[0] } }{ $_->[1] } = 1 for @$rows;
-	return %owners;
+	return \%owners;
 }
 
+# What the code has said, with what the log has of it.
 sub events
 {
-	my ($answer) = @_;
-	my @messages = map { $_->{M} } @{ $answer->{notices} };
-	return map { /^canary\|(.*)/ ? [ split /\|/, $1 ] : () } @messages;
+	my ($answer, $pid) = @_;
+	my @said = grep { $_->{M} =~ /^canary\|/ } @{ $answer->{notices} } or return;
+	my @traces = map { /\[$pid\] .*?BACKTRACE:(.*)/s ? $1 : () } split /^(?=\d{4}-)/m, log_since_then();
+	my @events;
+	for my $notice (@said)
+	{
+		my (undef, $tag, $user, $session, $restricted) = split /\|/, $notice->{M};
+		my $trace = shift @traces // '';
+		$traced++ if $trace;
+		# the hooks, of which the standard function is the next
+		$trace =~ s/(standard_\w+\([^\n]*\n)[^\n]*catmaid_history\.so[^\n]*/$1/g;
+		push @events, { tag => $tag, user => $user, session => $session, restricted => $restricted, ours => scalar($trace =~ /catmaid_history\.so/), context => $notice->{W} // '' };
+	}
+	return @events;
 }
 
 sub judge
 {
-	my ($class, $role, $verb, $events, $control, $before, $after) = @_;
-	my (%alike, %free);
-	$alike{"$_->[0]|$_->[1]"}++ for @$control;
-	$free{"$_->[0]|$_->[3]"}++ for @$control;
+	my ($verb, $events, $before, $after) = @_;
 	for my $event (@$events)
 	{
-		my ($tag, $user, $session, $restricted) = @$event;
-		my ($place) = $tag =~ /^(\w+):/;
-		$ran{$tag}++;
-		my %owner = map { %{ $_ // {} } } $place eq 'reader' ? { fuzz_reader => 1 } : $place eq 'type' ? ({ fuzz_a => 1 }, values %$before, values %$after) : ($before->{$place}, $after->{$place});
-		my $plain = $class eq 'dml' && $place !~ /history|tracking|view/ && $user eq $session
-		  || ($place =~ /^type|^reader/ ? $alike{"$tag|$user"}-- > 0 : $alike{"$tag|$user"});
-		# a reader's code has nothing to do in others' commands
-		if ($place eq 'reader' && $session ne 'fuzz_reader' && !$alike{"$tag|$user"})
-		{
-			complain("$tag ran in another's command: $verb", "as $user in the session of $session", 1);
-		}
-		elsif (!$owner{$user} && !$plain)
-		{
-			complain("$tag ran as another: " . ($class eq 'dml' ? 'a write' : $verb), "as $user in the session of $session, owned by " . join(' or ', sort keys %owner), 1);
-		}
-		elsif ($restricted eq 'free' && $user ne $session && $class ne 'dml' && !$plain && !($class eq 'ddl' && $free{"$tag|free"}))
-		{
-			complain("$tag ran free: $verb", "as $user in the session of $session", 1);
-		}
+		my ($place) = $event->{tag} =~ /^(\w+):/;
+		my $is_derived = $place =~ /history|tracking|view/;
+		$ran{ $event->{tag} }++;
+		next unless $is_derived || $event->{ours};
+		# a USING clause is its command's
+		next if $place eq 'type' && $verb =~ /USING/;
+		my %owner = map { %{ $_ // {} } } $place eq 'reader' ? { fuzz_reader => 1 }
+		  : $place eq 'type' ? ({ fuzz_a => 1 }, values %$before, values %$after) : ($before->{$place}, $after->{$place});
+		my $where = "as $event->{user} in the session of $event->{session}, owned by " . join(' or ', sort keys %owner) . "; $event->{context}";
+		if ($place eq 'reader') { complain("$event->{tag} ran in another's command: $verb", $where, 1) if $event->{session} ne 'fuzz_reader' }
+		elsif (!$owner{ $event->{user} }) { complain("$event->{tag} ran as another: $verb", $where, 1) }
+		elsif ($event->{restricted} eq 'free' && $event->{user} ne $event->{session}) { complain("$event->{tag} ran free: $verb", $where, 1) }
 	}
 	return;
 }
@@ -509,6 +237,7 @@ sub judge
 sub canary_report
 {
 	my $list = sub { my ($h) = @_; return join "\n", map { "$_ $h->{$_}" } sort keys %$h };
+	complain('died', 'no backtrace in the log of what ran') if %ran && !$traced;
 	return "$rounds rounds, $commands commands, $went of them went; " . keys(%planted) . ' kinds of code planted, ' . keys(%ran) . ' ran'
 	  . ($ENV{FUZZ_VERBOSE} ? join "\n", '', 'planted', $list->(\%planted), 'refused', $list->(\%refused), 'ran', $list->(\%ran), 'damaged', $list->(\%damaged) : '');
 }

@@ -15,7 +15,7 @@ use PostgreSQL::Test::Cluster;
 use PgWire;
 
 our @EXPORT = qw(world_start world_stop as once must value complain complaints roles pick chance
-	fingerprint internal_error note_step steps_since_mark mark);
+	fingerprint internal_error note_step steps_since_mark mark log_since_then);
 
 our @ROLES = qw(fuzz_a fuzz_b fuzz_reader fuzz_writer fuzz_part fuzz_db fuzz_stranger);
 
@@ -31,7 +31,9 @@ sub world_start
 	$node = PostgreSQL::Test::Cluster->new('fuzz_rights');
 	$node->init;
 	$node->append_conf('postgresql.conf', join "\n", 'fsync = off', 'autovacuum = off',
-		'log_statement = none', 'jit = off', 'max_locks_per_transaction = 512', "deadlock_timeout = 100ms\n");
+		'log_statement = none', 'jit = off', 'max_locks_per_transaction = 512', 'log_min_messages = notice',
+		# by which way the canaries' code was reached
+		'backtrace_functions = exec_stmt_raise', "deadlock_timeout = 100ms\n");
 	$node->start;
 	my $sql = PgWire->new($node);
 	$super = $sql->value('SELECT current_user');
@@ -94,6 +96,18 @@ sub must
 }
 
 sub value { return as('super')->value($_[0]) }
+
+# What the server has logged since the last call.
+my $log_position = 0;
+sub log_since_then
+{
+	open my $fh, '<', $node->logfile or die 'logfile: ' . $node->logfile . ": $!";
+	seek $fh, $log_position, 0;
+	local $/;
+	my $text = <$fh> // '';
+	$log_position = tell $fh;
+	return $text;
+}
 
 # --- what went wrong ----------------------------------------------------------------
 
