@@ -441,6 +441,9 @@ extern void view_refuse_rules(Oid view, Oid about);
 /* view_remap.c: a query upon views whose columns have other numbers */
 extern bool view_remap(Query *query, List *changes);
 
+/* view_constants.c: whether the text of a view can be read without running code */
+extern bool view_constants_run_code(Query *query);
+
 /* view_columns.c: a view's columns */
 extern void view_columns_replace(Oid view, TupleDesc new, const AttrNumber *from);
 

@@ -16,23 +16,15 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
 
 static ViewChange *read_again(ViewFollower *follower);
 static void read_text(void *arg);
-static bool runs_code(Node *node, void *context);
-static bool type_runs_code(Oid type);
 static void refuse_new_uses(const ViewFollower *follower);
 
 /*
@@ -81,7 +73,7 @@ read_again(ViewFollower *follower)
 	if (get_rel_relkind(view) != RELKIND_VIEW)
 		view_refuse_follower(follower, "It is a materialized view, and holds values of the column's former type.");
 	view_refuse_rules(view, follower->about);
-	if (runs_code((Node *) view_query_of(view), NULL))
+	if (view_constants_run_code(view_query_of(view)))
 		view_refuse_follower(follower, "It has constants of a type whose input runs code, so its definition cannot be read again.");
 	if (!convert_attempt(read_text, follower, &message))
 		view_refuse_follower(follower, psprintf("The view's definition does not hold any more: %s.", message));
@@ -110,65 +102,6 @@ read_text(void *arg)
 	ViewFollower *follower = arg;
 
 	follower->read = view_query_read(security_owner_of(follower->view), follower->text);
-}
-
-/* A walker that returns true at the first constant whose type's input may run code. */
-static bool
-runs_code(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Const))
-		return !((Const *) node)->constisnull && type_runs_code(((Const *) node)->consttype);
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, runs_code, context, 0);
-	return expression_tree_walker(node, runs_code, context);
-}
-
-/*
- * Returns true if reading a value of the type may run what is not PostgreSQL's or
- * an installed library's: the checks of a domain, which it may be made of.
- */
-static bool
-type_runs_code(Oid type)
-{
-	Oid			below[3];
-	Oid			input;
-	Oid			parameter;
-	Oid			language;
-	HeapTuple	tuple;
-	int			i;
-
-	check_stack_depth();
-	if (DomainHasConstraints(type))
-		return true;
-	getTypeInputInfo(type, &input, &parameter);
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(input));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", input);
-	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
-	ReleaseSysCache(tuple);
-	if (language != INTERNALlanguageId && language != ClanguageId)
-		return true;
-
-	below[0] = get_element_type(type);
-	below[1] = get_range_subtype(type);
-	below[2] = get_multirange_range_compat(type);
-	for (i = 0; i < lengthof(below); i++)
-		if (OidIsValid(below[i]) && type_runs_code(below[i]))
-			return true;
-	if (get_typtype(type) == TYPTYPE_DOMAIN)
-		return type_runs_code(getBaseType(type));
-	if (get_typtype(type) == TYPTYPE_COMPOSITE)
-	{
-		TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
-
-		for (i = 0; i < desc->natts; i++)
-			if (!TupleDescAttr(desc, i)->attisdropped &&
-				type_runs_code(TupleDescAttr(desc, i)->atttypid))
-				return true;
-	}
-	return false;
 }
 
 /*
