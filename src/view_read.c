@@ -14,11 +14,9 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
