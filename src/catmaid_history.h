@@ -476,6 +476,7 @@ extern void row_security_follow_command(Node *statement);
 extern void row_security_raise(const RegistryRow *row);
 extern void row_security_raise_one(Oid live, Oid derived);
 extern bool row_security_lacks(Oid live, Oid derived);
+extern bool row_security_is_enabled(Oid relid);
 
 /* command.c: the DDL commands that are being executed, and what they touch */
 extern void command_init(void);
@@ -700,6 +701,7 @@ extern void view_update(const RegistryRow *row);
 extern bool view_fits(const RegistryRow *row, bool older);
 extern void view_refresh(const RegistryRow *row);
 extern void view_renew(const RegistryRow *row);
+extern void view_protect(const RegistryRow *row);
 extern void view_take_over(const RegistryRow *row);
 extern void view_drop(Oid live);
 extern const char **view_renamed_columns(Oid view, Oid live, bool thorough);
@@ -719,7 +721,8 @@ extern bool view_has_names_of(Oid view, Oid live);
 extern Oid	view_of_table_before(Oid live);
 extern void view_leave_tracking(const RegistryRow *row);
 extern void view_say_dropped(Oid view, const RegistryRow *row);
-extern bool view_hides_rows(Oid view, Oid live);
+extern bool view_shows_hidden(Oid view, Oid live);
+extern bool view_is_conditional(Oid view);
 
 /* cache.c: what capture knows of a relation */
 extern CaptureRelation *cache_lookup(Relation rel, Trigger *trigger);

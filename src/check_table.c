@@ -351,6 +351,10 @@ check_view(Check *check)
 					 security_role_sql(security_owner_of(check->row->live))),
 			"View %s belongs to role %s, which does not own the table, and may show anything.",
 			naming_quoted(view), security_role_sql(security_owner_of(view)));
+	else if (!check->older && view_shows_hidden(view, check->row->live))
+		check_finding(check, "error", "view_shows_hidden_rows", get_rel_name(view), check_mend(check),
+			"Policies hide rows of the table from readers, but view %s is read with its owner's rights.",
+			naming_quoted(view));
 	else if (!view_fits(check->row, check->older))
 		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
 			"View %s does not show the columns of the table%s.", naming_quoted(view),

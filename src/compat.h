@@ -313,11 +313,11 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 
 /* 15 lets a view be read with the rights of its reader, with whom policies go. */
 #if PG_VERSION_NUM >= 150000
-#define VIEW_HIDES_ROWS_COMPAT true
+#define view_is_readers_compat(rel)	RelationHasSecurityInvoker(rel)
 #define VIEW_OPTIONS_COMPAT \
 	list_make1(makeDefElem("security_invoker", (Node *) makeString("true"), -1))
 #else
-#define VIEW_HIDES_ROWS_COMPAT false
+#define view_is_readers_compat(rel)	(false)
 #define VIEW_OPTIONS_COMPAT	NIL
 #endif
 

@@ -249,6 +249,7 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 	}
 	table_close(live, NoLock);
 	view_take_over(row);
+	view_protect(row);
 	repair_triggers(row, tracked);
 	registry_update(row);
 }

@@ -70,8 +70,7 @@ row_security_follow_command(Node *statement)
 		/* whoever changes those of the history at this moment will have done so */
 		give(row->live, row->history, lowers);
 		give(row->live, row->tracking, lowers);
-		if (OidIsValid(view_of_table(relid)) && !view_hides_rows(view_of_table(relid), relid))
-			view_renew(row);
+		view_protect(row);
 	}
 	else if (lowers && (row = registry_get_by_derived(relid)) != NULL)
 		refuse_less(row->live, relid);
@@ -170,6 +169,14 @@ row_security_lacks(Oid live, Oid derived)
 	if (!get_flags(live, &want) || !get_flags(derived, &have))
 		return false;
 	return want.enabled && (!have.enabled || (want.forced && !have.forced));
+}
+
+bool
+row_security_is_enabled(Oid relid)
+{
+	Flags		flags;
+
+	return get_flags(relid, &flags) && flags.enabled;
 }
 
 /* What the live table has; lower: no more than that.  Looks when it has the lock. */

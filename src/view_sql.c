@@ -212,29 +212,33 @@ view_sql(const RegistryRow *row, Relation live)
 static const char *
 condition_sql(Relation live)
 {
-	if (VIEW_HIDES_ROWS_COMPAT || !live->rd_rel->relrowsecurity)
+	if (VIEW_OPTIONS_COMPAT != NIL || !live->rd_rel->relrowsecurity)
 		return "";
 	/* the name goes into dumps, the OID is what it means */
 	return psprintf(" WHERE NOT pg_catalog.row_security_active('%u'::pg_catalog.regclass)",
 					RelationGetRelid(live));
 }
 
-/*
- * Returns true if readers from whom policies hide rows of the live table do not see these
- * in the view; needlessly, of a table without policies, is false too.
- */
+/* Returns true if the view shows rows of the live table that policies hide from its reader. */
 bool
-view_hides_rows(Oid view, Oid live)
+view_shows_hidden(Oid view, Oid live)
 {
 	Relation	rel;
-	bool		needs;
+	bool		is_readers;
 
-	if (VIEW_HIDES_ROWS_COMPAT)
-		return true;
-	rel = table_open(live, AccessShareLock);
-	needs = rel->rd_rel->relrowsecurity;
-	table_close(rel, NoLock);
-	return has_condition((Node *) view_query_of(view), NULL) == needs;
+	if (!row_security_is_enabled(live))
+		return false;
+	rel = relation_open(view, AccessShareLock);
+	is_readers = view_is_readers_compat(rel);
+	relation_close(rel, AccessShareLock);
+	return !is_readers && !view_is_conditional(view);
+}
+
+/* Returns true if it shows nothing to readers who are subject to policies. */
+bool
+view_is_conditional(Oid view)
+{
+	return has_condition((Node *) view_query_of(view), NULL);
 }
 
 static bool

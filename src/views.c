@@ -39,7 +39,7 @@
 
 static void update(Oid view, const RegistryRow *row);
 static void check_name(const RegistryRow *row);
-static void set_invoker_option(Oid view);
+static void set_invoker_option(Oid view, bool anyhow);
 static Oid	view_named(const char *name, Oid namespace);
 static bool has_own_columns(Oid view);
 static bool shows_both(Oid view, const RegistryRow *row);
@@ -143,7 +143,7 @@ view_take_over(const RegistryRow *row)
 		security_owner_of(view) != security_owner_of(row->live) ||
 		!shows_both(view, row))
 		return;
-	set_invoker_option(view);
+	set_invoker_option(view, false);
 	view_change_all(list_make1(view_change(view, row->live, view_query(row),
 										   view_renamed_columns(view, row->live, false), false)), NIL);
 }
@@ -197,9 +197,32 @@ view_renamed_columns(Oid view, Oid live, bool thorough)
 	return names;
 }
 
-/* ALTER VIEW SET (security_invoker), unless the view says something of it already. */
+/*
+ * The view shall not show what policies on the live table hide from its reader: it is
+ * read with his rights, or, where it cannot be, has a condition while there are policies.
+ */
+void
+view_protect(const RegistryRow *row)
+{
+	Oid			view = view_of_table(row->live);
+
+	if (!OidIsValid(view))
+		return;
+	if (VIEW_OPTIONS_COMPAT == NIL)
+	{
+		if (view_is_conditional(view) != row_security_is_enabled(row->live))
+			view_renew(row);
+	}
+	else if (view_shows_hidden(view, row->live))
+		set_invoker_option(view, true);
+}
+
+/*
+ * ALTER VIEW SET (security_invoker), unless the view says something of it already, or
+ * anyhow.
+ */
 static void
-set_invoker_option(Oid view)
+set_invoker_option(Oid view, bool anyhow)
 {
 	Relation	catalog;
 	HeapTuple	tuple;
@@ -217,7 +240,7 @@ set_invoker_option(Oid view)
 		elog(ERROR, "cache lookup failed for relation %u", view);
 	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
 	foreach(lc, isnull ? NIL : untransformRelOptions(value))
-		if (strcmp(lfirst_node(DefElem, lc)->defname, "security_invoker") == 0)
+		if (!anyhow && strcmp(lfirst_node(DefElem, lc)->defname, "security_invoker") == 0)
 			column = 0;
 	if (column)
 	{

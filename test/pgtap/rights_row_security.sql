@@ -10,7 +10,7 @@ CREATE ROLE rights_row_security_former;
 CREATE ROLE rights_row_security_other;
 \set owner 'rights_row_security_owner'
 CREATE EXTENSION catmaid_history;
-SELECT plan(60);
+SELECT plan(66);
 
 CREATE SCHEMA o;
 GRANT USAGE ON SCHEMA o TO PUBLIC;
@@ -243,6 +243,26 @@ SELECT is(hidden('base__history') || hidden('leaf__history'), '01', 'and so it i
 ALTER TABLE o.base DISABLE ROW LEVEL SECURITY;
 ALTER TABLE o.leaf ENABLE ROW LEVEL SECURITY;
 SELECT is(flags('base') || ' ' || flags('leaf'), ',, e,e,e', 'the child''s the child''s');
+
+-- A view that is read with its owner's rights, of a table that gets policies, or has them.
+SELECT make('viewed');
+SELECT current_setting('server_version_num')::int >= 150000 AS v15 \gset
+\if :v15
+ALTER VIEW o.viewed__with_history RESET (security_invoker);
+SELECT is(hidden('viewed__with_history'), '2', 'control: it shows all rows of a table without policies');
+ALTER TABLE o.viewed ENABLE ROW LEVEL SECURITY;
+SELECT is(hidden('viewed__with_history'), '0', 'and no more than the table when it gets some');
+ALTER VIEW o.viewed__with_history SET (security_invoker = off);
+SELECT is(hidden('viewed__with_history'), '2', 'control: set so by its owner');
+SELECT is((SELECT format('%s %s %s', severity, finding, object) FROM check_history('o.viewed') WHERE severity <> 'info'),
+	'error view_shows_hidden_rows viewed__with_history', 'check_history finds it');
+SELECT repair_history('o.viewed');
+\else
+SELECT skip('no security_invoker before PostgreSQL 15', 4);
+ALTER TABLE o.viewed ENABLE ROW LEVEL SECURITY;
+\endif
+SELECT is(hidden('viewed__with_history'), '0', 'repaired, it hides them');
+SELECT is((SELECT count(*) FROM check_history('o.viewed') WHERE severity <> 'info'), 0::bigint, 'and nothing is found');
 
 -- A registry row gives nobody power over a table: of another owner's, or of no history.
 CREATE TABLE o.others AS TABLE o.timed__history WITH NO DATA;
