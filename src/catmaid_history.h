@@ -206,7 +206,6 @@ typedef struct TableState
 	DerivedState history;
 	DerivedState tracking;
 	bool		owners_agree;	/* see registry_owners_agree */
-	Mark		mark;
 	bool		tracked;		/* see triggers_there */
 	Oid			key_index;		/* primary key */
 	List	   *parents;
@@ -326,6 +325,8 @@ extern void make_room_for_type(Oid type, Node *statement);
 /* follow_columns.c: column changes */
 extern bool follow_columns_changed(const TableState *before,
 								   const TableState *now, Node *statement);
+extern bool follow_columns_concern_key(const RegistryRow *row, const TableState *before,
+									   const TableState *now, Node *statement);
 extern bool follow_columns_taken(const TableState *before, const TableState *now);
 extern bool follow_columns_computed(const TableState *now, AttrNumber attnum,
 									Node *statement);

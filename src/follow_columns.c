@@ -36,6 +36,7 @@ static void rename_column(RegistryRow *row, AttrNumber held,
 						  const char *from, const char *to);
 static void change_types(RegistryRow *row, const TableState *before,
 						 const TableState *now, Node *statement);
+static bool serves_history(const RegistryRow *row, const char *name);
 static bool is_key(const RegistryRow *row, const char *name);
 static void convert_column(RegistryRow *row, const ColumnState *now,
 						   const char *temporary, Node *using);
@@ -79,6 +80,39 @@ follow_columns_changed(const TableState *before, const TableState *now,
 		if (!same_column(&before->columns[i], &now->columns[i]))
 			return true;
 	return false;
+}
+
+/*
+ * Is anything changed about the columns of the key, the time or the txid column, be it
+ * their values?  row: as it is after the change.
+ */
+bool
+follow_columns_concern_key(const RegistryRow *row, const TableState *before,
+						   const TableState *now, Node *statement)
+{
+	int			i;
+
+	for (i = 0; i < now->natts; i++)
+	{
+		const ColumnState *is = &now->columns[i];
+		const ColumnState *was = i < before->natts ? &before->columns[i] : NULL;
+
+		if ((was == NULL || !same_column(was, is) ||
+			 follow_columns_computed(now, i + 1, statement) ||
+			 follow_columns_regenerated(now, i + 1, statement)) &&
+			((is->exists && serves_history(row, NameStr(is->name))) ||
+			 (was && was->exists && serves_history(row, NameStr(was->name)))))
+			return true;
+	}
+	return false;
+}
+
+static bool
+serves_history(const RegistryRow *row, const char *name)
+{
+	return is_key(row, name) ||
+		(!OidIsValid(row->tracking) &&
+		 (strcmp(row->time_column, name) == 0 || strcmp(row->txid_column, name) == 0));
 }
 
 /* Returns true if a column has gone, or has another type. */

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/snapmgr.h"
 
 #include "catmaid_history.h"
 
@@ -20,6 +21,7 @@ static bool cascades(Node *statement);
 static void clear_up_after(const RegistryRow *row, const TableState *before,
 						   bool cascade);
 static bool has_derived_name(const TableState *before);
+static void read_mark_before(Oid live, Mark *mark);
 static void leave_alone(const RegistryRow *row, const TableState *before);
 static void clear_up_after_children(const RegistryRow *row, bool cascade);
 static bool moved(const DerivedState *before, const DerivedState *now);
@@ -54,16 +56,18 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 {
 	ListCell   *lc;
 	bool		stays;
+	Mark		mark;
 
 	if (!settings_follow_ddl(before->owner))
 		return;
-	if (!before->owners_agree || !registry_is_sound_by(row, &before->mark))
+	read_mark_before(row->live, &mark);
+	if (!before->owners_agree || !registry_is_sound_by(row, &mark))
 	{
 		leave_alone(row, before);
 		return;
 	}
 	stays = follow_drop_keeps(before->owner, before->tracked) ||
-		(!OidIsValid(before->mark.history) && before->history.exists &&
+		(!OidIsValid(mark.history) && before->history.exists &&
 		 !has_derived_name(before));
 
 	clear_up_after_children(row, cascade);
@@ -91,6 +95,16 @@ has_derived_name(const TableState *before)
 	char	   *live = naming_live_of(NameStr(before->history.name));
 
 	return live != NULL && strcmp(live, NameStr(before->name)) == 0;
+}
+
+/* The mark that the table had. */
+static void
+read_mark_before(Oid live, Mark *mark)
+{
+	Snapshot	snapshot = table_state_snapshot(command_since(live));
+
+	(void) mark_read(live, snapshot, mark);
+	UnregisterSnapshot(snapshot);
 }
 
 /* What the registry says of the table that is gone was not to be believed. */

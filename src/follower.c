@@ -301,7 +301,8 @@ follow_rest(Touched *touched, Node *statement)
 	 * Without such a change there is no reason to wait for the table's writers; nor
 	 * is another index of the same key: REINDEX CONCURRENTLY has just let them go.
 	 */
-	if (touched->columns_changed ||
+	if ((touched->columns_changed &&
+		 follow_columns_concern_key(row, before, now, statement)) ||
 		(before->key_index != now->key_index && !IsA(statement, ReindexStmt)))
 		follow_key(row, before, now, statement);
 	follow_hierarchy(row, before, now);

@@ -31,7 +31,7 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static TableState *read_state(const RegistryRow *row, Snapshot snapshot);
+static TableState *read_state(const RegistryRow *row, Snapshot snapshot, bool triggers);
 static void read_derived(DerivedState *state, Oid relid, Snapshot snapshot);
 static bool read_class(Oid relid, Snapshot snapshot, Form_pg_class form);
 static ColumnState *read_columns(Oid relid, int natts, Snapshot snapshot);
@@ -46,7 +46,8 @@ static SysScanDesc scan_catalog(Relation *catalog, Oid relid, Oid index,
 
 /*
  * The state of the table before what this transaction has done since the command
- * id, and now; palloc'd, NULL where there is no such table.
+ * id, and now; palloc'd, NULL where there is no such table.  Whether it was tracked
+ * before is told of a table that has gone only.
  */
 void
 table_state_compare(const RegistryRow *row, CommandId since,
@@ -55,9 +56,9 @@ table_state_compare(const RegistryRow *row, CommandId since,
 	Snapshot	snapshot = table_state_snapshot(InvalidCommandId);
 	CommandId	current = snapshot->curcid;
 
-	*now = read_state(row, snapshot);
+	*now = read_state(row, snapshot, true);
 	snapshot->curcid = since;
-	*before = read_state(row, snapshot);
+	*before = read_state(row, snapshot, *now == NULL);
 	snapshot->curcid = current;
 	UnregisterSnapshot(snapshot);
 }
@@ -67,7 +68,7 @@ TableState *
 table_state_before(const RegistryRow *row, CommandId since)
 {
 	Snapshot	snapshot = table_state_snapshot(since);
-	TableState *state = read_state(row, snapshot);
+	TableState *state = read_state(row, snapshot, true);
 
 	UnregisterSnapshot(snapshot);
 	return state;
@@ -110,8 +111,9 @@ table_state_snapshot(CommandId curcid)
 	return snapshot;
 }
 
+/* triggers: also what only pg_trigger tells */
 static TableState *
-read_state(const RegistryRow *row, Snapshot snapshot)
+read_state(const RegistryRow *row, Snapshot snapshot, bool triggers)
 {
 	FormData_pg_class form;
 	TableState *state;
@@ -130,8 +132,7 @@ read_state(const RegistryRow *row, Snapshot snapshot)
 	read_derived(&state->tracking, row->tracking, snapshot);
 	state->owners_agree = (!state->history.exists || state->history.owner == form.relowner) &&
 		(!state->tracking.exists || state->tracking.owner == form.relowner);
-	(void) mark_read(row->live, snapshot, &state->mark);
-	state->tracked = triggers_there(row, snapshot);
+	state->tracked = triggers && triggers_there(row, snapshot);
 	state->key_index = primary_key_of(row->live, snapshot);
 	state->parents = parents_of(row->live, snapshot);
 	if (form.relkind == RELKIND_PARTITIONED_TABLE)
