@@ -52,8 +52,9 @@ convert_to_text(Oid relid, const char *column, bool cascade)
 	bool		done;
 
 	print_exactly();
-	done = convert_attempt(change_in_place, &text, NULL) ||
-		convert_attempt(move_values, &text, NULL);
+	/* the history's owner, who need not be whoever drops the type, may raise any error */
+	done = ddl_attempt_one(change_in_place, &text) == NULL ||
+		ddl_attempt_one(move_values, &text) == NULL;
 	AtEOXact_GUC(false, level);
 	return done;
 }

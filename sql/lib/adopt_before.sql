@@ -84,6 +84,30 @@ BEGIN
                AND refclassid = 'pg_extension'::regclass AND deptype = 'e')), true);
     EXECUTE format('LOCK TABLE ONLY %s, ONLY %s IN ACCESS EXCLUSIVE MODE', registry, log);
 
+    -- What is a member already will be replaced in place and keep its owner, who could
+    -- put other code there afterwards.  (The last two are documented to be the database
+    -- owner's.)
+    SELECT string_agg(pg_describe_object(d.classid, d.objid, 0), ', ' ORDER BY d.classid, d.objid) INTO shape
+      FROM pg_depend d
+      LEFT JOIN LATERAL (
+           SELECT proowner AS owner FROM pg_proc WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid
+           UNION ALL SELECT relowner FROM pg_class WHERE d.classid = 'pg_class'::regclass AND oid = d.objid
+           UNION ALL SELECT typowner FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
+           UNION ALL SELECT evtowner FROM pg_event_trigger WHERE d.classid = 'pg_event_trigger'::regclass AND oid = d.objid
+           UNION ALL SELECT nspowner FROM pg_namespace WHERE d.classid = 'pg_namespace'::regclass AND oid = d.objid) o ON true
+      LEFT JOIN pg_roles r ON r.oid = o.owner
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
+       AND NOT coalesce(r.rolsuper, false)
+       AND NOT (d.classid = 'pg_proc'::regclass AND d.objid IN (SELECT oid FROM pg_proc
+           WHERE pronamespace = namespace AND proname IN ('drop_history_table', 'drop_history_table_keep_data')
+             AND proargtypes = ARRAY['regclass'::regtype]::oid[]::oidvector));
+    IF shape IS NOT NULL THEN
+        RAISE EXCEPTION 'extension % has members that do not belong to a superuser', 'catmaid_history'
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = format('These are: %s.', shape),
+                  HINT = 'Take them out: ALTER EXTENSION catmaid_history DROP ...;';
+    END IF;
+
     -- What is there must be what we take it for, and no more.
     IF change_type IS NULL
         OR (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = change_type)
@@ -164,6 +188,10 @@ BEGIN
                     (SELECT conrelid = d.refobjid AND contype NOT IN ('p', 'u', 'n')
                        FROM pg_constraint WHERE oid = d.objid)
                WHEN 'pg_statistic_ext'::regclass THEN true
+               -- a default of the site's own column may call what PostgreSQL has
+               WHEN 'pg_attrdef'::regclass THEN
+                    d.refobjid = log AND d.refobjsubid > 6 AND EXISTS (SELECT FROM pg_depend x
+                        WHERE x.classid = d.classid AND x.objid = d.objid AND x.refclassid <> 'pg_class'::regclass)
                WHEN 'pg_class'::regclass THEN
                     coalesce((SELECT i.indexprs IS NOT NULL OR i.indpred IS NOT NULL FROM pg_index i
                                WHERE i.indexrelid = d.objid AND i.indrelid = d.refobjid),
@@ -180,10 +208,14 @@ BEGIN
             AND (relkind <> 'r' OR relpersistence <> 'p' OR reloftype <> 0 OR relrowsecurity))
         OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid IN (registry, log))
         OR EXISTS (SELECT FROM pg_attribute WHERE attrelid IN (registry, log)
-            AND (attgenerated <> '' OR attidentity <> '')) THEN
+            AND (attgenerated <> '' OR attidentity <> ''))
+        OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+              LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+            WHERE attrelid IN (registry, log) AND attnum > 0 AND NOT attisdropped
+              AND coalesce(e.typtype, t.typtype) NOT IN ('b', 'e')) THEN
         RAISE EXCEPTION 'tables % and % must be ordinary tables', registry, log
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security or a generated column.';
+                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security, a generated column or a column of a domain or composite type.';
     END IF;
 
     -- Tables, type, functions and views become members.  Functions and views go
