@@ -100,7 +100,7 @@ BEGIN
        AND NOT coalesce(r.rolsuper, false)
        AND NOT (d.classid = 'pg_proc'::regclass AND d.objid IN (SELECT oid FROM pg_proc
            WHERE pronamespace = namespace AND proname IN ('drop_history_table', 'drop_history_table_keep_data')
-             AND proargtypes = ARRAY['regclass'::regtype]::oid[]::oidvector));
+             AND pronargs = 1 AND proargtypes[0] = 'regclass'::regtype));
     IF shape IS NOT NULL THEN
         RAISE EXCEPTION 'extension % has members that do not belong to a superuser', 'catmaid_history'
             USING ERRCODE = 'insufficient_privilege',
