@@ -16,7 +16,8 @@ CREATE TABLE catmaid_history_table (
     time_column text NOT NULL,
     txid_column text NOT NULL,
     creation_time timestamptz NOT NULL DEFAULT current_timestamp,
-    live_table_pkey_columns text[]
+    live_table_pkey_columns text[],
+    key_since timestamptz
 );
 CREATE INDEX catmaid_history_table_tracking ON catmaid_history_table (tracking_table);
 COMMENT ON TABLE catmaid_history_table IS
@@ -31,6 +32,8 @@ COMMENT ON COLUMN catmaid_history_table.live_table_pkey_column IS
     'The first column of the primary key.';
 COMMENT ON COLUMN catmaid_history_table.live_table_pkey_columns IS
     'All columns of the primary key, in its order.';
+COMMENT ON COLUMN catmaid_history_table.key_since IS
+    'Since when this is the primary key: versions that ended before may have been told by another one. NULL: always.';
 COMMENT ON COLUMN catmaid_history_table.tracking_table IS
     'The table that tells when each live row was last edited; NULL where the live table does.';
 COMMENT ON COLUMN catmaid_history_table.time_column IS
@@ -91,7 +94,8 @@ CREATE TABLE catmaid_history_internal.catmaid_history_table_by_name (
     time_column text,
     txid_column text,
     creation_time timestamptz,
-    live_table_pkey_columns text[]
+    live_table_pkey_columns text[],
+    key_since timestamptz
 );
 COMMENT ON TABLE catmaid_history_internal.catmaid_history_table_by_name IS
     'For pg_dump and pg_restore, and always empty: what is inserted goes to the registry.';
@@ -119,7 +123,7 @@ BEGIN
         pg_catalog.format('WHERE false UNION ALL SELECT live_table::pg_catalog.text,'
             ' history_table::pg_catalog.text, triggers_installed, live_table_pkey_column,'
             ' tracking_table::pg_catalog.text, time_column, txid_column, creation_time,'
-            ' live_table_pkey_columns FROM %I.catmaid_history_table',
+            ' live_table_pkey_columns, key_since FROM %I.catmaid_history_table',
             pg_catalog.current_schema()));
 END
 $$;

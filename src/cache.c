@@ -250,12 +250,12 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 						RelationGetRelationName(rel)),
 				 errhint("SELECT %s(%s::regclass%s) makes it, or takes up what there is of it. SELECT %s(%s::regclass) removes the triggers.",
 						 naming_quoted_in(registry_namespace(), "create_history_table"),
-						 quote_literal_cstr(naming_quoted(new.live)),
+						 naming_argument(new.live),
 						 trigger && trigger->tgnargs == 2 ?
 						 psprintf(", %s, %s", quote_literal_cstr(trigger->tgargs[0]),
 								  quote_literal_cstr(trigger->tgargs[1])) : "",
 						 drop_function_name(false),
-						 quote_literal_cstr(naming_quoted(new.live)))));
+						 naming_argument(new.live))));
 
 	registry_check_sound(row, 0);
 	if (trigger)
@@ -465,7 +465,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 						RelationGetRelationName(history)),
 				 errhint("SELECT %s(%s::regclass) adds it.",
 						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(entry->live)))));
+						 naming_argument(entry->live))));
 	columns_base_type(live_att, &type, &typmod);
 	entry->key[i] = live_att->attnum;
 	build_scankey(&entry->live_scankey[i], live_att->attnum, type,
@@ -492,7 +492,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 						get_rel_name(entry->live)),
 				 errhint("SELECT %s(%s::regclass) makes it fit.",
 						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(entry->live)))));
+						 naming_argument(entry->live))));
 	build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
 				  type, tracking_att->attcollation, index, i);
 }
@@ -542,7 +542,7 @@ check_arguments(const Trigger *trigger, const RegistryRow *row)
 					trigger->tgname, get_rel_name(row->live)),
 			 errhint("SELECT %s(%s::regclass) puts it right.",
 					 naming_quoted_in(registry_namespace(), "repair_history"),
-					 quote_literal_cstr(naming_quoted(row->live)))));
+					 naming_argument(row->live))));
 }
 
 /* The history or tracking table, locked as for writing. */
@@ -564,7 +564,7 @@ open_derived(Oid relid, Oid live, bool tracking)
 				 errhint("SELECT %s(%s::regclass) lets writes go on, unrecorded; then drop it.",
 						 naming_quoted_in(registry_namespace(),
 										  "disable_history_tracking_for_table"),
-						 quote_literal_cstr(naming_quoted(live)))));
+						 naming_argument(live))));
 	return derived;
 }
 
@@ -579,7 +579,7 @@ refuse_unprotected(Oid live, Oid derived)
 						get_rel_name(derived), get_rel_name(live)),
 				 errhint("SELECT %s(%s::regclass) gives it the same.",
 						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(live)))));
+						 naming_argument(live))));
 }
 
 /* The time or the txid column of the live table, or of its partition rel. */
@@ -596,6 +596,6 @@ require_column(Relation rel, Oid live, const char *name, Oid type)
 				 errdetail("The table's history is tracked with this column."),
 				 errhint("Add the column; or track the table by others: SELECT %s(%s::regclass), then create_history_table.",
 						 drop_function_name(true),
-						 quote_literal_cstr(naming_quoted(live)))));
+						 naming_argument(live))));
 	return att->attnum;
 }

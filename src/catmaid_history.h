@@ -60,6 +60,7 @@ typedef struct RegistryRow
 	char	   *time_column;	/* in the live, or else the tracking table */
 	char	   *txid_column;
 	TimestampTz created;		/* on insertion 0 means now */
+	TimestampTz key_since;		/* 0: it has always been the key */
 } RegistryRow;
 
 /* Where the values of a history row come from; see columns.c. */
@@ -1045,6 +1046,7 @@ extern void naming_check_room(const char *name, int sqlstate);
 extern int	naming_begin_qualified(void);
 extern char *naming_quoted(Oid relid);
 extern char *naming_quoted_before(Oid relid);
+extern char *naming_argument(Oid relid);
 extern char *naming_quoted_function(Oid function);
 extern char *naming_quoted_in(Oid namespace, const char *name);
 extern List *naming_opclass(Oid opclass);

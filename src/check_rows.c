@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "catmaid_history.h"
@@ -70,11 +71,16 @@ check_periods(Check *check, Relation live)
 	List	   *relids = list_make2_oid(check->row->history, check->row->live);
 	StringInfoData key;
 	StringInfoData keyless;
+	const char *before = "false";	/* the key was another one */
 	ListCell   *lc;
 	int64		counts[N];
 
 	initStringInfo(&key);
 	initStringInfo(&keyless);
+	if (check->row->key_since != 0)
+		before = psprintf("COALESCE(pg_catalog.upper(h.%s) OPERATOR(pg_catalog.<=) %s::pg_catalog.timestamptz, false)",
+						  PERIOD_COLUMN,
+						  quote_literal_cstr(timestamptz_to_str(check->row->key_since)));
 	foreach(lc, check->row->key)
 	{
 		if (!can_be_sorted(check->row->history, lfirst(lc)))
@@ -93,14 +99,14 @@ check_periods(Check *check, Relation live)
 							   "pg_catalog.count(*) FILTER (WHERE NOT is_live AND pg_catalog.upper(p) OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()), "
 							   "pg_catalog.count(*) FILTER (WHERE is_live AND pg_catalog.lower(p) OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()), "
 							   "pg_catalog.count(*) FILTER (WHERE NOT is_live) FROM "
-							   "(SELECT h.%s AS p, h.is_live, CASE WHEN pg_catalog.lower_inf(h.%s)%s THEN NULL "
+							   "(SELECT h.%s AS p, h.is_live, CASE WHEN %s OR pg_catalog.lower_inf(h.%s)%s THEN NULL "
 							   "ELSE pg_catalog.lead(h.%s) OVER w END AS following, "
 							   "pg_catalog.lead(h.is_live) OVER w AS live_follows FROM "
 							   "(SELECT %s h.%s, false AS is_live FROM ONLY %s h UNION ALL %s) h "
-							   "WINDOW w AS (PARTITION BY %s pg_catalog.isempty(h.%s), pg_catalog.lower_inf(h.%s) "
+							   "WINDOW w AS (PARTITION BY %s %s, pg_catalog.isempty(h.%s), pg_catalog.lower_inf(h.%s) "
 							   "ORDER BY pg_catalog.lower(h.%s), h.is_live)) periods",
-							   PERIOD_COLUMN, PERIOD_COLUMN, keyless.data, PERIOD_COLUMN, key.data,
-							   PERIOD_COLUMN, history, live_rows_sql(check, live), key.data,
+							   PERIOD_COLUMN, before, PERIOD_COLUMN, keyless.data, PERIOD_COLUMN, key.data,
+							   PERIOD_COLUMN, history, live_rows_sql(check, live), key.data, before,
 							   PERIOD_COLUMN, PERIOD_COLUMN, PERIOD_COLUMN),
 					  counts, N);
 	if (counts[ENDLESS] > 0)

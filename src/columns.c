@@ -117,7 +117,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
 							 naming_quoted_in(registry_namespace(),
 											  "enable_history_tracking_for_table"),
-							 quote_literal_cstr(naming_quoted(live)))));
+							 naming_argument(live))));
 
 		columns_base_type(att, &type, &typmod);
 		target_type = getBaseType(target->atttypid);
@@ -174,7 +174,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 						   PERIOD_COLUMN, XID_COLUMN),
 				 errhint("SELECT %s(%s::regclass) ends tracking table %s and leaves this one as it is.",
 						 drop_function_name(true),
-						 quote_literal_cstr(naming_quoted(live)), naming_quoted(live))));
+						 naming_argument(live), naming_quoted(live))));
 	return map;
 }
 

@@ -157,9 +157,9 @@ history_drop(Oid live, bool keep_data)
 						RelationGetRelationName(rel), get_rel_name(linitial_oid(children))),
 				 errhint("SELECT %s(%s::regclass) first; or, to keep its versions, SELECT %s(%s::regclass).",
 						 drop_function_name(false),
-						 quote_literal_cstr(naming_quoted(linitial_oid(children))),
+						 naming_argument(linitial_oid(children)),
 						 drop_function_name(true),
-						 quote_literal_cstr(naming_quoted(linitial_oid(children))))));
+						 naming_argument(linitial_oid(children)))));
 
 	triggers_remove(rel);
 	table_close(rel, NoLock);
@@ -404,7 +404,7 @@ check_trackable(Oid live)
 						name, get_rel_name(root)),
 				 errhint("SELECT %s(%s::regclass) covers all partitions.",
 						 naming_quoted_in(registry_namespace(), "create_history_table"),
-						 quote_literal_cstr(naming_quoted(root)))));
+						 naming_argument(root))));
 	}
 	if (relkind == RELKIND_PARTITIONED_TABLE)
 	{

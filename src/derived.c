@@ -353,7 +353,7 @@ derived_tracking_hint(Oid live, Oid tracking)
 	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP %s %s CASCADE; then enable tracking again.",
 					naming_quoted_in(registry_namespace(),
 									 "disable_history_tracking_for_table"),
-					quote_literal_cstr(naming_quoted(live)),
+					naming_argument(live),
 					get_rel_relkind(tracking) == RELKIND_VIEW ? "VIEW" : "TABLE",
 					naming_quoted(tracking));
 }

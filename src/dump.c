@@ -50,7 +50,7 @@
 enum
 {
 	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
-	Anum_time, Anum_txid, Anum_created, Anum_key
+	Anum_time, Anum_txid, Anum_created, Anum_key, Anum_key_since
 };
 
 static bool is_dump_table(Oid relid);
@@ -62,6 +62,7 @@ static bool may_be_entered(const RegistryRow *row);
 static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static List *key_of(HeapTuple tuple, TupleDesc desc);
+static TimestampTz key_since_of(HeapTuple tuple, TupleDesc desc);
 static void mend_condition(void);
 static Datum mended(ArrayType *conditions);
 
@@ -199,6 +200,7 @@ take_up(HeapTuple tuple, TupleDesc desc)
 				 errmsg("a row of table \"%s\" is not complete", DUMP_TABLE),
 				 errhint("The table is filled by restoring a dump, and by nothing else.")));
 
+	row.key_since = key_since_of(tuple, desc);
 	if (!may_be_entered(&row))
 		return;
 	present = registry_get(row.live);
@@ -280,6 +282,15 @@ key_of(HeapTuple tuple, TupleDesc desc)
 	for (i = 0; i < n; i++)
 		key = lappend(key, TextDatumGetCString(names[i]));
 	return key;
+}
+
+static TimestampTz
+key_since_of(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_key_since, desc, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
 /* Make pg_dump's condition name the registry's schema as it is called now. */

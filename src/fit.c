@@ -70,7 +70,7 @@ fit_check_key(const RegistryRow *row, int sqlstate)
 						get_rel_name(row->live)),
 				 errhint("SELECT %s(%s::regclass) takes the present primary key.",
 						 naming_quoted_in(registry_namespace(), "enable_history_tracking_for_table"),
-						 quote_literal_cstr(naming_quoted_before(row->live)))));
+						 naming_argument(row->live))));
 	if (state == KEY_GONE)
 		ereport(ERROR,
 				(errcode(sqlstate),

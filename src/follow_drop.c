@@ -225,12 +225,12 @@ follow_refuse_by_hand(Oid live, const char *verb)
 			 strcmp(verb, "drop") == 0 ?
 			 errhint("SELECT %s(%s::regclass) ends tracking and keeps the history table, SELECT %s(%s::regclass) drops both.",
 					 drop_function_name(true),
-					 quote_literal_cstr(naming_quoted(live)),
+					 naming_argument(live),
 					 drop_function_name(false),
-					 quote_literal_cstr(naming_quoted(live))) :
+					 naming_argument(live)) :
 			 errhint("RENAME TO, SET SCHEMA and OWNER TO of table %s take them along; or SELECT %s(%s::regclass) first.",
 					 naming_quoted(live),
 					 naming_quoted_in(registry_namespace(),
 									  "disable_history_tracking_for_table"),
-					 quote_literal_cstr(naming_quoted(live)))));
+					 naming_argument(live))));
 }

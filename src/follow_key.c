@@ -226,5 +226,5 @@ refuse_unfit(Oid live, const char *column, Oid type)
 					column, get_rel_name(live), format_type_be(type)),
 			 errhint("SELECT %s(%s::regclass) first; create_history_table takes up the history again afterwards.",
 					 drop_function_name(true),
-					 quote_literal_cstr(naming_quoted_before(live)))));
+					 naming_argument(live))));
 }

@@ -87,7 +87,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 							get_rel_name(row->live)),
 					 errhint("SELECT %s(%s::regclass) first.",
 							 drop_function_name(true),
-							 quote_literal_cstr(naming_quoted(row->live)))));
+							 naming_argument(row->live))));
 		follow_kept_make_room(parent->history, row->history);
 		derived_inherit(row->history, parent->history);
 		rekey_put_under_parents(row);

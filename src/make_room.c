@@ -230,7 +230,7 @@ refuse_tracked_partition(AlterTableStmt *statement)
 							get_rel_name(partition)),
 					 errhint("SELECT %s(%s::regclass) first.",
 							 drop_function_name(true),
-							 quote_literal_cstr(naming_quoted(partition)))));
+							 naming_argument(partition))));
 	}
 }
 

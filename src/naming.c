@@ -208,6 +208,13 @@ naming_quoted_before(Oid relid)
 	return name ? name : naming_quoted(relid);
 }
 
+/* That name as a literal, for a regclass argument. */
+char *
+naming_argument(Oid relid)
+{
+	return quote_literal_cstr(naming_quoted_before(relid));
+}
+
 /*
  * Is it the valid version of the tuple, when "mine" and the subtransactions in it are
  * rolled back?  These have got their ids later than their parents.

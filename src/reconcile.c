@@ -32,7 +32,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 						RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) begins a new one.",
 						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
+						 naming_argument(row->live))));
 
 	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);
 	repair_names(row);

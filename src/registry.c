@@ -42,7 +42,8 @@
 enum
 {
 	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
-	Anum_time, Anum_txid, Anum_created, Anum_key, Natts_registry = Anum_key
+	Anum_time, Anum_txid, Anum_created, Anum_key,
+	Anum_key_since, Natts_registry = Anum_key_since
 };
 
 static Oid	registry_oid = InvalidOid;
@@ -98,14 +99,14 @@ registry_relid_or_invalid(void)
 
 /*
  * Has the table the columns of a registry?  That of the older implementation
- * lacks the last one.
+ * lacks the last ones.
  */
 bool
 registry_has_shape(Oid relid)
 {
 	static const Oid types[] = {
 		REGCLASSOID, REGCLASSOID, BOOLOID, TEXTOID, REGCLASSOID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, TEXTARRAYOID
+		TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZOID
 	};
 	Relation	rel = table_open(relid, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -115,7 +116,7 @@ registry_has_shape(Oid relid)
 	for (i = 0; has && i < Min(desc->natts, Natts_registry); i++)
 		has = TupleDescAttr(desc, i)->atttypid == types[i] &&
 			(TupleDescAttr(desc, i)->attnotnull ||
-			 i == Anum_tracking - 1 || i == Anum_key - 1);
+			 i == Anum_tracking - 1 || i == Anum_key - 1 || i == Anum_key_since - 1);
 	table_close(rel, NoLock);
 	return has;
 }
@@ -587,7 +588,7 @@ same_row(const RegistryRow *a, const RegistryRow *b)
 	return a->history == b->history && a->tracking == b->tracking &&
 		a->triggers_installed == b->triggers_installed &&
 		strcmp(a->time_column, b->time_column) == 0 &&
-		strcmp(a->txid_column, b->txid_column) == 0 &&
+		strcmp(a->txid_column, b->txid_column) == 0 && a->key_since == b->key_since &&
 		columns_same_names(a->key, b->key);
 }
 
@@ -750,7 +751,7 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 	int			n = 0;
 	int			i;
 
-	nulls[Anum_key - 1] = true;
+	nulls[Anum_key - 1] = nulls[Anum_key_since - 1] = true;
 	heap_deform_tuple(tuple, desc, values, nulls);
 	row->live = DatumGetObjectId(values[Anum_live - 1]);
 	row->history = DatumGetObjectId(values[Anum_history - 1]);
@@ -768,6 +769,8 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 		row->key = lappend(row->key, TextDatumGetCString(names[i]));
 	if (row->key == NIL)
 		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
+	if (!nulls[Anum_key_since - 1])
+		row->key_since = DatumGetTimestampTz(values[Anum_key_since - 1]);
 	return row;
 }
 
@@ -793,6 +796,8 @@ values_from_row(const RegistryRow *row, Datum *values, bool *nulls)
 	values[Anum_created - 1] = (Datum) 0;
 	values[Anum_key - 1] =
 		PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[Anum_key_since - 1] = TimestampTzGetDatum(row->key_since);
+	nulls[Anum_key_since - 1] = row->key_since == 0;
 }
 
 static SysScanDesc

@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "parser/parse_coerce.h"
@@ -75,6 +76,10 @@ rekey(RegistryRow *row, List *kept)
 				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
 						 naming_quoted(row->live))));
 
+	was_loose = OidIsValid(row->tracking) && fit_is_loose(row->tracking);
+	/* versions from before may be of rows that this key does not tell apart */
+	if (renamed || was_loose || list_member_ptr(kept, NULL))
+		row->key_since = GetCurrentTransactionStartTimestamp();
 	if (renamed)
 	{
 		if (get_rel_name(row->history) != NULL)
@@ -83,7 +88,6 @@ rekey(RegistryRow *row, List *kept)
 	}
 	indexes_create(live, row->history, row->key);
 
-	was_loose = OidIsValid(row->tracking) && fit_is_loose(row->tracking);
 	if (OidIsValid(row->tracking) &&
 		(renamed || list_member_ptr(kept, NULL) || !rekey_made_fit(live, row)))
 		rekey_replace(live, row, kept, false);

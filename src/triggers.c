@@ -193,7 +193,7 @@ triggers_check_exact(Relation rel, const Trigger *trigger)
 					trigger->tgname, RelationGetRelationName(rel)),
 			 errhint("SELECT %s(%s::regclass) makes it again.",
 					 naming_quoted_in(registry_namespace(), "repair_history"),
-					 quote_literal_cstr(naming_quoted(live)))));
+					 naming_argument(live))));
 }
 
 /* Is it one of the names of our triggers, or of their functions? */

@@ -157,7 +157,7 @@ view_sql(const RegistryRow *row, Relation live)
 				 errhint("SELECT %s(%s::regclass) adds it.",
 						 naming_quoted_in(registry_namespace(),
 										  "repair_history"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
+						 naming_argument(row->live))));
 
 	initStringInfo(&live_columns);
 	initStringInfo(&history_columns);

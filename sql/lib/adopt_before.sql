@@ -128,8 +128,8 @@ BEGIN
                       HINT = format('They must be: %s. Make the table anew with these columns, in this order, and copy its rows.', wanted[2]);
         END IF;
     END LOOP;
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum = 9
-            AND (attname <> 'live_table_pkey_columns' OR atttypid <> 'text[]'::regtype)) THEN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum IN (9, 10)
+            AND (attname, atttypid) NOT IN (('live_table_pkey_columns', 'text[]'::regtype), ('key_since', 'timestamptz'::regtype))) THEN
         RAISE EXCEPTION 'table % has a column of the site''s own', registry
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Make the table anew without the column, and copy its rows.';
@@ -315,7 +315,9 @@ BEGIN
 
     -- The registry as ours is.
     EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS live_table_pkey_columns text[]', registry);
+    EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS key_since timestamptz', registry);
     EXECUTE format('ALTER TABLE %s
+            ALTER COLUMN key_since DROP DEFAULT, ALTER COLUMN key_since DROP NOT NULL,
             ALTER COLUMN live_table_pkey_columns DROP DEFAULT, ALTER COLUMN live_table_pkey_columns DROP NOT NULL,
             ALTER COLUMN live_table DROP DEFAULT, ALTER COLUMN history_table DROP DEFAULT,
             ALTER COLUMN triggers_installed DROP DEFAULT, ALTER COLUMN live_table_pkey_column DROP DEFAULT,

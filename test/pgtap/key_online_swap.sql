@@ -3,7 +3,7 @@
 -- column keep their key, where the live rows say that it was the same.
 \ir lib/key_oracle.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(19);
+SELECT plan(22);
 SET client_min_messages = error;
 
 -- As it is usually done: the index first, the swap and the rest in one transaction.
@@ -120,4 +120,21 @@ ALTER TABLE r DROP CONSTRAINT r_pkey, ADD PRIMARY KEY (uid), DROP COLUMN id;
 RESET catmaid_history.on_drop_column;
 SELECT is((SELECT string_agg(id_1 || v, ' ' ORDER BY v) FROM r__history WHERE uid IS NULL), '1a', 'the old key stays in history, kept');
 SELECT is(findings('r'), '', 'and nothing is found wrong');
+
+-- A key that has become coarser: versions of what were two rows overlap, which nothing can
+-- mend; those from now on may not.
+CREATE TABLE d (id int PRIMARY KEY, version_id int, at timestamp, w text, v text);
+SELECT create_history_table('d');
+INSERT INTO d VALUES (1, 51, '2020-01-03 00:00', 'one', 'a'), (2, 51, '2020-01-03 00:05', 'two', 'a');
+UPDATE d SET v = 'b';
+DELETE FROM d WHERE id = 2;
+ALTER TABLE d ALTER at TYPE date;
+ALTER TABLE d DROP CONSTRAINT d_pkey, ADD PRIMARY KEY (version_id, at), DROP COLUMN id;
+SELECT is(findings('d'), '', 'versions that were of two rows are no overlap');
+SELECT is((SELECT key_since <= now() AND key_since > now() - interval '1 day' FROM catmaid_history_table WHERE live_table = 'd'::regclass), true,
+	'the registry says since when the key is what it is');
+UPDATE d SET v = 'c';
+UPDATE d SET v = 'd';
+INSERT INTO d__history (version_id, at, w, v, sys_period) SELECT version_id, at, w, 'x', sys_period FROM d__history WHERE v = 'c';
+SELECT is(findings('d'), 'periods_overlap', 'but those from now on are');
 SELECT * FROM finish();

@@ -3,7 +3,7 @@
 -- take the present key; hints lead out; no version has another row's start.
 \ir lib/key_oracle.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(34);
+SELECT plan(37);
 SET client_min_messages = error;
 
 CREATE FUNCTION begin_case(t text) RETURNS void LANGUAGE plpgsql AS $$
@@ -162,4 +162,8 @@ BEGIN;
 ALTER TABLE old_name RENAME TO newer_name;
 SELECT matches(hint_of('ALTER TABLE newer_name RENAME TO new_name; ALTER TABLE new_name DROP COLUMN txid'), 'public\.newer_name', 'one renamed in what is not');
 ROLLBACK;
+SELECT begin_case('written');
+SELECT matches(hint_of('ALTER TABLE written RENAME TO new_name; SET LOCAL catmaid_history.follow_ddl = off; ALTER TABLE new_name ADD x int; UPDATE new_name SET v = v'),
+	'public\.written', 'a write after a RENAME, refused');
+SELECT matches(hint_of('CREATE TABLE fresh (id int PRIMARY KEY); SELECT create_history_table(''fresh''); DROP TABLE fresh__history'), 'public\.fresh', 'a table made in what is rolled back has its name');
 SELECT * FROM finish();
