@@ -194,7 +194,7 @@ believed_rows(List *writers)
 	return believed;
 }
 
-/* Has each of the roles that may have written the registry those of the owner? */
+/* Returns true if all the roles that may have written the registry have the owner's rights. */
 static bool
 have_rights(List *writers, Oid owner)
 {

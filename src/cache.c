@@ -527,7 +527,7 @@ compare_across_types(ScanKey key, Oid column_type, Oid key_type)
 							   key->sk_collation, get_opcode(operator), (Datum) 0);
 }
 
-/* The registry and the triggers name the same time and txid column, or none. */
+/* Error out unless registry and trigger name the same time and txid column, or none. */
 static void
 check_arguments(const Trigger *trigger, const RegistryRow *row)
 {
@@ -538,9 +538,9 @@ check_arguments(const Trigger *trigger, const RegistryRow *row)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("trigger \"%s\" of table \"%s\" names other columns than the registry",
+			 errmsg("trigger \"%s\" of table \"%s\" and the registry name different columns",
 					trigger->tgname, get_rel_name(row->live)),
-			 errhint("SELECT %s(%s::regclass) puts it right.",
+			 errhint("SELECT %s(%s::regclass) corrects the registry entry.",
 					 naming_quoted_in(registry_namespace(), "repair_history"),
 					 naming_argument(row->live))));
 }

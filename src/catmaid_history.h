@@ -873,24 +873,27 @@ extern RegistryRow *registry_get_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
 extern uint64 registry_changes(void);
 extern List *registry_all(void);
-extern bool registry_is_sound(const RegistryRow *row, Oid owner);
-extern bool registry_is_sound_by(const RegistryRow *row, const Mark *mark);
-extern bool registry_owners_agree(const RegistryRow *row, Oid owner);
-extern char *registry_fault(const RegistryRow *row);
-extern char *registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets);
 extern bool registry_has_shape(Oid relid);
-extern void registry_check_sound(const RegistryRow *row, int sqlstate);
 extern void registry_insert(const RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
 extern bool registry_delete(Oid live);
-extern bool registry_adopt(Oid live);
-extern bool registry_row_by_mark(RegistryRow *row);
-extern void registry_refute(Oid relid, Oid live);
-extern bool registry_is_derived(Oid relid);
 extern void registry_forget_relid(Oid relid);
 extern void registry_lock_row(Oid live);
 extern int	registry_hint_for_untracked(Oid live);
 extern void registry_tables_of(HeapTuple tuple, TupleDesc desc, RegistryRow *row);
+
+/* registry_trust.c: which of its rows may be believed */
+extern bool registry_is_sound(const RegistryRow *row, Oid owner);
+extern bool registry_is_sound_by(const RegistryRow *row, const Mark *mark);
+extern bool registry_owners_agree(const RegistryRow *row, Oid owner);
+extern void registry_check_sound(const RegistryRow *row, int sqlstate);
+extern char *registry_fault(const RegistryRow *row);
+extern char *registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets);
+extern RegistryRow *registry_best_row(RegistryRow *row, Oid relid);
+extern bool registry_is_derived(Oid relid);
+extern bool registry_adopt(Oid live);
+extern bool registry_row_by_mark(RegistryRow *row);
+extern void registry_refute(Oid relid, Oid live);
 
 /* registry_guard.c: who may write it by hand */
 extern Oid	registry_guard_lacks(const RegistryRow *row, Oid role);

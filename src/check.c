@@ -254,7 +254,7 @@ check_unused_histories(List *findings)
 	return findings;
 }
 
-/* Functions of ours that somebody has replaced: whoever calls them runs what he likes. */
+/* What is the extension's own and was changed by others, or is older than the library. */
 static List *
 check_functions(List *findings)
 {
@@ -264,7 +264,7 @@ check_functions(List *findings)
 		return findings;
 	if (!registry_is_guarded())
 		findings = check_add(findings, InvalidOid, "warning", "registry_unguarded", NULL,
-							 psprintf("Table %s lacks the trigger that tells who may write it.",
+							 psprintf("Table %s lacks the trigger that checks who may write which row.",
 									  naming_quoted(registry_relid())),
 							 THERE_AND_BACK);
 	for (keep_data = 0; keep_data < 2; keep_data++)

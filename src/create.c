@@ -183,14 +183,14 @@ history_drop(Oid live, bool keep_data)
 	PG_END_TRY();
 }
 
-/* What is not sound is forgotten, and what it names is left alone. */
+/* Remove a row that is not sound; what it names is left alone. */
 static void
 forget(const RegistryRow *row)
 {
 	registry_delete(row->live);
 	ereport(WARNING,
-			(errmsg("table %s is not registered any more", naming_quoted(row->live)),
-			 errdetail("The tables that the registry named for it have been left alone.")));
+			(errmsg("table %s is no longer registered", naming_quoted(row->live)),
+			 errdetail("The tables that the registry named as its history were not changed.")));
 }
 
 /* The view, the tracking table and, unless the data are kept, the history table. */
@@ -316,7 +316,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	return row.history;
 }
 
-/* What the registry says of the owner's tables without proof is not to be in the way. */
+/* Remove rows that are not sound and claim the table, or what is to be its history. */
 static void
 refute_claims(Oid live)
 {
@@ -332,7 +332,7 @@ refute_claims(Oid live)
 	refute_life(tracking);
 }
 
-/* Nor is a row that calls one of them a live table. */
+/* Remove a row that is not sound and has the table as its live table. */
 static void
 refute_life(Oid relid)
 {

@@ -3,11 +3,10 @@
  *		drop_history_table and drop_history_table_keep_data, which are the database
  *		owner's.
  *
- * Migrations put functions of their own in their places, and the database's owner,
- * who runs them, may.  What he has put there would run with the rights of whoever
- * calls it.  Nothing here calls them; a hint names them only while they are ours, or
- * to who is no superuser.  The same functions in the schema catmaid_history_internal
- * are nobody's to replace.
+ * Migrations, which run as the database's owner, replace them by their own.  What he
+ * puts there runs with the rights of the caller.  The extension calls neither, and a
+ * hint for a superuser names them only as long as they are ours.  The same functions
+ * in the schema catmaid_history_internal cannot be replaced.
  *
  * Read from the catalogs without locks.
  */
@@ -26,7 +25,7 @@
 
 static bool is_altered(HeapTuple function, const char *name);
 
-/* The function's name for a hint, as SQL spells it; palloc'd. */
+/* Returns the function's name for a hint, as SQL spells it; palloc'd. */
 char *
 drop_function_name(bool keep_data)
 {
@@ -38,7 +37,7 @@ drop_function_name(bool keep_data)
 							internal : registry_namespace(), name);
 }
 
-/* Is it not ours any more, or not just as it was? */
+/* Returns true if it is not ours any more, or was altered. */
 bool
 drop_function_altered(bool keep_data)
 {

@@ -214,8 +214,8 @@ take_up(HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Does the role that restores have the rights of the tables' owners, and are they
- * one table's?  Otherwise there is a WARNING: the rest of the dump is to be restored.
+ * Returns true if the current user has the rights of the tables' owners, and the row
+ * is sound.  Otherwise there is a WARNING: the rest of the dump is to be restored.
  */
 static bool
 may_be_entered(const RegistryRow *row)
@@ -225,12 +225,12 @@ may_be_entered(const RegistryRow *row)
 	if (!OidIsValid(lacks) && registry_is_sound(row, security_owner_of(row->live)))
 		return true;
 	ereport(WARNING,
-			(errmsg("table %s has not been registered", naming_quoted(row->live)),
+			(errmsg("could not register table %s", naming_quoted(row->live)),
 			 OidIsValid(lacks) ?
 			 errdetail("Its entry names table %s, which belongs to %s.", naming_quoted(lacks),
 					   security_role_sql(security_owner_of(lacks))) :
 			 errdetail("%s", registry_fault(row)),
-			 errhint("SELECT %s(%s::regclass, ...) by its owner registers it, with the history that is there.",
+			 errhint("As its owner, SELECT %s(%s::regclass, ...) registers it and reuses its history table.",
 					 naming_quoted_in(registry_namespace(), "create_history_table"),
 					 quote_literal_cstr(naming_quoted(row->live)))));
 	return false;

@@ -107,16 +107,16 @@ read_mark_before(Oid live, Mark *mark)
 	UnregisterSnapshot(snapshot);
 }
 
-/* What the registry says of the table that is gone was not to be believed. */
+/* The row of the table that was dropped is not sound. */
 static void
 leave_alone(const RegistryRow *row, const TableState *before)
 {
 	registry_delete(row->live);
 	if (before->history.exists || before->tracking.exists)
 		ereport(WARNING,
-				(errmsg("what was registered as the history of table \"%s\" has been left alone",
+				(errmsg("tables registered as the history of table \"%s\" were not dropped",
 						NameStr(before->name)),
-				 errdetail("The registry named tables that nothing else showed to be the table's.")));
+				 errdetail("Nothing but the registry says that they are its history.")));
 }
 
 /*

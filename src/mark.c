@@ -66,7 +66,7 @@ mark_read(Oid live, Snapshot snapshot, Mark *mark)
 	return true;
 }
 
-/* Does it say what the row says? */
+/* Returns true if the mark names the row's tables. */
 bool
 mark_agrees(const Mark *mark, const RegistryRow *row)
 {
@@ -74,7 +74,7 @@ mark_agrees(const Mark *mark, const RegistryRow *row)
 		mark->with_tracking == OidIsValid(row->tracking);
 }
 
-/* Is the row's live table marked, with the row's tables? */
+/* Returns true if the row's live table is marked, with the row's tables. */
 bool
 mark_is_set(const RegistryRow *row)
 {
@@ -145,7 +145,7 @@ mark_clear(Oid live)
 	CommandCounterIncrement();
 }
 
-/* The tables, other than its own, on which the trigger depends. */
+/* Returns the tables, other than its own, on which the trigger depends. */
 static List *
 marked_by(Oid trigger, Oid live, Snapshot snapshot)
 {
@@ -173,7 +173,7 @@ marked_by(Oid trigger, Oid live, Snapshot snapshot)
 	return tables;
 }
 
-/* Which of the tables is the history? */
+/* Tell history and tracking table apart. */
 static void
 tell_apart(Mark *mark, List *tables)
 {

@@ -2,13 +2,13 @@
  * registry_guard.c
  *		Who may write the registry by hand.
  *
- * Migrations write it, and the owner of the database who restores a dump; this
- * extension does without triggers (registry.c).  A row gives power over the tables
- * that it names: so only who has the rights of the owners of all of them may write
- * it, as it was and as it is to be.  Superusers may write anything.
+ * Migrations do, and the owner of the database, who restores dumps; the extension
+ * itself writes past this file (registry.c).  A row gives power over the tables that
+ * it names, so only a role with the rights of all their owners may write it: those
+ * of the row as it was and as it is to be.  Superusers may write anything.
  *
- * A row whose tables are gone may be removed by whoever may delete rows at all; but
- * none may be made for tables that are not there: the next table may get the OID.
+ * Any role that may delete rows at all may remove a row whose tables are gone; but
+ * no row may be made for tables that do not exist: the next table may get the OID.
  *
  * Locks: those of the statement.
  */
@@ -63,8 +63,8 @@ catmaid_history_registry_guard(PG_FUNCTION_ARGS)
 }
 
 /*
- * The first of the row's tables whose owner's rights the role lacks, or InvalidOid.
- * Tables that are gone are passed over.
+ * Returns the first of the row's tables whose owner's rights the role lacks, or
+ * InvalidOid.  Tables that are gone are passed over.
  */
 Oid
 registry_guard_lacks(const RegistryRow *row, Oid role)
@@ -82,7 +82,7 @@ registry_guard_lacks(const RegistryRow *row, Oid role)
 	return InvalidOid;
 }
 
-/* Is the trigger there that asks, as it is not in databases from before, and does it fire? */
+/* Returns true if the trigger is there (older databases do not have it) and fires. */
 bool
 registry_is_guarded(void)
 {
@@ -135,9 +135,9 @@ refuse(const RegistryRow *row, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to write the registry's entry of %s",
+			 errmsg("permission denied for the registry entry of %s",
 					get_rel_name(row->live) ? psprintf("table \"%s\"", get_rel_name(row->live)) :
 					psprintf("the table with OID %u", row->live)),
 			 errdetail("%s", detail),
-			 errhint("Only a role with the rights of the owners of all its tables may; the functions of the extension do without.")));
+			 errhint("Only a role with the privileges of the owners of all its tables can write it. The extension's functions maintain it by themselves.")));
 }

@@ -7,8 +7,7 @@
  * trigger that calls one of our functions stores versions in a history that is
  * another role's; without one, or with a condition, versions stay out.  So after
  * CREATE TRIGGER, ALTER TRIGGER, ALTER TABLE ... ENABLE or DISABLE TRIGGER and DROP
- * TRIGGER it is asked what has become of our triggers: the command is refused if it
- * has changed one, and the current user lacks the rights of the owner of the live
+ * TRIGGER the command is refused if it has changed one of our triggers and the current user lacks the rights of the owner of the live
  * table, or of the root of the partition.  No setting switches that off.
  *
  * Where she has them and has made a trigger of ours, the table is marked with the
@@ -133,7 +132,7 @@ mark_upgraded(Node *statement)
 			mark_take(lfirst_oid(lc));
 }
 
-/* Could the command make or change one of our triggers? */
+/* Returns true if the command could have made or changed one of our triggers. */
 static bool
 concerns_triggers(Node *statement)
 {
@@ -310,7 +309,7 @@ table_of_trigger(Oid trigger, Snapshot snapshot, Oid *function, NameData *name)
 	return relid;
 }
 
-/* Has the current user the rights of the owner of the table, or of its root? */
+/* Returns true if the current user has the rights of the owner of the table, or of its root. */
 static bool
 may_change(Oid relid)
 {

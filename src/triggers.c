@@ -189,14 +189,14 @@ triggers_check_exact(Relation rel, const Trigger *trigger)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("trigger \"%s\" of table \"%s\" is not as the history needs it",
+			 errmsg("trigger \"%s\" of table \"%s\" is not the one that the history needs",
 					trigger->tgname, RelationGetRelationName(rel)),
-			 errhint("SELECT %s(%s::regclass) makes it again.",
+			 errhint("SELECT %s(%s::regclass) re-creates it.",
 					 naming_quoted_in(registry_namespace(), "repair_history"),
 					 naming_argument(live))));
 }
 
-/* Is it one of the names of our triggers, or of their functions? */
+/* Returns true if it is the name of one of our triggers. */
 bool
 triggers_has_our_name(const char *name)
 {
@@ -208,6 +208,7 @@ triggers_has_our_name(const char *name)
 	return false;
 }
 
+/* Returns true if it is the name of one of our trigger functions. */
 bool
 triggers_has_our_function(const char *name)
 {
@@ -219,7 +220,7 @@ triggers_has_our_function(const char *name)
 	return false;
 }
 
-/* Is one of our triggers on the relation another, or gone, or come, since the snapshot? */
+/* Returns true if one of our triggers on the relation was made, changed or dropped since the snapshot. */
 bool
 triggers_changed(Oid relid, Snapshot before)
 {
@@ -672,7 +673,7 @@ fires(const Trigger *trigger)
 		trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
-/* The function, the events and all, arguments excepted? (A constraint trigger may be deferred.) */
+/* Returns true if all but the arguments is as we make it. (A constraint trigger may be deferred.) */
 static bool
 has_shape(const Trigger *trigger, const TriggerSpec *spec)
 {

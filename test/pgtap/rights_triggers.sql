@@ -197,7 +197,7 @@ BEGIN
 	ALTER EVENT TRIGGER catmaid_history_ddl_end DISABLE;
 	EXECUTE definition;
 	ALTER EVENT TRIGGER catmaid_history_ddl_end ENABLE;
-	RETURN NEXT tap.refused(deed, '{not as the history needs it}', definition, '55000', NULL, 'repair_history');
+	RETURN NEXT tap.refused(deed, '{the one that the history needs}', definition, '55000', NULL, 'repair_history');
 	PERFORM repair_history('s.tracked');
 	RETURN NEXT tap.allowed(deed, 'repaired');
 END $$;
@@ -214,7 +214,7 @@ DROP TRIGGER on_change_history_trackingtable ON s.tracked;
 CREATE CONSTRAINT TRIGGER on_change_history_trackingtable AFTER UPDATE OR DELETE ON s.tracked DEFERRABLE INITIALLY DEFERRED
 	FOR EACH ROW EXECUTE FUNCTION catmaid_history_capture();
 ALTER EVENT TRIGGER catmaid_history_ddl_end ENABLE;
-SELECT refused('UPDATE s.tracked SET a = a; SET CONSTRAINTS ALL IMMEDIATE', '{not as the history needs it}',
+SELECT refused('UPDATE s.tracked SET a = a; SET CONSTRAINTS ALL IMMEDIATE', '{the one that the history needs}',
 	'a deferred constraint trigger', '55000', NULL, 'repair_history');
 SELECT repair_history('s.tracked');
 SELECT allowed('UPDATE s.tracked SET a = a', 'repaired');

@@ -320,7 +320,7 @@ my %elsewhere = map { $_ => 1 } (
 	'SELECT %s(...) registers a table.',
 	'SELECT %s(...) tracks a table that is not.',
 	# likewise, while a dump is restored
-	'SELECT %s(%s::regclass, ...) by its owner registers it, with the history that is there.',
+	'As its owner, SELECT %s(%s::regclass, ...) registers it and reuses its history table.',
 	'Drop the triggers, then SELECT %s(%s::regclass, ...);',
 	# in WARNINGs, of test/pgtap/check_more.sql and rights_expressions.sql
 	'SELECT %s(%s::regclass) shows the error.',
