@@ -219,7 +219,8 @@ registry_adopt(Oid live)
 		(OidIsValid(row.tracking) && !derived_is_tracking(row.tracking)))
 		return false;
 
-	rel = table_open(live, NoLock);
+	/* another table's row may have led here, or a partition of the table */
+	rel = table_open(live, AccessShareLock);
 	row.key = columns_key(rel);
 	table_close(rel, NoLock);
 	if (row.key == NIL)
