@@ -303,9 +303,11 @@ sub model_enable
 			push @{ $m->{hcols} }, { %$h, cid => $c->{cid} };
 		}
 	}
+	# A table that is enabled already is left as it is, rows that are not known included.
+	my $was_enabled = $t->{enabled};
 	$t->{enabled} = 1;
 	RandomModel::in_line($t);
-	$r->model->sync($t, $ctx) if $sync;
+	$r->model->sync($t, $ctx) if $sync && !$was_enabled;
 	$r->forget;
 	return;
 }
