@@ -22,6 +22,11 @@
 #include "utils/resowner.h"
 #include "utils/snapshot.h"
 
+/* PostgreSQL 18's way to mark a function that does not return. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /*
  * What follows is the library's own: PostgreSQL up to 15 loads libraries with
  * RTLD_GLOBAL, so an exported function would be replaced by one of that name in
@@ -425,8 +430,7 @@ typedef struct ViewFollower
 } ViewFollower;
 
 extern void view_read_followers(List *followers);
-extern void view_refuse_follower(const ViewFollower *follower, const char *reason)
-			pg_attribute_noreturn();
+pg_noreturn extern void view_refuse_follower(const ViewFollower *follower, const char *reason);
 
 /* view_dependents.c: what depends on a view */
 extern List *view_dependents(List *relations);
@@ -618,7 +622,7 @@ extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
 extern void derived_check_there(const RegistryRow *row, int sqlstate);
-extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate) pg_attribute_noreturn();
+pg_noreturn extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate);
 extern char *derived_tracking_hint(Oid live, Oid tracking);
 
 /* derived_hierarchy.c: they inherit as their live tables do */
