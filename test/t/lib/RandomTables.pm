@@ -138,14 +138,12 @@ sub refused
 	my $table = table_sql($t);
 	my $history = RandomRun::derived($t, '__history');
 	my ($c) = some(1, 1, candidates($t, {}));
-	my $key = column_sql($t, $t->{key}[0]);
 	my @ways = (
 		"ALTER TABLE $table ADD COLUMN sys_period int",
 		"ALTER TABLE $table ADD COLUMN exec_transaction_id text",
 		"DROP TABLE $history",
 		"ALTER TABLE $history RENAME TO elsewhere",);
 	push @ways, "ALTER TABLE $table RENAME COLUMN " . quote_ident($c->{n}) . ' TO sys_period' if $c;
-	push @ways, "ALTER TABLE $table DROP COLUMN $key" unless $t->{refs} || $t->{partitions};
 	push @ways, "ALTER TABLE $table DROP COLUMN " . column_sql($t, $t->{time}),
 	  "ALTER TABLE $table ALTER COLUMN " . column_sql($t, $t->{txid}) . ' TYPE text' if $t->{kind} eq 'time';
 	push @ways, 'DROP TABLE ' . RandomRun::derived($t, '__tracking') if $t->{kind} eq 'tracking';
