@@ -590,7 +590,8 @@ extern void indexes_complete_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_loosen_tracking(Relation live, Oid tracking, List *key);
 extern bool indexes_any_unique(Oid relid);
 extern void indexes_create(Relation live, Oid history, List *key);
-extern Oid	indexes_stale_key(Oid live, Oid history);
+extern Oid	indexes_named_key(Oid live, Oid history);
+extern List *indexes_former_key(Oid live, Oid history);
 extern void indexes_there(Oid history, List *key, bool *has_key,
 						  bool *has_period, bool *has_xid);
 extern bool indexes_there_tracking(Oid tracking, List *key);

@@ -140,7 +140,10 @@ rekey_loosen(RegistryRow *row, List *kept)
 		tracking_complete(row);
 	}
 	else if (tracked && fit_key(row) == KEY_GONE)
+	{
 		rekey_forget_starts(row);
+		indexes_loosen_tracking(live, row->tracking, old_key);
+	}
 	else if (tracked)
 		rekey_replace(live, row, kept, true);
 	table_close(live, NoLock);
