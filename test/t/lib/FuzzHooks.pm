@@ -15,8 +15,9 @@ our @EXPORT = qw(hooks_setup hooks_for hooks_obstruct shapes commands applies);
 # Functions and types of each owner.
 sub hooks_setup
 {
-	as('super')->do('GRANT CREATE ON SCHEMA fuzz_a, fuzz_b, fuzz_part, fuzz_reader TO PUBLIC');
-	for my $owner (qw(fuzz_a fuzz_b fuzz_part fuzz_reader))
+	my (@owners) = @_;
+	as('super')->do('GRANT CREATE ON SCHEMA ' . join(', ', @owners) . ' TO PUBLIC');
+	for my $owner (@owners)
 	{
 		my $type = $owner eq 'fuzz_reader' ? 'reader' : 'type';
 		as($owner)->do(<<"SQL");
