@@ -32,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 #define HISTORY_SUFFIX	"__history"
 #define TRACKING_SUFFIX "__tracking"
