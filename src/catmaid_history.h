@@ -193,6 +193,7 @@ typedef struct DerivedState
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
+	int			natts;
 } DerivedState;
 
 typedef struct TableState
@@ -497,6 +498,8 @@ extern void table_state_compare(const RegistryRow *row, CommandId since,
 extern TableState *table_state_before(const RegistryRow *row, CommandId since);
 extern TableState *table_state_now(const RegistryRow *row);
 extern Snapshot table_state_snapshot(CommandId curcid);
+extern bool table_state_equal(const TableState *a, const TableState *b);
+extern bool table_state_same_column(const ColumnState *a, const ColumnState *b);
 extern bool table_state_has_type(Oid relid, AttrNumber attnum,
 								 const ColumnState *column);
 

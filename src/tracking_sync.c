@@ -62,7 +62,7 @@ typedef struct Carrying
 static void key_sql(const RegistryRow *row, KeySql *key);
 static void start_after_last_end(const RegistryRow *row, const KeySql *key);
 static char *last_end_sql(const RegistryRow *row, Relation history);
-static void add_rows(const RegistryRow *row, const KeySql *key, const char *source,
+static void add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source,
 					 AddedStart start, bool all);
 static void carry_columns(Carrying *carrying);
 static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribute att,
@@ -131,7 +131,7 @@ tracking_sync(const RegistryRow *row)
 						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
 								   naming_quoted(row->tracking), key.only,
 								   naming_quoted(row->live), key.match));
-	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+	add_rows(row, &key, row->live, psprintf("%s%s", key.only, naming_quoted(row->live)),
 			 ADD_NOW, false);
 }
 
@@ -145,7 +145,7 @@ tracking_complete(const RegistryRow *row)
 	KeySql		key;
 
 	key_sql(row, &key);
-	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+	add_rows(row, &key, row->live, psprintf("%s%s", key.only, naming_quoted(row->live)),
 			 ADD_UNKNOWN, false);
 }
 
@@ -184,11 +184,15 @@ tracking_add_from(const RegistryRow *row, Oid source)
 	if (fit_key(row) == KEY_GONE)
 		return;
 	key_sql(row, &key);
-	/* through the live table: its owner need not own the partition */
-	add_rows(row, &key,
-			 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
-					  naming_quoted(row->live), source),
-			 ADD_NOW, fit_is_loose(row->tracking));
+	if (security_owner_of(source) == key.owner)
+		add_rows(row, &key, source, psprintf("ONLY %s", naming_quoted(source)),
+				 ADD_NOW, fit_is_loose(row->tracking));
+	else
+		/* the live table's owner may read it through the live table only, and all of that */
+		add_rows(row, &key, row->live,
+				 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
+						  naming_quoted(row->live), source),
+				 ADD_NOW, fit_is_loose(row->tracking));
 }
 
 /*
@@ -414,12 +418,12 @@ key_sql(const RegistryRow *row, KeySql *key)
 
 /* Rows of the source that have none; with "all" those that have one, too. */
 static void
-add_rows(const RegistryRow *row, const KeySql *key, const char *source, AddedStart start,
-		 bool all)
+add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source,
+		 AddedStart start, bool all)
 {
 	uint64		added;
 
-	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
+	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, read),
 							  psprintf("INSERT INTO %s (%s edition_time, txid) "
 									   "SELECT %s %s FROM %s l%s%s",
 									   naming_quoted(row->tracking), key->columns, key->values,
