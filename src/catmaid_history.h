@@ -1032,13 +1032,21 @@ extern bool convert_try(Oid role, const char *sql);
 extern bool convert_attempt(DDLAction action, void *arg, char **message);
 extern void convert_rows(Oid history, const TableColumn *column, const char *from,
 						 Node *using, bool volatile_too);
-extern bool convert_key_possible(Oid tracking, List *columns, KeyColumn *column);
-extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 extern void convert_type(Oid relid, const TableColumn *column);
 extern bool convert_type_try(Oid relid, const TableColumn *column);
 
 /* convert_text.c: a column becomes text, whatever its type */
 extern bool convert_to_text(Oid relid, const char *column, bool cascade);
+
+/* shared by these: not the name of any table that an expression may mean */
+#define CONVERT_ROWS_ALIAS	"catmaid_history old rows"
+
+extern AlterTableCmd *convert_type_command(const TableColumn *column);
+extern bool convert_strip_qualifiers(Node *node, void *context);
+
+/* convert_key.c: the key of a tracking table */
+extern bool convert_key_possible(Oid tracking, List *columns, KeyColumn *column);
+extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);

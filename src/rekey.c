@@ -68,6 +68,7 @@ rekey(RegistryRow *row, List *kept)
 	bool		renamed = !columns_same_names(key, old_key);
 	bool		was_loose;
 
+	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
 	if (key == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -114,6 +115,7 @@ rekey_loosen(RegistryRow *row, List *kept)
 	bool		all;
 	ListCell   *lc;
 
+	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
 	foreach(lc, kept)
 		if (lfirst(lc))
 			left = lappend(left, lfirst(lc));
