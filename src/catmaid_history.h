@@ -426,8 +426,7 @@ typedef struct ViewFollower
 } ViewFollower;
 
 extern void view_read_followers(List *followers);
-extern void view_refuse_follower(const ViewFollower *follower, const char *reason)
-			pg_attribute_noreturn();
+extern void view_refuse_follower(const ViewFollower *follower, const char *reason);
 
 /* view_dependents.c: what depends on a view */
 extern List *view_dependents(List *relations);
