@@ -621,7 +621,7 @@ extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
 extern void derived_check_there(const RegistryRow *row, int sqlstate);
-extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate) pg_attribute_noreturn();
+extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate);
 extern char *derived_tracking_hint(Oid live, Oid tracking);
 
 /* derived_hierarchy.c: they inherit as their live tables do */

@@ -51,7 +51,7 @@ typedef struct Computation
 	int			column;			/* -1: all */
 } Computation;
 
-static void refuse_incomplete(CaptureRelation *capture) pg_attribute_noreturn();
+static void refuse_incomplete(CaptureRelation *capture);
 static void prepare_expressions(HistoryWriter *writer);
 static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void compute_virtual(HistoryWriter *writer, TupleTableSlot *slot);
