@@ -975,6 +975,10 @@ extern Oid	columns_primary_key_index(Relation rel);
 extern Oid	columns_key_opclass(Relation index, int column, Oid type);
 extern Oid	columns_key_equality(Relation index, int column, Oid type);
 
+/* leaf_rows.c: the rows of a table whose partitions belong to several owners */
+extern char *leaf_rows_source(Oid live);
+extern List *leaf_rows_lend(List **relids);
+
 /* ddl.c: what may run somebody's code, as the owner */
 typedef enum DDLSearchPath
 {

@@ -369,7 +369,6 @@ rekey_fill_versions(void *arg)
 	Oid			owner = security_owner_of(row->live);
 	AttrNumber	from = get_attnum(row->history, column->from);
 	AttrNumber	to = get_attnum(row->history, column->to);
-	const char *only = get_rel_relkind(row->live) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	Oid			function;
 	Oid			type;
 	int32		typmod;
@@ -390,8 +389,8 @@ rekey_fill_versions(void *arg)
 	ddl_query_numbers(owner, list_make1_oid(row->live),
 					  psprintf("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER "
 							   "(WHERE (%s)::pg_catalog.text OPERATOR(pg_catalog.=) r.%s::pg_catalog.text) "
-							   "FROM %s%s r", value, quote_identifier(column->to), only,
-							   naming_quoted(row->live)),
+							   "FROM %s r", value, quote_identifier(column->to),
+							   leaf_rows_source(row->live)),
 					  numbers, lengthof(numbers));
 	if (numbers[0] == 0 || numbers[0] != numbers[1])
 		return;

@@ -28,7 +28,7 @@
 typedef struct KeySql
 {
 	Oid			owner;
-	const char *only;
+	char	   *source;
 	char	   *match;
 	char	   *columns;
 	char	   *values;
@@ -128,10 +128,9 @@ tracking_sync(const RegistryRow *row)
 	key_sql(row, &key);
 	if (!lineage_is_detaching(row->live))
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
-						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
-								   naming_quoted(row->tracking), key.only,
-								   naming_quoted(row->live), key.match));
-	add_rows(row, &key, row->live, psprintf("%s%s", key.only, naming_quoted(row->live)),
+						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)",
+								   naming_quoted(row->tracking), key.source, key.match));
+	add_rows(row, &key, row->live, key.source,
 			 ADD_NOW, false);
 }
 
@@ -145,7 +144,7 @@ tracking_complete(const RegistryRow *row)
 	KeySql		key;
 
 	key_sql(row, &key);
-	add_rows(row, &key, row->live, psprintf("%s%s", key.only, naming_quoted(row->live)),
+	add_rows(row, &key, row->live, key.source,
 			 ADD_UNKNOWN, false);
 }
 
@@ -163,12 +162,10 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 	key_sql(row, &key);
 	detaching = lineage_is_detaching(row->live);
 	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
-					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)), "
-							   "(SELECT pg_catalog.count(*) FROM %s%s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
-							   naming_quoted(row->tracking), key.only,
-							   naming_quoted(row->live), key.match, key.only,
-							   naming_quoted(row->live),
-							   naming_quoted(row->tracking), key.match),
+					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)), "
+							   "(SELECT pg_catalog.count(*) FROM %s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
+							   naming_quoted(row->tracking), key.source, key.match,
+							   key.source, naming_quoted(row->tracking), key.match),
 					  numbers, lengthof(numbers));
 	/* they may be a partition's that is being detached (tracking_sync) */
 	*orphaned = detaching ? 0 : numbers[0];
@@ -191,7 +188,7 @@ tracking_add_from(const RegistryRow *row, Oid source)
 		/* the live table's owner may read it through the live table only, and all of that */
 		add_rows(row, &key, row->live,
 				 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
-						  naming_quoted(row->live), source),
+						  key.source, source),
 				 ADD_NOW, fit_is_loose(row->tracking));
 }
 
@@ -214,29 +211,27 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 	key_sql(row, &key);
 	if (carrying.n == 0)
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
-						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s%s l%s",
+						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s l%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   UNKNOWN_START_SQL, key.only, naming_quoted(row->live), key.filter));
+								   UNKNOWN_START_SQL, key.source, key.filter));
 	else if (whole)
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
-								   "SELECT %s t.edition_time, t.txid FROM %s%s l JOIN ONLY %s t ON %s",
+								   "SELECT %s t.edition_time, t.txid FROM %s l JOIN ONLY %s t ON %s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   key.only, naming_quoted(row->live),
-								   naming_quoted(old), carrying.match));
+								   key.source, naming_quoted(old), carrying.match));
 	else
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
 								   "SELECT %s CASE WHEN l.%s OPERATOR(pg_catalog.=) t.n AND t.first OPERATOR(pg_catalog.=) t.last "
 								   "THEN t.first ELSE %s END, COALESCE(t.txid, 0) FROM "
-								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s%s r) l "
+								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s r) l "
 								   "LEFT JOIN (SELECT %s pg_catalog.count(*) AS n, pg_catalog.min(o.edition_time) AS first, "
 								   "pg_catalog.max(o.edition_time) AS last, pg_catalog.max(o.txid) AS txid "
 								   "FROM ONLY %s o GROUP BY %s) t ON %s%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
 								   carrying.count, UNKNOWN_START_SQL,
-								   carrying.live_columns, carrying.count, key.only,
-								   naming_quoted(row->live),
+								   carrying.live_columns, carrying.count, key.source,
 								   carrying.old_columns, naming_quoted(old),
 								   carrying.group, carrying.match, key.filter));
 }
@@ -408,7 +403,7 @@ key_sql(const RegistryRow *row, KeySql *key)
 							 quote_identifier(lfirst(lc)));
 	}
 	key->owner = live->rd_rel->relowner;
-	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+	key->source = leaf_rows_source(row->live);
 	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
