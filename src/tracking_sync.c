@@ -28,7 +28,6 @@
 typedef struct KeySql
 {
 	Oid			owner;
-	char	   *source;
 	char	   *match;
 	char	   *columns;
 	char	   *values;
@@ -129,8 +128,8 @@ tracking_sync(const RegistryRow *row)
 	if (!lineage_is_detaching(row->live))
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
 						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)",
-								   naming_quoted(row->tracking), key.source, key.match));
-	add_rows(row, &key, row->live, key.source,
+								   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match));
+	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_NOW, false);
 }
 
@@ -144,7 +143,7 @@ tracking_complete(const RegistryRow *row)
 	KeySql		key;
 
 	key_sql(row, &key);
-	add_rows(row, &key, row->live, key.source,
+	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_UNKNOWN, false);
 }
 
@@ -164,8 +163,8 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)), "
 							   "(SELECT pg_catalog.count(*) FROM %s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
-							   naming_quoted(row->tracking), key.source, key.match,
-							   key.source, naming_quoted(row->tracking), key.match),
+							   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match,
+							   leaf_rows_source(row->live), naming_quoted(row->tracking), key.match),
 					  numbers, lengthof(numbers));
 	/* they may be a partition's that is being detached (tracking_sync) */
 	*orphaned = detaching ? 0 : numbers[0];
@@ -188,7 +187,7 @@ tracking_add_from(const RegistryRow *row, Oid source)
 		/* the live table's owner may read it through the live table only, and all of that */
 		add_rows(row, &key, row->live,
 				 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
-						  key.source, source),
+						  leaf_rows_source(row->live), source),
 				 ADD_NOW, fit_is_loose(row->tracking));
 }
 
@@ -213,13 +212,13 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s l%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   UNKNOWN_START_SQL, key.source, key.filter));
+								   UNKNOWN_START_SQL, leaf_rows_source(row->live), key.filter));
 	else if (whole)
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
 								   "SELECT %s t.edition_time, t.txid FROM %s l JOIN ONLY %s t ON %s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   key.source, naming_quoted(old), carrying.match));
+								   leaf_rows_source(row->live), naming_quoted(old), carrying.match));
 	else
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
@@ -231,7 +230,7 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 								   "FROM ONLY %s o GROUP BY %s) t ON %s%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
 								   carrying.count, UNKNOWN_START_SQL,
-								   carrying.live_columns, carrying.count, key.source,
+								   carrying.live_columns, carrying.count, leaf_rows_source(row->live),
 								   carrying.old_columns, naming_quoted(old),
 								   carrying.group, carrying.match, key.filter));
 }
@@ -403,7 +402,6 @@ key_sql(const RegistryRow *row, KeySql *key)
 							 quote_identifier(lfirst(lc)));
 	}
 	key->owner = live->rd_rel->relowner;
-	key->source = leaf_rows_source(row->live);
 	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
