@@ -198,6 +198,7 @@ typedef struct DerivedState
 	NameData	name;
 	Oid			namespace;
 	Oid			owner;
+	int			natts;
 } DerivedState;
 
 typedef struct TableState
@@ -501,6 +502,8 @@ extern void table_state_compare(const RegistryRow *row, CommandId since,
 extern TableState *table_state_before(const RegistryRow *row, CommandId since);
 extern TableState *table_state_now(const RegistryRow *row);
 extern Snapshot table_state_snapshot(CommandId curcid);
+extern bool table_state_equal(const TableState *a, const TableState *b);
+extern bool table_state_same_column(const ColumnState *a, const ColumnState *b);
 extern bool table_state_has_type(Oid relid, AttrNumber attnum,
 								 const ColumnState *column);
 
@@ -594,7 +597,8 @@ extern void indexes_complete_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_loosen_tracking(Relation live, Oid tracking, List *key);
 extern bool indexes_any_unique(Oid relid);
 extern void indexes_create(Relation live, Oid history, List *key);
-extern Oid	indexes_stale_key(Oid live, Oid history);
+extern Oid	indexes_named_key(Oid live, Oid history);
+extern List *indexes_former_key(Oid live, Oid history);
 extern void indexes_there(Oid history, List *key, bool *has_key,
 						  bool *has_period, bool *has_xid);
 extern bool indexes_there_tracking(Oid tracking, List *key);
@@ -976,6 +980,10 @@ extern Oid	columns_primary_key_index(Relation rel);
 extern Oid	columns_key_opclass(Relation index, int column, Oid type);
 extern Oid	columns_key_equality(Relation index, int column, Oid type);
 
+/* leaf_rows.c: the rows of a table whose partitions belong to several owners */
+extern char *leaf_rows_source(Oid live);
+extern List *leaf_rows_lend(List **relids);
+
 /* ddl.c: what may run somebody's code, as the owner */
 typedef enum DDLSearchPath
 {
@@ -1032,13 +1040,21 @@ extern bool convert_try(Oid role, const char *sql);
 extern bool convert_attempt(DDLAction action, void *arg, char **message);
 extern void convert_rows(Oid history, const TableColumn *column, const char *from,
 						 Node *using, bool volatile_too);
-extern bool convert_key_possible(Oid tracking, List *columns, KeyColumn *column);
-extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 extern void convert_type(Oid relid, const TableColumn *column);
 extern bool convert_type_try(Oid relid, const TableColumn *column);
 
 /* convert_text.c: a column becomes text, whatever its type */
 extern bool convert_to_text(Oid relid, const char *column, bool cascade);
+
+/* shared by these: not the name of any table that an expression may mean */
+#define CONVERT_ROWS_ALIAS	"catmaid_history old rows"
+
+extern AlterTableCmd *convert_type_command(const TableColumn *column);
+extern bool convert_strip_qualifiers(Node *node, void *context);
+
+/* convert_key.c: the key of a tracking table */
+extern bool convert_key_possible(Oid tracking, List *columns, KeyColumn *column);
+extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 
 /* naming.c: derived names */
 extern char *naming_history_table(Oid live);

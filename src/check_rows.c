@@ -141,9 +141,7 @@ static char *
 live_rows_sql(Check *check, Relation live)
 {
 	const RegistryRow *row = check->row;
-	const char *from = psprintf("%s%s l",
-								live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-								naming_quoted(row->live));
+	const char *from = psprintf("%s l", leaf_rows_source(row->live));
 	bool		comparable = live_rows_comparable(check, live);
 	StringInfoData sql;
 	ListCell   *lc;

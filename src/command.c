@@ -52,7 +52,7 @@ typedef struct Command
 typedef struct Aside
 {
 	Oid			live;
-	CommandId	since;
+	CommandId	since;			/* InvalidCommandId: touched, but the same as before */
 } Aside;
 
 /* in TopTransactionContext */
@@ -76,6 +76,7 @@ static void start_anew(void);
 static void push(Node *statement, CommandId since, bool may_set_aside);
 static void pop(void);
 static void set_aside(Command *command);
+static bool has_changed(Oid live, CommandId since);
 static Aside *find_aside(const Command *command, Oid live);
 static List *touched_lives(void);
 static Oid	touched_live(Oid relid);
@@ -169,8 +170,12 @@ command_sets_aside(Oid live)
 	Command    *outer;
 
 	for (outer = innermost->outer; outer; outer = outer->outer)
-		if (find_aside(outer, live))
+	{
+		Aside	   *aside = find_aside(outer, live);
+
+		if (aside && aside->since != InvalidCommandId)
 			return true;
+	}
 	return false;
 }
 
@@ -183,7 +188,7 @@ command_since(Oid live)
 	if (innermost == NULL)
 		return InvalidCommandId;
 	aside = find_aside(innermost, live);
-	return aside ? aside->since : innermost->since;
+	return aside && aside->since != InvalidCommandId ? aside->since : innermost->since;
 }
 
 /* The outermost command around the innermost one that has set tables aside, or NULL. */
@@ -192,10 +197,12 @@ command_waiting(void)
 {
 	Command    *outer;
 	Node	   *statement = NULL;
+	ListCell   *lc;
 
 	for (outer = innermost->outer; outer; outer = outer->outer)
-		if (outer->aside != NIL)
-			statement = outer->statement;
+		foreach(lc, outer->aside)
+			if (((Aside *) lfirst(lc))->since != InvalidCommandId)
+				statement = outer->statement;
 	return statement;
 }
 
@@ -253,25 +260,45 @@ pop(void)
 	pfree(command);
 }
 
+/*
+ * A table that is touched and looks as before may have been so by one of our functions,
+ * that the command has called: it is not set aside, but will be looked at.
+ */
 static void
 set_aside(Command *command)
 {
-	MemoryContext before;
 	ListCell   *lc;
 
 	foreach(lc, touched_lives())
 	{
-		Aside	   *aside;
+		Aside	   *aside = find_aside(command, lfirst_oid(lc));
 
-		if (find_aside(command, lfirst_oid(lc)))
-			continue;
-		before = MemoryContextSwitchTo(TopTransactionContext);
-		aside = palloc(sizeof(Aside));
-		aside->live = lfirst_oid(lc);
-		aside->since = command->since;
-		command->aside = lappend(command->aside, aside);
-		MemoryContextSwitchTo(before);
+		if (aside == NULL)
+		{
+			MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+
+			aside = palloc(sizeof(Aside));
+			aside->live = lfirst_oid(lc);
+			aside->since = InvalidCommandId;
+			command->aside = lappend(command->aside, aside);
+			MemoryContextSwitchTo(before);
+		}
+		if (aside->since == InvalidCommandId && has_changed(aside->live, command->since))
+			aside->since = command->since;
 	}
+}
+
+static bool
+has_changed(Oid live, CommandId since)
+{
+	RegistryRow *row = registry_get(live);
+	TableState *before;
+	TableState *now;
+
+	if (row == NULL)
+		return false;
+	table_state_compare(row, since, &before, &now);
+	return !table_state_equal(before, now);
 }
 
 static Aside *

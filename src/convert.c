@@ -47,9 +47,6 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-/* not the name of any table that an expression may mean */
-#define ROWS_ALIAS	"catmaid_history old rows"
-
 /* rows that are converted in one subtransaction, at first */
 #define BATCH_ROWS	1024
 
@@ -85,15 +82,6 @@ typedef struct RowBatch
 	TupleTableSlot *row;
 } RowBatch;
 
-/* see convert_key_try */
-typedef struct KeyConversion
-{
-	Oid			tracking;
-	List	   *columns;
-	List	   *conversions;
-	bool		possible;
-} KeyConversion;
-
 /* see convert_try */
 typedef struct StatementToTry
 {
@@ -101,16 +89,10 @@ typedef struct StatementToTry
 	const char *sql;
 } StatementToTry;
 
-static void read_key_expression(void *arg);
-static void change_key(void *arg);
-static void change_key_of(Oid relid, void *arg);
-static Node *key_expression(Relation tracking, List *columns, Node *using);
 static void run_statement(void *arg);
 static void change_type(void *arg);
 static void change_type_of(Oid relid, void *arg);
-static AlterTableCmd *type_command(const TableColumn *column);
 static void read_expression(void *arg);
-static bool strip_qualifiers(Node *node, void *context);
 static void rewrite(void *arg);
 static void rewrite_one(Oid relid, void *arg);
 static void convert_relation(Conversion *conversion, Oid relid);
@@ -188,110 +170,6 @@ convert_type_try(Oid relid, const TableColumn *column)
 }
 
 /*
- * Convert columns of a tracking table, all at once, as those of the key were.
- * columns: all of the key, conversions: those to be converted; see KeyColumn.  Returns
- * false, and has changed nothing, where that is not possible: an expression looks at other
- * columns, is volatile, or fails.
- */
-bool
-convert_key_try(Oid tracking, List *columns, List *conversions)
-{
-	KeyConversion key = {tracking, columns, conversions, true};
-
-	return convert_attempt(change_key, &key, NULL);
-}
-
-/* Can such an expression, or a cast, be evaluated over the tracking table's key? */
-bool
-convert_key_possible(Oid tracking, List *columns, KeyColumn *column)
-{
-	KeyConversion key = {tracking, columns, list_make1(column), false};
-
-	return column->using == NULL ||
-		(convert_attempt(read_key_expression, &key, NULL) && key.possible);
-}
-
-static void
-read_key_expression(void *arg)
-{
-	KeyConversion *key = arg;
-	Relation	tracking = table_open(key->tracking, AccessShareLock);
-
-	key->possible = key_expression(tracking, key->columns,
-								   copyObject(((KeyColumn *) linitial(key->conversions))->using)) != NULL;
-	table_close(tracking, NoLock);
-}
-
-static void
-change_key(void *arg)
-{
-	derived_for_each_owner(((KeyConversion *) arg)->tracking, change_key_of, arg);
-}
-
-static void
-change_key_of(Oid relid, void *arg)
-{
-	KeyConversion *key = arg;
-	Relation	rel = table_open(relid, NoLock);
-	List	   *cmds = NIL;
-	ListCell   *lc;
-
-	foreach(lc, key->conversions)
-	{
-		KeyColumn  *column = lfirst(lc);
-		TableColumn type = {column->held_by, column->type, column->typmod, column->collation, ""};
-		AlterTableCmd *cmd = type_command(&type);
-
-		if (column->using)
-			castNode(ColumnDef, cmd->def)->cooked_default =
-				key_expression(rel, key->columns, copyObject(column->using));
-		cmds = lappend(cmds, cmd);
-	}
-	table_close(rel, NoLock);
-	ddl_alter_table_cmds(security_owner_of(relid), relid, cmds, true,
-						 DDL_SESSION_SEARCH_PATH);
-}
-
-/*
- * What the expression, of the live table, means over a tracking table's key.  NULL
- * where it asks for whole rows, or is volatile.
- */
-static Node *
-key_expression(Relation tracking, List *columns, Node *using)
-{
-	ParseState *pstate = make_parsestate(NULL);
-	Alias	   *alias = makeAlias(ROWS_ALIAS, NIL);
-	ParseNamespaceItem *item;
-	Node	   *expression;
-	int			i;
-
-	for (i = 0; i < RelationGetNumberOfAttributes(tracking); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(tracking), i);
-		/* what nothing in the expression means */
-		char	   *name = psprintf(ROWS_ALIAS " %d", i);
-		ListCell   *lc;
-
-		if (att->attisdropped)
-			continue;
-		foreach(lc, columns)
-			if (strcmp(((KeyColumn *) lfirst(lc))->held_by, NameStr(att->attname)) == 0)
-				name = pstrdup(((KeyColumn *) lfirst(lc))->name);
-		alias->colnames = lappend(alias->colnames, makeString(name));
-	}
-	item = addRangeTableEntryForRelation(pstate, tracking, AccessShareLock, alias, false, true);
-	addNSItemToQuery(pstate, item, false, true, true);
-	if (strip_qualifiers(using, NULL))
-		return NULL;
-	expression = transformExpr(pstate, using, EXPR_KIND_ALTER_COL_TRANSFORM);
-	if (contain_volatile_functions(expression))
-		return NULL;
-	assign_expr_collations(pstate, expression);
-	free_parsestate(pstate);
-	return expression;
-}
-
-/*
  * Run DDL as the role in a subtransaction of its own.  Returns false if it
  * failed for a reason that lies in the values.
  */
@@ -323,7 +201,7 @@ static void
 change_type_of(Oid relid, void *arg)
 {
 	const TableColumn *column = ((Conversion *) arg)->column;
-	AlterTableCmd *cmd = type_command(column);
+	AlterTableCmd *cmd = convert_type_command(column);
 	TypeCast   *cast = makeNode(TypeCast);
 	ColumnRef  *ref = makeNode(ColumnRef);
 
@@ -338,8 +216,8 @@ change_type_of(Oid relid, void *arg)
 }
 
 /* ALTER COLUMN ... TYPE */
-static AlterTableCmd *
-type_command(const TableColumn *column)
+AlterTableCmd *
+convert_type_command(const TableColumn *column)
 {
 	AlterTableCmd *cmd = makeNode(AlterTableCmd);
 	ColumnDef  *def = makeNode(ColumnDef);
@@ -383,7 +261,7 @@ read_expression(void *arg)
 	Node	   *using;
 
 	item = addRangeTableEntryForRelation(pstate, history, AccessShareLock,
-										 makeAlias(ROWS_ALIAS, NIL), false, true);
+										 makeAlias(CONVERT_ROWS_ALIAS, NIL), false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
 	if (conversion->using)
 		using = copyObject(conversion->using);
@@ -395,7 +273,7 @@ read_expression(void *arg)
 		column->location = -1;
 		using = (Node *) column;
 	}
-	if (strip_qualifiers(using, NULL))
+	if (convert_strip_qualifiers(using, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("whole rows of a history table are others than the table's")));
@@ -408,8 +286,8 @@ read_expression(void *arg)
  * The expression may call the table by name; there is no other table in it.
  * Returns true where it asks for all columns.
  */
-static bool
-strip_qualifiers(Node *node, void *context)
+bool
+convert_strip_qualifiers(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
@@ -422,7 +300,7 @@ strip_qualifiers(Node *node, void *context)
 		column->fields = list_make1(llast(column->fields));
 		return false;
 	}
-	return raw_expression_tree_walker(node, strip_qualifiers, context);
+	return raw_expression_tree_walker(node, convert_strip_qualifiers, context);
 }
 
 /* ALTER TABLE ... TYPE ... USING, with an expression that has been read. */
@@ -438,7 +316,7 @@ static void
 rewrite_one(Oid relid, void *arg)
 {
 	Conversion *conversion = arg;
-	AlterTableCmd *cmd = type_command(conversion->column);
+	AlterTableCmd *cmd = convert_type_command(conversion->column);
 	Relation	rel = table_open(relid, NoLock);
 
 	castNode(ColumnDef, cmd->def)->cooked_default = expression_for(conversion, rel);

@@ -85,7 +85,8 @@ ddl_execute(Oid role, const char *format,...)
  * now, whatever the isolation level: it keeps tables in step that are locked
  * against writers, and an older snapshot would miss what the writers did.
  *
- * relids are the relations that the names in it mean; others are an error.
+ * relids are the relations that the names in it mean, or leaf_rows_source has named
+ * otherwise; others are an error.
  * Returns the number of rows.
  */
 uint64
@@ -262,14 +263,18 @@ execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, 
 	PG_TRY();
 	{
 		int			result;
+		List	   *lent = NIL;
+		ListCell   *lc;
 
 		security_act_as(role, ACT_TO_MANAGE, &before);
 		ddl_set_for_command("search_path", "pg_catalog, pg_temp");
 		SPI_connect();
 		if (is_query)
 		{
-			SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+			SPIPlanPtr	plan;
 
+			lent = leaf_rows_lend(&relids);
+			plan = SPI_prepare(sql, 0, NULL);
 			if (plan == NULL)
 				elog(ERROR, "SPI_prepare returned %s for %s",
 					 SPI_result_code_string(SPI_result), sql);
@@ -293,6 +298,8 @@ execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, 
 													 SPI_tuptable->tupdesc,
 													 i + 1, &isnull));
 		}
+		foreach(lc, lent)
+			tuplestore_end(lfirst(lc));
 		SPI_finish();
 		security_act_as_before(&before);
 	}

@@ -67,6 +67,7 @@ struct Dependents
 	List	   *held_back;
 };
 
+static bool is_used(Relation depend, Oid type, Oid *array);
 static bool goes(const Dependents *dependents, Oid classid, Oid objid);
 static void add(Dependents *dependents, Oid classid, Oid objid, int32 subid,
 				Fate fate, bool named);
@@ -87,32 +88,38 @@ bool
 dependents_use_row_type(Oid type)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	Oid			types[2] = {type, get_array_type(type)};
-	bool		used = false;
-	int			i;
+	Oid			array = InvalidOid;
+	bool		used = is_used(depend, type, &array) ||
+		(OidIsValid(array) && is_used(depend, array, NULL));
 
-	for (i = 0; i < lengthof(types) && !used; i++)
-	{
-		ScanKeyData key[2];
-		SysScanDesc found;
-		HeapTuple	tuple;
-
-		if (!OidIsValid(types[i]))
-			continue;
-		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(TypeRelationId));
-		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(types[i]));
-		found = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-		while (!used && HeapTupleIsValid(tuple = systable_getnext(found)))
-		{
-			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-			used = form->classid != TypeRelationId || form->objid != types[1];
-		}
-		systable_endscan(found);
-	}
 	table_close(depend, AccessShareLock);
+	return used;
+}
+
+static bool
+is_used(Relation depend, Oid type, Oid *array)
+{
+	bool		used = false;
+	ScanKeyData key[2];
+	SysScanDesc found;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	found = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (!used && HeapTupleIsValid(tuple = systable_getnext(found)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (array && form->classid == TypeRelationId &&
+			form->deptype == DEPENDENCY_INTERNAL)
+			*array = form->objid;
+		else
+			used = true;
+	}
+	systable_endscan(found);
 	return used;
 }
 

@@ -50,19 +50,10 @@ static bool is_lossless(const ColumnState *before, const ColumnState *now,
 static Node *find_using(Node *statement, const char *column);
 static TableColumn *table_column(const char *name, const ColumnState *column);
 static void drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep);
-static void add_column(RegistryRow *row, AttrNumber attnum, const char *name);
+static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
+					   const TableState *before);
 static bool children_keep(Oid history, const char *name);
 static void replace_name(char **name, const char *from, const char *to);
-
-static bool
-same_column(const ColumnState *a, const ColumnState *b)
-{
-	return a->exists == b->exists &&
-		(!a->exists ||
-		 (strcmp(NameStr(a->name), NameStr(b->name)) == 0 &&
-		  a->type == b->type && a->typmod == b->typmod &&
-		  a->declared_type == b->declared_type && a->collation == b->collation));
-}
 
 bool
 follow_columns_changed(const TableState *before, const TableState *now,
@@ -77,7 +68,7 @@ follow_columns_changed(const TableState *before, const TableState *now,
 	if (before->natts != now->natts)
 		return true;
 	for (i = 0; i < now->natts; i++)
-		if (!same_column(&before->columns[i], &now->columns[i]))
+		if (!table_state_same_column(&before->columns[i], &now->columns[i]))
 			return true;
 	return false;
 }
@@ -97,7 +88,7 @@ follow_columns_concern_key(const RegistryRow *row, const TableState *before,
 		const ColumnState *is = &now->columns[i];
 		const ColumnState *was = i < before->natts ? &before->columns[i] : NULL;
 
-		if ((was == NULL || !same_column(was, is) ||
+		if ((was == NULL || !table_state_same_column(was, is) ||
 			 follow_columns_computed(now, i + 1, statement) ||
 			 follow_columns_regenerated(now, i + 1, statement)) &&
 			((is->exists && serves_history(row, NameStr(is->name))) ||
@@ -223,7 +214,7 @@ follow_columns(RegistryRow *row, const TableState *before,
 			(i >= before->natts || !before->columns[i].exists))
 		{
 			check_reserved(row, NameStr(now->columns[i].name));
-			add_column(row, i + 1, NameStr(now->columns[i].name));
+			add_column(row, i + 1, NameStr(now->columns[i].name), before);
 		}
 }
 
@@ -503,16 +494,21 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 }
 
 static void
-add_column(RegistryRow *row, AttrNumber attnum, const char *name)
+add_column(RegistryRow *row, AttrNumber attnum, const char *name,
+		   const TableState *before)
 {
 	Relation	live = table_open(row->live, NoLock);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), attnum - 1);
 	AttrNumber	existing = get_attnum(row->history, name);
 
-	/* it came down from the parent's history, in this very command */
+	/*
+	 * It came down from the parent's history, in this very command; or a function that
+	 * this has called has enabled tracking, which adds columns.
+	 */
 	if (existing != InvalidAttrNumber &&
-		lineage_column_is_inherited(row->history, existing) &&
-		lineage_column_is_inherited(row->live, attnum))
+		((lineage_column_is_inherited(row->history, existing) &&
+		  lineage_column_is_inherited(row->live, attnum)) ||
+		 (before->history.exists && existing > before->history.natts)))
 	{
 		table_close(live, NoLock);
 		return;

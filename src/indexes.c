@@ -157,7 +157,7 @@ indexes_create(Relation live, Oid history, List *key)
 static void
 drop_stale_key_index(Oid live, Oid history)
 {
-	Oid			index = indexes_stale_key(live, history);
+	Oid			index = indexes_named_key(live, history);
 
 	if (OidIsValid(index))
 	{
@@ -166,9 +166,9 @@ drop_stale_key_index(Oid live, Oid history)
 	}
 }
 
-/* That index, if the history's key has none; or InvalidOid. */
+/* The index of that name, on whatever columns of the history; or InvalidOid. */
 Oid
-indexes_stale_key(Oid live, Oid history)
+indexes_named_key(Oid live, Oid history)
 {
 	Oid			index = get_relname_relid(naming_index(live, KEY_INDEX),
 										  get_rel_namespace(history));
@@ -182,6 +182,23 @@ indexes_stale_key(Oid live, Oid history)
 		!((Form_pg_index) GETSTRUCT(tuple))->indisunique;
 	ReleaseSysCache(tuple);
 	return stale ? index : InvalidOid;
+}
+
+/*
+ * The columns of the key that the table had, by which it goes on, as the index of
+ * history has it: of a table that has lost both its key and its place in the registry.
+ */
+List *
+indexes_former_key(Oid live, Oid history)
+{
+	Oid			index = indexes_named_key(live, history);
+	List	   *key = NIL;
+	char	   *name;
+	int			i;
+
+	for (i = 1; OidIsValid(index) && (name = get_attname(index, i, true)) != NULL; i++)
+		key = lappend(key, name);
+	return key && fit_has_columns(live, key) ? key : list_make1(pstrdup(KEY_NO_COLUMN));
 }
 
 /* Which of the three has the history table? */

@@ -78,6 +78,9 @@ kept_types_before_alter(AlterTableStmt *statement)
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
 		return;
+	if (!cascades(statement) && !has_subclass(relid) &&
+		!dependents_use_row_type(get_rel_type_id(relid)))
+		return;					/* as it is with most tables */
 	dependents = dependents_of_command(cascades(statement));
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{

@@ -223,6 +223,8 @@ registry_adopt(Oid live)
 	rel = table_open(live, AccessShareLock);
 	row.key = columns_key(rel);
 	table_close(rel, NoLock);
+	if (row.key == NIL && (!OidIsValid(row.tracking) || fit_is_loose(row.tracking)))
+		row.key = indexes_former_key(live, row.history);
 	if (row.key == NIL)
 		return false;
 	registry_refute(row.history, live);

@@ -68,6 +68,7 @@ rekey(RegistryRow *row, List *kept)
 	bool		renamed = !columns_same_names(key, old_key);
 	bool		was_loose;
 
+	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
 	if (key == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -114,6 +115,7 @@ rekey_loosen(RegistryRow *row, List *kept)
 	bool		all;
 	ListCell   *lc;
 
+	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
 	foreach(lc, kept)
 		if (lfirst(lc))
 			left = lappend(left, lfirst(lc));
@@ -140,7 +142,10 @@ rekey_loosen(RegistryRow *row, List *kept)
 		tracking_complete(row);
 	}
 	else if (tracked && fit_key(row) == KEY_GONE)
+	{
 		rekey_forget_starts(row);
+		indexes_loosen_tracking(live, row->tracking, old_key);
+	}
 	else if (tracked)
 		rekey_replace(live, row, kept, true);
 	table_close(live, NoLock);
@@ -364,7 +369,6 @@ rekey_fill_versions(void *arg)
 	Oid			owner = security_owner_of(row->live);
 	AttrNumber	from = get_attnum(row->history, column->from);
 	AttrNumber	to = get_attnum(row->history, column->to);
-	const char *only = get_rel_relkind(row->live) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	Oid			function;
 	Oid			type;
 	int32		typmod;
@@ -385,8 +389,8 @@ rekey_fill_versions(void *arg)
 	ddl_query_numbers(owner, list_make1_oid(row->live),
 					  psprintf("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER "
 							   "(WHERE (%s)::pg_catalog.text OPERATOR(pg_catalog.=) r.%s::pg_catalog.text) "
-							   "FROM %s%s r", value, quote_identifier(column->to), only,
-							   naming_quoted(row->live)),
+							   "FROM %s r", value, quote_identifier(column->to),
+							   leaf_rows_source(row->live)),
 					  numbers, lengthof(numbers));
 	if (numbers[0] == 0 || numbers[0] != numbers[1])
 		return;

@@ -32,6 +32,7 @@
 #include "compat.h"
 
 static TableState *read_state(const RegistryRow *row, Snapshot snapshot, bool triggers);
+static bool same_derived(const DerivedState *a, const DerivedState *b);
 static void read_derived(DerivedState *state, Oid relid, Snapshot snapshot);
 static bool read_class(Oid relid, Snapshot snapshot, Form_pg_class form);
 static ColumnState *read_columns(Oid relid, int natts, Snapshot snapshot);
@@ -78,6 +79,46 @@ TableState *
 table_state_now(const RegistryRow *row)
 {
 	return table_state_before(row, InvalidCommandId);
+}
+
+/* Do they differ in nothing that is followed? */
+bool
+table_state_equal(const TableState *a, const TableState *b)
+{
+	int			i;
+
+	if (a == NULL || b == NULL)
+		return a == b;
+	if (strcmp(NameStr(a->name), NameStr(b->name)) != 0 ||
+		a->namespace != b->namespace || a->owner != b->owner ||
+		a->persistence != b->persistence || a->natts != b->natts ||
+		a->key_index != b->key_index || !same_derived(&a->history, &b->history) ||
+		!same_derived(&a->tracking, &b->tracking) ||
+		!equal(a->parents, b->parents) || !equal(a->leaves, b->leaves))
+		return false;
+	for (i = 0; i < a->natts; i++)
+		if (!table_state_same_column(&a->columns[i], &b->columns[i]))
+			return false;
+	return true;
+}
+
+bool
+table_state_same_column(const ColumnState *a, const ColumnState *b)
+{
+	return a->exists == b->exists &&
+		(!a->exists ||
+		 (strcmp(NameStr(a->name), NameStr(b->name)) == 0 &&
+		  a->type == b->type && a->typmod == b->typmod &&
+		  a->declared_type == b->declared_type && a->collation == b->collation));
+}
+
+static bool
+same_derived(const DerivedState *a, const DerivedState *b)
+{
+	return a->exists == b->exists &&
+		(!a->exists ||
+		 (strcmp(NameStr(a->name), NameStr(b->name)) == 0 &&
+		  a->namespace == b->namespace && a->owner == b->owner));
 }
 
 /* Has the relation's column the type, and all that belongs to it, of this one? */
@@ -151,6 +192,7 @@ read_derived(DerivedState *state, Oid relid, Snapshot snapshot)
 	state->name = form.relname;
 	state->namespace = form.relnamespace;
 	state->owner = form.relowner;
+	state->natts = form.relnatts;
 }
 
 static bool

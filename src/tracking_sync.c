@@ -28,7 +28,6 @@
 typedef struct KeySql
 {
 	Oid			owner;
-	const char *only;
 	char	   *match;
 	char	   *columns;
 	char	   *values;
@@ -62,7 +61,7 @@ typedef struct Carrying
 static void key_sql(const RegistryRow *row, KeySql *key);
 static void start_after_last_end(const RegistryRow *row, const KeySql *key);
 static char *last_end_sql(const RegistryRow *row, Relation history);
-static void add_rows(const RegistryRow *row, const KeySql *key, const char *source,
+static void add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source,
 					 AddedStart start, bool all);
 static void carry_columns(Carrying *carrying);
 static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribute att,
@@ -128,10 +127,9 @@ tracking_sync(const RegistryRow *row)
 	key_sql(row, &key);
 	if (!lineage_is_detaching(row->live))
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
-						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)",
-								   naming_quoted(row->tracking), key.only,
-								   naming_quoted(row->live), key.match));
-	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+						  psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)",
+								   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match));
+	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_NOW, false);
 }
 
@@ -145,7 +143,7 @@ tracking_complete(const RegistryRow *row)
 	KeySql		key;
 
 	key_sql(row, &key);
-	add_rows(row, &key, psprintf("%s%s", key.only, naming_quoted(row->live)),
+	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_UNKNOWN, false);
 }
 
@@ -163,12 +161,10 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 	key_sql(row, &key);
 	detaching = lineage_is_detaching(row->live);
 	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
-					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s%s l WHERE %s)), "
-							   "(SELECT pg_catalog.count(*) FROM %s%s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
-							   naming_quoted(row->tracking), key.only,
-							   naming_quoted(row->live), key.match, key.only,
-							   naming_quoted(row->live),
-							   naming_quoted(row->tracking), key.match),
+					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)), "
+							   "(SELECT pg_catalog.count(*) FROM %s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
+							   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match,
+							   leaf_rows_source(row->live), naming_quoted(row->tracking), key.match),
 					  numbers, lengthof(numbers));
 	/* they may be a partition's that is being detached (tracking_sync) */
 	*orphaned = detaching ? 0 : numbers[0];
@@ -184,11 +180,15 @@ tracking_add_from(const RegistryRow *row, Oid source)
 	if (fit_key(row) == KEY_GONE)
 		return;
 	key_sql(row, &key);
-	/* through the live table: its owner need not own the partition */
-	add_rows(row, &key,
-			 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
-					  naming_quoted(row->live), source),
-			 ADD_NOW, fit_is_loose(row->tracking));
+	if (security_owner_of(source) == key.owner)
+		add_rows(row, &key, source, psprintf("ONLY %s", naming_quoted(source)),
+				 ADD_NOW, fit_is_loose(row->tracking));
+	else
+		/* the live table's owner may read it through the live table only, and all of that */
+		add_rows(row, &key, row->live,
+				 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
+						  leaf_rows_source(row->live), source),
+				 ADD_NOW, fit_is_loose(row->tracking));
 }
 
 /*
@@ -210,29 +210,27 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 	key_sql(row, &key);
 	if (carrying.n == 0)
 		ddl_execute_query(key.owner, list_make2_oid(row->tracking, row->live),
-						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s%s l%s",
+						  psprintf("INSERT INTO %s (%s edition_time, txid) SELECT %s %s, 0 FROM %s l%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   UNKNOWN_START_SQL, key.only, naming_quoted(row->live), key.filter));
+								   UNKNOWN_START_SQL, leaf_rows_source(row->live), key.filter));
 	else if (whole)
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
-								   "SELECT %s t.edition_time, t.txid FROM %s%s l JOIN ONLY %s t ON %s",
+								   "SELECT %s t.edition_time, t.txid FROM %s l JOIN ONLY %s t ON %s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   key.only, naming_quoted(row->live),
-								   naming_quoted(old), carrying.match));
+								   leaf_rows_source(row->live), naming_quoted(old), carrying.match));
 	else
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
 								   "SELECT %s CASE WHEN l.%s OPERATOR(pg_catalog.=) t.n AND t.first OPERATOR(pg_catalog.=) t.last "
 								   "THEN t.first ELSE %s END, COALESCE(t.txid, 0) FROM "
-								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s%s r) l "
+								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s r) l "
 								   "LEFT JOIN (SELECT %s pg_catalog.count(*) AS n, pg_catalog.min(o.edition_time) AS first, "
 								   "pg_catalog.max(o.edition_time) AS last, pg_catalog.max(o.txid) AS txid "
 								   "FROM ONLY %s o GROUP BY %s) t ON %s%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
 								   carrying.count, UNKNOWN_START_SQL,
-								   carrying.live_columns, carrying.count, key.only,
-								   naming_quoted(row->live),
+								   carrying.live_columns, carrying.count, leaf_rows_source(row->live),
 								   carrying.old_columns, naming_quoted(old),
 								   carrying.group, carrying.match, key.filter));
 }
@@ -404,7 +402,6 @@ key_sql(const RegistryRow *row, KeySql *key)
 							 quote_identifier(lfirst(lc)));
 	}
 	key->owner = live->rd_rel->relowner;
-	key->only = live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
@@ -414,12 +411,12 @@ key_sql(const RegistryRow *row, KeySql *key)
 
 /* Rows of the source that have none; with "all" those that have one, too. */
 static void
-add_rows(const RegistryRow *row, const KeySql *key, const char *source, AddedStart start,
-		 bool all)
+add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source,
+		 AddedStart start, bool all)
 {
 	uint64		added;
 
-	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
+	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, read),
 							  psprintf("INSERT INTO %s (%s edition_time, txid) "
 									   "SELECT %s %s FROM %s l%s%s",
 									   naming_quoted(row->tracking), key->columns, key->values,

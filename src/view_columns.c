@@ -62,7 +62,8 @@ static HeapTuple attribute_tuple(Relation catalog, HeapTuple like, bool is_new,
 								 bool has_version, Form_pg_attribute att);
 static void move_privileges(Oid view, HeapTuple tuple, AttrNumber from, AttrNumber to);
 static void set_number_of_columns(Oid view, int natts);
-static void depend_on_types(Oid view, TupleDesc new);
+static void depend_on_types(Oid view, TupleDesc new, int nsame);
+static bool stays(HeapTuple row, TupleDesc new, const AttrNumber *from);
 static void renumber(const ColumnCatalog *where, Oid view, const AttrNumber *map, int nold);
 static void renumber_dependents(Oid view, const AttrNumber *map, int nold);
 static void renumber_triggers(Oid view, const AttrNumber *map, int nold);
@@ -97,7 +98,7 @@ view_columns_replace(Oid view, TupleDesc new, const AttrNumber *from)
 
 	replace_attributes(view, new, from, nsame);
 	set_number_of_columns(view, new->natts);
-	depend_on_types(view, new);
+	depend_on_types(view, new, nsame);
 	for (i = 0; i < lengthof(catalogs); i++)
 		renumber(&catalogs[i], view, map, nold);
 	renumber_dependents(view, map, nold);
@@ -149,7 +150,7 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 		elog(ERROR, "view %u has no columns", view);
 
 	for (i = 1; i <= MaxHeapAttributeNumber; i++)
-		if (old[i])
+		if (old[i] && !stays(old[i], new, from))
 		{
 			move_privileges(view, old[i], i, InvalidAttrNumber);
 			CatalogTupleDelete(catalog, &old[i]->t_self);
@@ -157,15 +158,35 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 	for (i = 0; i < new->natts; i++)
 	{
 		HeapTuple	like = from[i] != InvalidAttrNumber ? old[from[i]] : any;
-		HeapTuple	row = attribute_tuple(catalog, like, from[i] == InvalidAttrNumber,
-										  i < nsame, TupleDescAttr(new, i));
+		bool		in_place = from[i] == i + 1 && stays(like, new, from);
+		HeapTuple	row;
 
+		if (in_place && i < nsame)
+			continue;
+		row = attribute_tuple(catalog, like, from[i] == InvalidAttrNumber,
+							  i < nsame, TupleDescAttr(new, i));
 		if (i >= nsame)
 			row = set_attribute_version_compat(catalog, row, version);
+		if (in_place)
+		{
+			CatalogTupleUpdate(catalog, &like->t_self, row);
+			continue;
+		}
 		CatalogTupleInsert(catalog, row);
 		move_privileges(view, row, InvalidAttrNumber, i + 1);
 	}
 	table_close(catalog, RowExclusiveLock);
+}
+
+/* Does the column keep its number and its name? */
+static bool
+stays(HeapTuple row, TupleDesc new, const AttrNumber *from)
+{
+	Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(row);
+	int			i = att->attnum - 1;
+
+	return i < new->natts && from[i] == att->attnum &&
+		strcmp(NameStr(att->attname), NameStr(TupleDescAttr(new, i)->attname)) == 0;
 }
 
 /*
@@ -240,7 +261,7 @@ set_number_of_columns(Oid view, int natts)
 
 /* The columns depend on their types and collations (AddNewAttributeTuples). */
 static void
-depend_on_types(Oid view, TupleDesc new)
+depend_on_types(Oid view, TupleDesc new, int nsame)
 {
 	Relation	catalog = table_open(DependRelationId, RowExclusiveLock);
 	ScanKeyData key[2];
@@ -254,12 +275,12 @@ depend_on_types(Oid view, TupleDesc new)
 				ObjectIdGetDatum(view));
 	scan = systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if (((Form_pg_depend) GETSTRUCT(tuple))->objsubid != 0)
+		if (((Form_pg_depend) GETSTRUCT(tuple))->objsubid > nsame)
 			CatalogTupleDelete(catalog, &tuple->t_self);
 	systable_endscan(scan);
 	table_close(catalog, RowExclusiveLock);
 
-	for (i = 0; i < new->natts; i++)
+	for (i = nsame; i < new->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(new, i);
 		ObjectAddress column;

@@ -3,10 +3,10 @@
 #   RANDOM_SEED     repeats a run (the seed is printed)
 #   FUZZ_SECONDS    how long to go on, 40 unless told
 #   FUZZ_PARTS      these parts alone, separated by commas: functions, triggers,
-#                   registry, races, waits, canary
+#                   registry, races, waits, adoption, canary
 #   FUZZ_VERBOSE    1: what was planted, and refused
 #
-# Six parts, each in a file of its own in lib/, which says what it does.  All of them
+# Seven parts, each in a file of its own in lib/, which says what it does.  All of them
 # act as roles that own little (lib/FuzzWorld.pm), and look from the outside.
 
 use strict;
@@ -17,6 +17,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use FuzzWorld;
+use FuzzAdoption;
 use FuzzCanary;
 use FuzzFunctions;
 use FuzzRaces;
@@ -26,7 +27,7 @@ use FuzzWaits;
 
 my $seed = $ENV{RANDOM_SEED} || int(rand 2**31);
 my $seconds = $ENV{FUZZ_SECONDS} || 40;
-my %parts = (canary => 0, map { ($_ => 1) } split /,/, $ENV{FUZZ_PARTS} || 'functions,triggers,registry,races,waits,canary');
+my %parts = (canary => 0, map { ($_ => 1) } split /,/, $ENV{FUZZ_PARTS} || 'functions,triggers,registry,races,waits,adoption,canary');
 srand($seed);
 diag "RANDOM_SEED=$seed FUZZ_SECONDS=$seconds FUZZ_PARTS=" . join ',', grep { $parts{$_} } sort keys %parts;
 
@@ -37,6 +38,7 @@ my @parts = (
 	[ 'registry', \&registry_run, \&registry_report ],
 	[ 'races', \&races_run, \&races_report ],
 	[ 'waits', \&waits_run, \&waits_report ],
+	[ 'adoption', sub { adoption_run(@_, slurp_file("$FindBin::RealBin/../pgtap/lib/old_implementation.sql")) }, \&adoption_report ],
 	[ 'canary', sub { canary_setup(); canary_run(@_) }, \&canary_report ]);
 @parts = grep { $parts{ $_->[0] } } @parts;
 for my $part (@parts)

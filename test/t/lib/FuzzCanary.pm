@@ -21,7 +21,7 @@ use Time::HiRes 'time';
 use FuzzHooks;
 use FuzzWorld;
 
-our @EXPORT = qw(canary_setup canary_run canary_report);
+our @EXPORT = qw(canary_setup canary_run canary_report new_round plant_all command);
 
 my ($rounds, $commands, $went, $traced, $n) = (0, 0, 0, 0, 0);
 my (%planted, %refused, %ran, %damaged, %place_of);
@@ -29,7 +29,7 @@ my $super;
 
 sub canary_setup
 {
-	hooks_setup();
+	hooks_setup(qw(fuzz_a fuzz_b fuzz_part fuzz_reader));
 	$super = value('SELECT current_user');
 	return;
 }
@@ -55,7 +55,7 @@ sub one_round
 	my ($s, $z) = map { $_ . ($rounds + 1) } 's', 'z';
 	my %seen;
 	$rounds++;
-	%place_of = ();
+	new_round();
 	mark();
 	step('super', map { "CREATE SCHEMA $_; GRANT ALL ON SCHEMA $_ TO PUBLIC" } $s, $z);
 	for my $make ($shape->{make}->($s))
@@ -87,6 +87,9 @@ sub one_round
 	return;
 }
 
+# Of other relations than before.
+sub new_round { %place_of = (); return }
+
 # --- what owners do ------------------------------------------------------------------
 
 sub places
@@ -103,10 +106,11 @@ sub plant
 	my ($s, $place, $name, @kinds) = @_;
 	my $row = as('super')->do("SELECT relowner::regrole, relkind FROM pg_class WHERE oid = to_regclass('$s.$name')")->{rows}[0] or return;
 	my ($owner, $relkind) = @$row;
-	return unless $owner =~ /^fuzz_(?:a|b|part)$/;
+	return unless $owner =~ /^fuzz_(?:a|b|part|db)$/;
 	($owner, $place) = ('fuzz_reader', 'reader') if $place eq 'view' && chance(0.5);
 	my $hooks = hooks_for($relkind);
-	my %columns = $place =~ /tracking/ ? (i => 'txid', c => 'edition_time') : (i => 'i', c => 'c');
+	my %columns = $place =~ /tracking/ ? (i => 'txid', c => 'edition_time')
+	  : $place eq 'registry' ? (i => '(length(time_column))', c => 'time_column') : $place eq 'log' ? (i => 'user_id', c => 'label') : (i => 'i', c => 'c');
 	@kinds = @kinds ? grep { $hooks->{$_} && (!hooks_obstruct($_) || chance(0.1)) } @kinds : pick(sort keys %$hooks);
 	for my $kind (@kinds)
 	{
@@ -175,7 +179,7 @@ sub command
 	complain("settings changed: $verb", "from '$settings' to '$settings_now'", 1)
 	  if $settings ne $settings_now && $role ne 'fuzz_a' && !grep { !$_->{ours} && $_->{user} eq $_->{session} } @events;
 	judge($verb, \@events, $before, owners($s, $z));
-	return;
+	return $answer;
 }
 
 # Who owns, or owned a moment ago, the relations of a round, by the place that tags name.
@@ -184,7 +188,7 @@ sub owners
 {
 	my ($s, $z) = @_;
 	my %name = (live => 't', history => 't__history', tracking => 't__tracking', view => 't__with_history', parent => 'p', parent_history => 'p__history',
-		parent_view => 'p__with_history', part => 't_1', part2 => 't_2');
+		parent_view => 'p__with_history', part => 't_1', part2 => 't_2', registry => 'catmaid_history_table', log => 'catmaid_transaction_info');
 	my $seen = as('super')->do('SELECT place, o FROM (VALUES ' . join(',', map { my $place = $_; map { "('$place', to_regclass('$_.$name{$place}')::oid)" } $s, $z } sort keys %name) . ') v(place, o) WHERE o IS NOT NULL')->{rows};
 	$place_of{ $_->[1] } = $_->[0] for @$seen;
 	my $rows = %place_of ? as('super')->do('SELECT oid, relowner::regrole FROM pg_class WHERE oid IN (' . join(',', sort keys %place_of) . ')')->{rows} : [];
@@ -218,7 +222,7 @@ sub judge
 	for my $event (@$events)
 	{
 		my ($place) = $event->{tag} =~ /^(\w+):/;
-		my $is_derived = $place =~ /history|tracking|view/;
+		my $is_derived = $place =~ /history|tracking|view|registry|log/;
 		$ran{ $event->{tag} }++;
 		next unless $is_derived || $event->{ours};
 		# a USING clause is its command's

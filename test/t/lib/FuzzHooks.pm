@@ -15,8 +15,9 @@ our @EXPORT = qw(hooks_setup hooks_for hooks_obstruct shapes commands applies);
 # Functions and types of each owner.
 sub hooks_setup
 {
-	as('super')->do('GRANT CREATE ON SCHEMA fuzz_a, fuzz_b, fuzz_part, fuzz_reader TO PUBLIC');
-	for my $owner (qw(fuzz_a fuzz_b fuzz_part fuzz_reader))
+	my (@owners) = @_;
+	as('super')->do('GRANT CREATE ON SCHEMA ' . join(', ', @owners) . ' TO PUBLIC');
+	for my $owner (@owners)
 	{
 		my $type = $owner eq 'fuzz_reader' ? 'reader' : 'type';
 		as($owner)->do(<<"SQL");
@@ -155,6 +156,10 @@ my %in_the_way = map { ($_ => 1) } 'unique index', 'exclusion', 'instead rule', 
 # --- the tables ------------------------------------------------------------------------
 
 my %shapes = (
+	types => { live => 't', types => 1, make => sub { my ($s) = @_;
+		[ 'fuzz_a', "CREATE TYPE $s.kind AS ENUM ('1', '2'); CREATE DOMAIN $s.kd AS int CHECK (fuzz_a.f('type:domain', 1) > 0 AND fuzz_a.v('type:domain', VALUE) > 0); CREATE TYPE $s.kc AS (x $s.kd, y $s.kind)",
+			"CREATE TYPE $s.kr AS RANGE (SUBTYPE = $s.kd); CREATE TABLE $s.rows (x $s.kd, y int)",
+			"CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, k $s.kind DEFAULT '1', d $s.kd DEFAULT 1, kc $s.kc DEFAULT '(1,1)', ka $s.kd[] DEFAULT '{1}', kr $s.kr DEFAULT '[1,2)', w $s.rows DEFAULT '(1,1)')" ] } },
 	plain => { live => 't', many => 1, make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, d fuzz_a.dom, p fuzz_a.pair, sp fuzz_a.span, edited timestamptz DEFAULT now(), txid bigint)" ] } },
 	timed => { live => 't', many => 0, timed => 1, make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int PRIMARY KEY, i int, c text, m fuzz_a.mood, d fuzz_a.dom, edited timestamptz DEFAULT now(), txid bigint DEFAULT 0)" ] } },
 	composite => { live => 't', make => sub { my ($s) = @_; [ 'fuzz_a', "CREATE TABLE $s.t (id int, j fuzz_a.dom, i int, c text, m fuzz_a.mood, PRIMARY KEY (j, id))" ] } },
@@ -217,6 +222,9 @@ my @ddl = (
 	"CREATE INDEX ON S.t (i)", "ALTER TABLE S.t SET UNLOGGED", "ALTER TABLE S.t SET LOGGED", "ALTER TABLE S.t SET (fillfactor = 70)",
 	"TRUNCATE S.t", "DROP TABLE S.t", "DROP TABLE S.t CASCADE", "DROP TABLE S.p CASCADE", "ALTER TABLE S.t DISABLE TRIGGER USER; ALTER TABLE S.t ENABLE TRIGGER USER",
 	"ALTER TYPE fuzz_a.mood RENAME TO moo; ALTER TYPE fuzz_a.moo RENAME TO mood", "ALTER TYPE fuzz_a.pair ADD ATTRIBUTE z# int", "CREATE TABLE S.w# AS SELECT * FROM S.t", "REASSIGN OWNED BY fuzz_a TO fuzz_b",
+	(map { ($_, $_) } "DROP TYPE S.kind CASCADE", "DROP DOMAIN S.kd CASCADE", "DROP TYPE S.kc CASCADE", "DROP TYPE S.kr CASCADE", "ALTER TYPE S.kc ADD ATTRIBUTE z# int", "ALTER TYPE S.kc DROP ATTRIBUTE x", "ALTER TYPE S.kc ALTER ATTRIBUTE x TYPE int", "ALTER TABLE S.rows ADD COLUMN z# int", "ALTER TABLE S.rows ALTER y TYPE bigint", "DROP TABLE S.rows CASCADE",
+		"ALTER DOMAIN S.kd ADD CHECK (fuzz_a.f('type:domain', 2) > 0)", "ALTER DOMAIN S.kd SET DEFAULT 3", "ALTER TYPE S.kind ADD VALUE 'v#'", "ALTER TYPE S.kind OWNER TO fuzz_b", "ALTER TABLE S.t ALTER k TYPE text", "ALTER TABLE S.t ALTER k TYPE int USING 1", "ALTER TABLE S.t ALTER d TYPE text", "ALTER TABLE S.t ALTER ka TYPE int[]", "ALTER TABLE S.t ALTER kc TYPE text", "ALTER TABLE S.t DROP COLUMN kc", "ALTER TABLE S.t DROP COLUMN k",
+		"ALTER TABLE S.t DROP COLUMN w", "ALTER TABLE S.t ALTER kr TYPE int4range USING NULL"),
 	"COMMENT ON TABLE S.t IS 'x'", "ANALYZE S.t", "CREATE VIEW S.v# AS SELECT * FROM S.t", "GRANT SELECT ON S.t TO fuzz_reader", "VACUUM FULL S.t", "CLUSTER S.t", "REINDEX TABLE S.t");
 
 # What an owner does with following off, so that the functions have something to mend.
@@ -251,6 +259,7 @@ sub applies
 	my ($template, $shape) = @_;
 	return 0 if $template =~ /\bS\.p\b|p__/ && !$shape->{parent};
 	return 0 if $template =~ /PARTITION|t_[12]\b/ && !$shape->{part2};
+	return 0 if $template =~ /\bS\.(?:k[a-z]+|rows)\b|\bk[acr]?\b|COLUMN w\b/ && !$shape->{types};
 	return 0 if $template =~ /tracking/ && $shape->{timed};
 	return 0 if $template =~ /edited|regular/ && !$shape->{timed};
 	return 0 if $template =~ /\b[dp]\b TYPE/ && !$shape->{many};

@@ -14,11 +14,12 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PgWire;
 
-our @EXPORT = qw(world_start world_stop as once must value complain complaints roles pick chance
+our @EXPORT = qw(use_database make_schemas world_start world_stop as once must value complain complaints roles pick chance
 	fingerprint internal_error note_step steps_since_mark mark log_since_then);
 
 our @ROLES = qw(fuzz_a fuzz_b fuzz_reader fuzz_writer fuzz_part fuzz_db fuzz_stranger);
 
+my $database = 'fuzz';
 my ($node, $super, %sessions, @complaints, %complained, @steps);
 
 sub roles { return @ROLES }
@@ -43,11 +44,24 @@ sub world_start
 	# it is trusted: either way
 	must(pick('super', 'fuzz_db'), 'CREATE EXTENSION catmaid_history SCHEMA public');
 	must('super', 'GRANT CREATE ON SCHEMA public TO PUBLIC') if chance(0.5);
-	for my $role (@ROLES)
-	{
-		must('super', "CREATE SCHEMA $role AUTHORIZATION $role; GRANT USAGE ON SCHEMA $role TO PUBLIC");
-	}
+	make_schemas();
 	return $node;
+}
+
+# A schema for each role, of its name.
+sub make_schemas
+{
+	must('super', "CREATE SCHEMA $_ AUTHORIZATION $_; GRANT USAGE ON SCHEMA $_ TO PUBLIC") for @ROLES;
+	return;
+}
+
+# The database for all that comes.
+sub use_database
+{
+	($database) = @_;
+	$_->close for values %sessions;
+	%sessions = ();
+	return;
 }
 
 sub world_stop
@@ -64,7 +78,7 @@ sub world_stop
 sub as
 {
 	my ($role, $new) = @_;
-	return PgWire->new($node, db => 'fuzz', user => $role eq 'super' ? $super : $role, name => "$role$new") if defined $new;
+	return PgWire->new($node, db => $database, user => $role eq 'super' ? $super : $role, name => "$role$new") if defined $new;
 	return $sessions{$role} //= as($role, '');
 }
 

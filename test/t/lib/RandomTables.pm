@@ -102,7 +102,7 @@ sub drop_table
 	return 1;
 }
 
-# The columns of a composite key in another order.
+# The columns of a composite key in another order, in one statement or in two.
 sub replace_key
 {
 	my ($r, $s, $ctx, $t) = @_;
@@ -110,8 +110,9 @@ sub replace_key
 	my $constraint = $s->value('SELECT conname FROM pg_constraint WHERE contype = \'p\' AND conrelid = '
 		  . quote_text(table_sql($t)) . '::regclass');
 	my @new = reverse @{ $t->{key} };
-	run($r, $s, 'ALTER TABLE ' . table_sql($t) . ' DROP CONSTRAINT ' . quote_ident($constraint)
-		  . ', ADD PRIMARY KEY (' . join(', ', map { column_sql($t, $_) } @new) . ')');
+	my $alter = 'ALTER TABLE ' . table_sql($t);
+	run($r, $s, "$alter DROP CONSTRAINT " . quote_ident($constraint) . pick(', ', "; $alter ")
+		  . 'ADD PRIMARY KEY (' . join(', ', map { column_sql($t, $_) } @new) . ')');
 	my $turn = sub { return { map { my $k = $_; join("\x1f", reverse split /\x1f/, $k, -1) => $_[0]{$k} } keys %{ $_[0] } } };
 	$t->{key} = \@new;
 	$t->{$_} = $turn->($t->{$_}) for qw(rows track ended);
