@@ -1,5 +1,5 @@
 # The documentation is true: every SQL example in README.md and doc/ runs, and prints
-# what the page shows; README shows what script/demo prints; links lead somewhere.
+# what the page shows; doc/demo.md shows what script/demo prints; links lead somewhere.
 #
 # Each page has a fresh database, and sessions of psql fed block by block. A page
 # may ask for a second server. test/README.md says how to write examples.
@@ -22,7 +22,8 @@ use DocPage;
 
 my $top = "$FindBin::RealBin/../..";
 my @pages = map { s{^\Q$top\E/}{}r } "$top/README.md", sort glob "$top/doc/*.md";
-my @others = map { s{^\Q$top\E/}{}r } grep { -f } "$top/CHANGELOG.md", "$top/test/README.md";
+my @others = map { s{^\Q$top\E/}{}r } grep { -f } glob("$top/[A-Z]*.md $top/.github/*.md"), "$top/test/README.md";
+@others = grep { $_ ne 'README.md' } @others;
 my (%node, %psql);
 my $mark = 'the block ends here';
 
@@ -164,12 +165,12 @@ sub hang_up
 	return;
 }
 
-# README shows the demonstration, from its first line to the last.
+# doc/demo.md shows the demonstration, from its first line to the last.
 sub demo
 {
-	my ($shown) = slurp_file("$top/README.md") =~
+	my ($shown) = slurp_file("$top/doc/demo.md") =~
 	  /<!-- demo output: begin -->\n```text\n(.*?)```\n<!-- demo output: end -->/s;
-	ok(defined $shown, 'README shows what script/demo prints') or return;
+	ok(defined $shown, 'doc/demo.md shows what script/demo prints') or return;
 	my $printed = in_psql('app', 'demo', "\\i $top/script/demo.sql");
 	hang_up('app');
 	my ($farewell) = slurp_file("$top/script/demo") =~ /^\techo "(.*)"$/m;
@@ -378,13 +379,13 @@ sub completion
 	return;
 }
 
-# README's table of the source tree names every file of the code and the scripts.
+# The table of the source tree in doc/architecture.md names every file of the code and the scripts.
 sub source_map
 {
-	my $readme = slurp_file("$top/README.md");
-	my @missing = grep { index($readme, "`$_`") < 0 }
+	my $map = slurp_file("$top/doc/architecture.md");
+	my @missing = grep { index($map, "`$_`") < 0 }
 	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,script}/* $top/sql/catmaid_history--[0-9]*.sql";
-	is(join("\n", @missing), '', 'README has every source file and script');
+	is(join("\n", @missing), '', 'doc/architecture.md has every source file and script');
 	return;
 }
 
