@@ -14,7 +14,7 @@
 MODULE_big = catmaid_history
 EXTENSION = catmaid_history
 
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 # The script that adopts an older database is the install script between two
 # parts of its own, and replaces where that one creates.
@@ -86,7 +86,7 @@ $(UNPACKAGED): sql/lib/unpackaged.sql sql/catmaid_history--1.0.sql Makefile
 	sed -n -e '/^CREATE FUNCTION check_history(/,/^$$/p' sql/catmaid_history--1.0.sql; } >$@
 
 # PGXS tracks no headers: any of them changed rebuilds everything.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
 
 dist:
 	git archive --format=zip --prefix='$(EXTENSION)-$(DISTVERSION)/' \

@@ -239,7 +239,7 @@ find_objects()
 		"$PG_CONFIG"
 		gcc --version
 		printf '%s\n' "$@"
-		cat "$WORK"/tree/Makefile "$WORK"/tree/src/*.h
+		cat "$WORK"/tree/Makefile "$WORK"/tree/src/{,*/}*.h
 	} | sha256sum | cut -c 1-16)
 	mkdir -p "$OBJECTS" 2>/dev/null && [ -w "$OBJECTS" ] || OBJECTS=
 	[ -n "$OBJECTS" ] || return 0
@@ -248,7 +248,7 @@ find_objects()
 		cp "$OBJECTS/$sum.o" "${file%.c}.o" 2>/dev/null || continue
 		cp "$OBJECTS/$sum.bc" "${file%.c}.bc" 2>/dev/null || true
 		touch "$OBJECTS/$sum".*
-	done < <(sha256sum "$WORK"/tree/src/*.c)
+	done < <(sha256sum "$WORK"/tree/src/{,*/}*.c)
 }
 
 # Keep the objects just built; forget what a day, or three other builds, had no use for.
@@ -264,7 +264,7 @@ keep_objects()
 					mv "$OBJECTS/$sum.$suffix.$$" "$OBJECTS/$sum.$suffix"
 			}
 		done
-	done < <(sha256sum "$WORK"/tree/src/*.c)
+	done < <(sha256sum "$WORK"/tree/src/{,*/}*.c)
 	find "$TOP/tmp_build" -type f -mmin +1440 -delete
 	find "$TOP/tmp_build" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn |
 		sed -n '5,$s/^[^ ]* //p' | while read -r file; do

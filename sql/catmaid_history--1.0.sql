@@ -84,7 +84,7 @@ COMMENT ON SCHEMA catmaid_history_internal IS
     'What the extension catmaid_history needs for itself.';
 
 -- The registry as pg_dump takes it, by name: a name of a table that was left out
--- of the dump harms no other on restore (src/dump.c).
+-- of the dump harms no other on restore (src/manage/dump.c).
 CREATE TABLE catmaid_history_internal.catmaid_history_table_by_name (
     live_table text PRIMARY KEY,
     history_table text,

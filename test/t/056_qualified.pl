@@ -38,7 +38,7 @@ C
 
 my %used;
 my $texts = 0;
-for my $file (glob("$top/src/*.c"), glob("$top/sql/catmaid_history--[0-9]*.sql"), glob("$top/sql/lib/*.sql"))
+for my $file (glob("$top/src/{,*/}*.c"), glob("$top/sql/catmaid_history--[0-9]*.sql"), glob("$top/sql/lib/*.sql"))
 {
 	my @faults;
 	my $name = $file =~ s{^\Q$top\E/}{}r;

@@ -229,7 +229,7 @@ sub findings
 {
 	my %shown = slurp_file("$top/doc/reference.md") =~ /^\| `(\w+)` \| ((?:error|warning|info)[^|]*) \|/gm;
 	my (%found, @wrong);
-	for my $file (glob "$top/src/check*.c")
+	for my $file (glob "$top/src/doctor/check*.c")
 	{
 		my $source = slurp_file($file);
 		$found{$2}{$1} = 1 while $source =~ /\bcheck_(?:add|finding)\([^"()]*"(error|warning|info)", "(\w+)"/g;
@@ -256,7 +256,7 @@ sub errors
 		push @rows, \@cells unless $cells[0] =~ /SQLSTATE/ || $cells[1] eq 'message' || $cells[1] eq 'after';
 	}
 	my %state = sqlstates();
-	for my $file (glob "$top/src/*.c")
+	for my $file (glob "$top/src/{,*/}*.c")
 	{
 		my $source = slurp_file($file);
 		while ($source =~ /ereport\((ERROR|NOTICE|WARNING),(.*?)\)\);\n/gs)
@@ -384,7 +384,7 @@ sub source_map
 {
 	my $map = slurp_file("$top/doc/architecture.md");
 	my @missing = grep { index($map, "`$_`") < 0 }
-	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,script}/* $top/sql/catmaid_history--[0-9]*.sql";
+	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,src/*,script}/* $top/sql/catmaid_history--[0-9]*.sql";
 	is(join("\n", @missing), '', 'doc/architecture.md has every source file and script');
 	return;
 }

@@ -491,7 +491,7 @@ sub hints_with_commands
 {
 	my %hints;
 	my $string = qr/"(?:[^"\\]|\\.)*"/;
-	for my $file (glob "$top/src/*.c")
+	for my $file (glob "$top/src/{,*/}*.c")
 	{
 		my $source = slurp_file($file);
 		my @texts = $source =~ /\berrhint\(\s*($string(?:\s*$string)*)/g;

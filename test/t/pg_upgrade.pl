@@ -1,5 +1,5 @@
 # pg_upgrade, from one server to another of the same version: triggers are marked with
-# their histories afterwards (src/mark.c: no dump has the mark), the registry is the
+# their histories afterwards (src/registry/mark.c: no dump has the mark), the registry is the
 # same, and changes go on being recorded.  script/test-upgrade goes to newer versions.
 
 use strict;

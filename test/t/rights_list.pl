@@ -22,8 +22,8 @@ sub check
 my ($fine, $said) = check($top);
 ok($fine, 'src/ does what doc/rights.list says') or diag $said;
 
-mkdir "$copy/$_" for qw(src doc);
-copy($_, "$copy/src/") for glob "$top/src/*.c";
+mkdir "$copy/$_" for 'doc', map { s{^\Q$top\E/}{}r } "$top/src", grep { -d } glob "$top/src/*";
+copy($_, $_ =~ s{^\Q$top\E}{$copy}r) for glob "$top/src/{,*/}*.c";
 copy("$top/doc/rights.list", "$copy/doc/");
 
 my @more = (
