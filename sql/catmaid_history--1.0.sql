@@ -17,7 +17,9 @@ CREATE TABLE catmaid_history_table (
     txid_column text NOT NULL,
     creation_time timestamptz NOT NULL DEFAULT current_timestamp,
     live_table_pkey_columns text[],
-    key_since timestamptz
+    key_since timestamptz,
+    maker_until timestamptz,
+    maker_snapshot pg_snapshot
 );
 CREATE INDEX catmaid_history_table_tracking ON catmaid_history_table (tracking_table);
 COMMENT ON TABLE catmaid_history_table IS
@@ -34,6 +36,10 @@ COMMENT ON COLUMN catmaid_history_table.live_table_pkey_columns IS
     'All columns of the primary key, in its order.';
 COMMENT ON COLUMN catmaid_history_table.key_since IS
     'Since when this is the primary key: versions that ended before may have been told by another one. NULL: always.';
+COMMENT ON COLUMN catmaid_history_table.maker_until IS
+    'Until when exec_transaction_id was the transaction that made the version, as the PL/pgSQL functions stored it; in versions that ended later it is the one that ended it. NULL: in all of them.';
+COMMENT ON COLUMN catmaid_history_table.maker_snapshot IS
+    'Which transactions had committed by maker_until: what others stored, though they had begun before, has the one that ended the version, too.';
 COMMENT ON COLUMN catmaid_history_table.tracking_table IS
     'The table that tells when each live row was last edited; NULL where the live table does.';
 COMMENT ON COLUMN catmaid_history_table.time_column IS
@@ -95,7 +101,9 @@ CREATE TABLE catmaid_history_internal.catmaid_history_table_by_name (
     txid_column text,
     creation_time timestamptz,
     live_table_pkey_columns text[],
-    key_since timestamptz
+    key_since timestamptz,
+    maker_until timestamptz,
+    maker_snapshot pg_snapshot
 );
 COMMENT ON TABLE catmaid_history_internal.catmaid_history_table_by_name IS
     'For pg_dump and pg_restore, and always empty: what is inserted goes to the registry.';
@@ -123,7 +131,7 @@ BEGIN
         pg_catalog.format('WHERE false UNION ALL SELECT live_table::pg_catalog.text,'
             ' history_table::pg_catalog.text, triggers_installed, live_table_pkey_column,'
             ' tracking_table::pg_catalog.text, time_column, txid_column, creation_time,'
-            ' live_table_pkey_columns, key_since FROM %I.catmaid_history_table',
+            ' live_table_pkey_columns, key_since, maker_until, maker_snapshot FROM %I.catmaid_history_table',
             pg_catalog.current_schema()));
 END
 $$;

@@ -66,6 +66,8 @@ typedef struct RegistryRow
 	char	   *txid_column;
 	TimestampTz created;		/* on insertion 0 means now */
 	TimestampTz key_since;		/* 0: it has always been the key */
+	TimestampTz maker_until;	/* 0: exec_transaction_id ended the version, ever */
+	Datum		maker_snapshot; /* pg_snapshot; set if maker_until is */
 } RegistryRow;
 
 /* Where the values of a history row come from; see columns.c. */

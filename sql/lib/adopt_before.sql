@@ -128,8 +128,10 @@ BEGIN
                       HINT = format('They must be: %s. Make the table anew with these columns, in this order, and copy its rows.', wanted[2]);
         END IF;
     END LOOP;
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum IN (9, 10)
-            AND (attname, atttypid) NOT IN (('live_table_pkey_columns', 'text[]'::regtype), ('key_since', 'timestamptz'::regtype))) THEN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum BETWEEN 9 AND 12
+            AND (attnum, attname, atttypid) NOT IN ((9, 'live_table_pkey_columns', 'text[]'::regtype),
+                (10, 'key_since', 'timestamptz'::regtype), (11, 'maker_until', 'timestamptz'::regtype),
+                (12, 'maker_snapshot', 'pg_snapshot'::regtype))) THEN
         RAISE EXCEPTION 'table % has a column of the site''s own', registry
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Make the table anew without the column, and copy its rows.';
@@ -315,8 +317,15 @@ BEGIN
 
     -- The registry as ours is.
     EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS live_table_pkey_columns text[]', registry);
-    EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS key_since timestamptz', registry);
+    FOREACH wanted SLICE 1 IN ARRAY ARRAY[['key_since', 'timestamptz'], ['maker_until', 'timestamptz'],
+            ['maker_snapshot', 'pg_snapshot']] LOOP
+        EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS %I %s', registry, wanted[1], wanted[2]);
+        EXECUTE format('ALTER TABLE IF EXISTS catmaid_history_internal.catmaid_history_table_by_name
+                ADD COLUMN IF NOT EXISTS %I %s', wanted[1], wanted[2]);
+    END LOOP;
     EXECUTE format('ALTER TABLE %s
+            ALTER COLUMN maker_until DROP DEFAULT, ALTER COLUMN maker_until DROP NOT NULL,
+            ALTER COLUMN maker_snapshot DROP DEFAULT, ALTER COLUMN maker_snapshot DROP NOT NULL,
             ALTER COLUMN key_since DROP DEFAULT, ALTER COLUMN key_since DROP NOT NULL,
             ALTER COLUMN live_table_pkey_columns DROP DEFAULT, ALTER COLUMN live_table_pkey_columns DROP NOT NULL,
             ALTER COLUMN live_table DROP DEFAULT, ALTER COLUMN history_table DROP DEFAULT,

@@ -32,6 +32,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -53,6 +55,7 @@ typedef struct Report
 
 static void adopt_all(List *writers);
 static List *believed_rows(List *writers);
+static void tell_makers(List *rows);
 static bool have_rights(List *writers, Oid owner);
 static List *oids_of(ArrayType *array);
 static bool can_be_live(Oid relid);
@@ -124,6 +127,7 @@ oids_of(ArrayType *array)
 static void
 adopt_all(List *writers)
 {
+	List	   *believed;
 	List	   *tables = NIL;
 	Report		report;
 	ListCell   *lc;
@@ -133,7 +137,10 @@ adopt_all(List *writers)
 	foreach(lc, triggers_tables(older_is_function))
 		register_tracked(lfirst_oid(lc), writers);
 
-	foreach(lc, repair_in_order(believed_rows(writers)))
+	believed = believed_rows(writers);
+	if (writers != NIL)
+		tell_makers(believed);
+	foreach(lc, repair_in_order(believed))
 	{
 		AdoptedTable *table = palloc0(sizeof(AdoptedTable));
 
@@ -192,6 +199,35 @@ believed_rows(List *writers)
 			forget(row, "was registered by who does not own it");
 	}
 	return believed;
+}
+
+/*
+ * The older implementation stores, where there is a tracking table, the transaction
+ * that has made the version; we store the one that ends it.  Note until when, in each
+ * row: the clock tells, now that no writer is left and none can come; but who began
+ * before and waits will store with an end that is earlier, so who has committed is
+ * noted as well.
+ */
+static void
+tell_makers(List *rows)
+{
+	TimestampTz until = GetCurrentTimestamp();
+	Datum		snapshot;
+	ListCell   *lc;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	snapshot = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
+	PopActiveSnapshot();
+	foreach(lc, rows)
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (!OidIsValid(row->tracking))
+			continue;
+		row->maker_until = until;
+		row->maker_snapshot = snapshot;
+		registry_update(row);
+	}
 }
 
 /* Returns true if all the roles that may have written the registry have the owner's rights. */

@@ -50,7 +50,8 @@
 enum
 {
 	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
-	Anum_time, Anum_txid, Anum_created, Anum_key, Anum_key_since
+	Anum_time, Anum_txid, Anum_created, Anum_key, Anum_key_since,
+	Anum_maker_until, Anum_maker_snapshot
 };
 
 static bool is_dump_table(Oid relid);
@@ -62,7 +63,7 @@ static bool may_be_entered(const RegistryRow *row);
 static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static List *key_of(HeapTuple tuple, TupleDesc desc);
-static TimestampTz key_since_of(HeapTuple tuple, TupleDesc desc);
+static TimestampTz time_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static void mend_condition(void);
 static Datum mended(ArrayType *conditions);
 
@@ -200,13 +201,20 @@ take_up(HeapTuple tuple, TupleDesc desc)
 				 errmsg("a row of table \"%s\" is not complete", DUMP_TABLE),
 				 errhint("The table is filled by restoring a dump, and by nothing else.")));
 
-	row.key_since = key_since_of(tuple, desc);
+	row.key_since = time_of(tuple, desc, Anum_key_since);
+	row.maker_snapshot = heap_getattr(tuple, Anum_maker_snapshot, desc, &isnull);
+	row.maker_until = isnull ? 0 : time_of(tuple, desc, Anum_maker_until);
 	if (!may_be_entered(&row))
 		return;
 	present = registry_get(row.live);
 	if (present)
 	{
 		row.triggers_installed = present->triggers_installed;
+		if (row.maker_until == 0)
+		{
+			row.maker_until = present->maker_until;
+			row.maker_snapshot = present->maker_snapshot;
+		}
 		registry_delete(row.live);
 	}
 	registry_insert(&row);
@@ -284,11 +292,12 @@ key_of(HeapTuple tuple, TupleDesc desc)
 	return key;
 }
 
+/* The column's value, or 0. */
 static TimestampTz
-key_since_of(HeapTuple tuple, TupleDesc desc)
+time_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, Anum_key_since, desc, &isnull);
+	Datum		value = heap_getattr(tuple, attnum, desc, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }

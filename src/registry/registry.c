@@ -43,7 +43,8 @@ enum
 {
 	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
 	Anum_time, Anum_txid, Anum_created, Anum_key,
-	Anum_key_since, Natts_registry = Anum_key_since
+	Anum_key_since, Anum_maker_until, Anum_maker_snapshot,
+	Natts_registry = Anum_maker_snapshot
 };
 
 static Oid	registry_oid = InvalidOid;
@@ -101,7 +102,7 @@ registry_has_shape(Oid relid)
 {
 	static const Oid types[] = {
 		REGCLASSOID, REGCLASSOID, BOOLOID, TEXTOID, REGCLASSOID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZOID
+		TIMESTAMPTZOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID, PG_SNAPSHOTOID
 	};
 	Relation	rel = table_open(relid, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -111,7 +112,7 @@ registry_has_shape(Oid relid)
 	for (i = 0; has && i < Min(desc->natts, Natts_registry); i++)
 		has = TupleDescAttr(desc, i)->atttypid == types[i] &&
 			(TupleDescAttr(desc, i)->attnotnull ||
-			 i == Anum_tracking - 1 || i == Anum_key - 1 || i == Anum_key_since - 1);
+			 i == Anum_tracking - 1 || i >= Anum_key - 1);
 	table_close(rel, NoLock);
 	return has;
 }
@@ -335,7 +336,10 @@ registry_lock_row(Oid live)
 	LockDatabaseObject(RelationRelationId, live, 0, ExclusiveLock);
 }
 
-/* Bring the stored row of row->live up to date, if it is not; creation_time stays. */
+/*
+ * Bring the stored row of row->live up to date, if it is not; creation_time stays, and
+ * maker_until, once it is there, is never taken away.
+ */
 void
 registry_update(const RegistryRow *row)
 {
@@ -365,6 +369,7 @@ registry_update(const RegistryRow *row)
 	values_from_row(row, values, nulls);
 	memset(replace, true, sizeof(bool) * Natts_registry);
 	replace[Anum_created - 1] = false;
+	replace[Anum_maker_until - 1] = replace[Anum_maker_snapshot - 1] = row->maker_until != 0;
 	tuple = heap_modify_tuple(tuple, RelationGetDescr(registry),
 							  values, nulls, replace);
 	CatalogTupleUpdate(registry, &tuple->t_self, tuple);
@@ -381,6 +386,7 @@ same_row(const RegistryRow *a, const RegistryRow *b)
 		a->triggers_installed == b->triggers_installed &&
 		strcmp(a->time_column, b->time_column) == 0 &&
 		strcmp(a->txid_column, b->txid_column) == 0 && a->key_since == b->key_since &&
+		(b->maker_until == 0 || a->maker_until == b->maker_until) &&
 		columns_same_names(a->key, b->key);
 }
 
@@ -455,7 +461,7 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 	int			n = 0;
 	int			i;
 
-	nulls[Anum_key - 1] = nulls[Anum_key_since - 1] = true;
+	memset(nulls, true, sizeof(bool) * natts);
 	heap_deform_tuple(tuple, desc, values, nulls);
 	row->live = DatumGetObjectId(values[Anum_live - 1]);
 	row->history = DatumGetObjectId(values[Anum_history - 1]);
@@ -475,6 +481,12 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
 	if (!nulls[Anum_key_since - 1])
 		row->key_since = DatumGetTimestampTz(values[Anum_key_since - 1]);
+	if (!nulls[Anum_maker_until - 1] && !nulls[Anum_maker_snapshot - 1])
+	{
+		row->maker_until = DatumGetTimestampTz(values[Anum_maker_until - 1]);
+		row->maker_snapshot =
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(values[Anum_maker_snapshot - 1]));
+	}
 	return row;
 }
 
@@ -502,6 +514,9 @@ values_from_row(const RegistryRow *row, Datum *values, bool *nulls)
 		PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[Anum_key_since - 1] = TimestampTzGetDatum(row->key_since);
 	nulls[Anum_key_since - 1] = row->key_since == 0;
+	values[Anum_maker_until - 1] = TimestampTzGetDatum(row->maker_until);
+	values[Anum_maker_snapshot - 1] = row->maker_snapshot;
+	nulls[Anum_maker_until - 1] = nulls[Anum_maker_snapshot - 1] = row->maker_until == 0;
 }
 
 static SysScanDesc

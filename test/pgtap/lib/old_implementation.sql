@@ -127,7 +127,9 @@ BEGIN
 	SELECT * INTO reg FROM public.catmaid_history_table WHERE live_table = TG_RELID;
 	EXECUTE (SELECT format('INSERT INTO %s (%s, sys_period, exec_transaction_id) SELECT %s, '
 			'tstzrange((SELECT least(edition_time, current_timestamp) FROM %s '
-			'WHERE live_pk = $1.%I), current_timestamp), txid_current()',
+			'WHERE live_pk = $1.%5$I), current_timestamp), '
+			-- (who made the version, not who ends it)
+			'coalesce((SELECT txid FROM %4$s WHERE live_pk = $1.%5$I), txid_current())',
 			reg.history_table, string_agg(quote_ident(column_name), ', ' ORDER BY pos),
 			string_agg('$1.' || quote_ident(column_name), ', ' ORDER BY pos),
 			reg.tracking_table, reg.live_table_pkey_column)
@@ -162,22 +164,25 @@ LANGUAGE plpgsql AS $fn$
 DECLARE
 	reg public.catmaid_history_table;
 	start_time text;
+	maker text;
 	tracking text := '';
 BEGIN
 	SELECT * INTO reg FROM public.catmaid_history_table WHERE live_table = TG_RELID;
 	IF reg.tracking_table IS NULL THEN
 		start_time := format('l.%I', reg.time_column);
+		maker := format('l.%I', reg.txid_column);
 	ELSE
 		start_time := 't.edition_time';
+		maker := 't.txid';
 		tracking := format('LEFT JOIN %s t ON t.live_pk = l.%I', reg.tracking_table,
 			reg.live_table_pkey_column);
 	END IF;
 	EXECUTE (SELECT format('INSERT INTO %s (%s, sys_period, exec_transaction_id) SELECT %s, '
-			'tstzrange(least(%s, current_timestamp), current_timestamp), txid_current() '
+			'tstzrange(least(%s, current_timestamp), current_timestamp), coalesce(%s, txid_current()) '
 			'FROM ONLY %s l %s', reg.history_table,
 			string_agg(quote_ident(column_name), ', ' ORDER BY pos),
 			string_agg('l.' || quote_ident(column_name), ', ' ORDER BY pos),
-			start_time, TG_RELID::regclass, tracking)
+			start_time, maker, TG_RELID::regclass, tracking)
 		FROM public.catmaid_table_info WHERE rel_oid = TG_RELID);
 	RETURN NULL;
 END $fn$;
