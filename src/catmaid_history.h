@@ -484,6 +484,13 @@ extern OnDrop settings_on_drop_table(Oid owner);
 extern void row_security_follow_command(Node *statement);
 extern void row_security_raise(const RegistryRow *row);
 extern void row_security_raise_one(Oid live, Oid derived);
+typedef struct RowSecurityFlags
+{
+	bool		enabled;
+	bool		forced;
+} RowSecurityFlags;
+
+extern bool row_security_flags(Oid relid, RowSecurityFlags *flags);
 extern bool row_security_lacks(Oid live, Oid derived);
 extern bool row_security_is_enabled(Oid relid);
 
@@ -607,6 +614,15 @@ extern bool indexes_there_tracking(Oid tracking, List *key);
 extern void indexes_drop(Oid history, List *key);
 extern void indexes_drop_key(Oid history, List *key);
 extern List *indexes_own(Oid live, Oid table);
+/* the labels at the end of the indexes' names */
+#define KEY_INDEX		"_history_live_pk_index"
+#define PERIOD_INDEX	"_history_sys_period"
+#define XID_INDEX		"_history_exec_transaction_id"
+#define TRACKING_INDEX	"_tracking_live_pk_index"
+
+extern Oid	indexes_find_simple(Relation rel, const char *column, Oid am);
+extern Oid	indexes_find_period(Relation rel);
+extern List *indexes_tracking_columns(List *key);
 extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
 								   ScanKey scankey);
 
@@ -650,6 +666,25 @@ extern bool lineage_is_detaching(Oid root);
 extern bool lineage_is_being_detached(Oid relid);
 
 /* older.c: what the older implementation has left */
+/* trigger_state.c: the triggers that live tables must have, and have */
+typedef struct TriggerSpec
+{
+	const char *name;
+	const char *function;
+	int16		type;			/* as pg_trigger says it */
+	bool		with_time_column;
+	bool		with_tracking;
+} TriggerSpec;
+
+/* in trigger_specs[] */
+#define TRIGGER_SPECS		6
+/* the TRUNCATE triggers, which partitions have of their own */
+#define FIRST_TRUNCATE_SPEC	4
+/* the one that has the mark */
+#define MARKED_SPEC			5
+
+extern const TriggerSpec trigger_specs[TRIGGER_SPECS];
+
 typedef enum TriggerState
 {
 	TRIGGER_RIGHT,
@@ -680,6 +715,11 @@ extern void trigger_guard(Node *statement);
 extern void trigger_guard_drop(Node *statement);
 
 /* triggers.c: the triggers on live tables */
+extern bool triggers_wanted(const TriggerSpec *spec, const RegistryRow *row);
+extern bool triggers_clones_fit(Oid relid, const TriggerSpec *spec, const RegistryRow *row);
+extern Trigger *triggers_find(Oid relid, const char *name);
+extern bool triggers_fit(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row);
+extern bool triggers_name_columns(const Trigger *trigger, const RegistryRow *row);
 extern const char *triggers_state(Oid live, const RegistryRow *row,
 								  int i, TriggerState *state);
 extern void triggers_install(Relation live, const RegistryRow *row,
@@ -695,7 +735,7 @@ extern bool triggers_has_our_name(const char *name);
 extern bool triggers_has_our_function(const char *name);
 extern bool triggers_changed(Oid relid, Snapshot before);
 extern List *triggers_tables(bool (*is_function) (Oid));
-extern List *triggers_leaf_partitions(Oid root, LOCKMODE mode);
+extern List *lineage_leaf_partitions(Oid root, LOCKMODE mode);
 extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
 							 int sqlstate);
 extern void triggers_remove_truncate(Relation leaf);
@@ -880,6 +920,7 @@ extern Oid	registry_relid_or_invalid(void);
 extern Oid	registry_namespace(void);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_get_by_derived(Oid relid);
+extern RegistryRow *registry_any_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
 extern uint64 registry_changes(void);
 extern List *registry_all(void);
@@ -966,6 +1007,7 @@ extern bool types_print_exactly(Oid type);
 #define COLUMNS_MAP_INCOMPLETE	(-1)
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
+extern Node *columns_default_expression(Oid relid, AttrNumber attnum);
 extern char *columns_default_sql(Oid relid, AttrNumber attnum);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
 extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);

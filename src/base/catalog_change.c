@@ -212,21 +212,6 @@ catalog_rename_column(Oid relid, const char *from, const char *to)
 	CommandCounterIncrement();
 }
 
-/*
- * Error out if a command that had to name a relation has found another one: its
- * schema was renamed, and another put in its place, since the name was read.
- */
-void
-catalog_check_meant(Oid meant, Oid found)
-{
-	if (found != meant)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("relation \"%s\" or its schema was renamed concurrently",
-						get_rel_name(meant)),
-				 errhint("Try again.")));
-}
-
 /* Put a table under another.  Columns and constraints are compared, as stored. */
 void
 catalog_inherit(Oid child, Oid parent)
@@ -265,23 +250,6 @@ catalog_change_owner(Oid relid, Oid owner)
 	ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
 	security_act_as_before(&before);
 	CommandCounterIncrement();
-}
-
-/*
- * Lock a relation.  An error if it has gone while we waited.
- */
-void
-catalog_lock(Oid relid, LOCKMODE mode)
-{
-	char	   *name = get_rel_name(relid);
-
-	LockRelationOid(relid, mode);
-	if (get_rel_name(relid) != NULL)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 name ? errmsg("relation \"%s\" was dropped concurrently", name) :
-			 errmsg("relation with OID %u was dropped concurrently", relid)));
 }
 
 /* Rename a relation.  Below all checks. */

@@ -328,14 +328,6 @@ check_relations(SPIPlanPtr plan, List *relids)
 			catalog_check_meant(lfirst_oid(lc), InvalidOid);
 }
 
-/* Until security_act_as_before. */
-void
-ddl_set_for_command(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
 /*
  * In PG_CATCH: what depends on what one of our commands was to drop, as PostgreSQL
  * lists it; palloc'd in the context.  Its hint, CASCADE, is not for who has called a

@@ -174,6 +174,21 @@ lineage_partition_tree(Oid root, LOCKMODE mode)
 	return tree;
 }
 
+/* The partitions that hold rows; NIL for a table that is not partitioned. */
+List *
+lineage_leaf_partitions(Oid root, LOCKMODE mode)
+{
+	List	   *leaves = NIL;
+	ListCell   *lc;
+
+	if (get_rel_relkind(root) != RELKIND_PARTITIONED_TABLE)
+		return NIL;
+	foreach(lc, lineage_partition_tree(root, mode))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			leaves = lappend_oid(leaves, lfirst_oid(lc));
+	return leaves;
+}
+
 /*
  * Is there a partition below the table whose DETACH CONCURRENTLY has begun and not
  * ended?

@@ -1,6 +1,6 @@
 /*
  * types.c
- *		Which type holds all values of another, and how a history column gets it.
+ *		Which type holds all values of another.
  *
  * That is decided by the types, never by the data.
  */
@@ -46,6 +46,14 @@ types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod)
 	if (get_typtype(from) == TYPTYPE_ENUM)
 		return to == TEXTOID || to == VARCHAROID;
 	return widens(from, to);
+}
+
+/* A column's type and modifier below all domains. */
+void
+columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod)
+{
+	*typmod = att->atttypmod;
+	*type = getBaseTypeAndTypmod(att->atttypid, typmod);
 }
 
 /*
@@ -139,47 +147,6 @@ row_prints_exactly(Oid type)
 			types_print_exactly(TupleDescAttr(desc, i)->atttypid);
 	ReleaseTupleDesc(desc);
 	return exactly;
-}
-
-/*
- * The hint that gives the history's column the type, as it can be typed; palloc'd.
- *
- * Where values may not convert, they stay under another name: where the column
- * was inherited from, as PostgreSQL renames it.  A history that is just taken up has
- * no table yet that it could be repaired for.
- */
-char *
-types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
-{
-	const char *name = NameStr(column->attname);
-	const char *argument = quote_literal_cstr(naming_quoted_before(live));
-	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
-	Oid			from;
-	int32		from_mod;
-
-	columns_base_type(column, &from, &from_mod);
-	if (registry_get(live) == NULL)
-		return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then call %s again, which adds one of type %s.",
-						naming_quoted(history), quote_identifier(name),
-						quote_identifier(naming_free_column(history, InvalidOid, name, false)),
-						naming_quoted_in(registry_namespace(), "create_history_table"),
-						format_type_with_typemod(type, typmod));
-	if (types_widen_in_place(column, type, typmod))
-		return psprintf("SELECT %s(%s::regclass);", repair, argument);
-
-	if (types_hold(from, from_mod, type, typmod))
-		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
-						naming_quoted_in(registry_namespace(), "widen_history_table"),
-						argument);
-
-	/* a history that is being taken up is not registered yet */
-	if (registry_get(live) == NULL)
-		repair = naming_quoted_in(registry_namespace(), "create_history_table");
-	history = lineage_origin(history, name);
-	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
-					naming_quoted(history), quote_identifier(name),
-					quote_identifier(naming_free_column(history, InvalidOid, name, false)),
-					repair, argument, format_type_with_typemod(type, typmod));
 }
 
 /*

@@ -328,3 +328,29 @@ refuse(Oid relid)
 			 errhint("Ask %s, or a role that is a member of it, to manage the history of %s.",
 					 GetUserNameFromId(security_owner_of(live), false), naming_quoted(live))));
 }
+
+/*
+ * The live table's owner has made the trigger for the mark by hand, as a restore
+ * does: mark the history that is beside the table, if it can only be the table's.
+ */
+void
+mark_take(Oid live)
+{
+	RegistryRow *registered = registry_get(live);
+	RegistryRow row = {.live = live};
+	Mark		mark;
+
+	if (!mark_read(live, NULL, &mark) || OidIsValid(mark.history))
+		return;
+	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
+	if (mark.with_tracking)
+		row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
+	if (!OidIsValid(row.history) || !derived_was_history(row.history) ||
+		(mark.with_tracking &&
+		 (!OidIsValid(row.tracking) || !derived_is_tracking(row.tracking))) ||
+		(registered && (registered->history != row.history ||
+						registered->tracking != row.tracking)) ||
+		!registry_is_sound(&row, security_owner_of(live)))
+		return;
+	mark_set(&row);
+}

@@ -31,9 +31,6 @@ static List *history_columns(Relation live, List *columns, TupleDesc names);
 static List *add_history_column(Relation live, List *columns, const char *name);
 static TableColumn *column_of(char *name, Oid type, const char *constraints);
 static void copy_storage(Relation live, Oid history);
-static bool has_default(Oid relid, const char *name);
-static bool has_column(Oid relid, const char *name, Oid type);
-static int	count_tracking_columns(Oid relid, int *others);
 
 /*
  * Make X__history, without indexes.  Returns its OID.
@@ -142,19 +139,6 @@ derived_drop_with(Oid relid, bool cascade)
 		catalog_drop(RelationRelationId, relid, cascade);
 }
 
-/* Do we hold the lock on the table, or a stronger one? */
-bool
-derived_is_locked(Oid relid, LOCKMODE mode)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	for (; mode <= AccessExclusiveLock; mode++)
-		if (LockHeldByMeCompat(&tag, mode))
-			return true;
-	return false;
-}
-
 /*
  * Make the tracking table logged or unlogged as the live table is, so that a
  * crash empties both or none.  Takes ACCESS EXCLUSIVE on it where it is not.
@@ -216,148 +200,6 @@ derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name)
 		catalog_set_column_compression(relid, name, compression == 'l' ? "lz4" : "pglz");
 }
 
-/*
- * The relation of that name and kind beside the live table, if it belongs to
- * the live table's owner.
- */
-Oid
-derived_find(Oid live, const char *name, char relkind)
-{
-	Oid			relid = get_relname_relid(name, get_rel_namespace(live));
-
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != relkind ||
-		security_owner_of(relid) != security_owner_of(live))
-		return InvalidOid;
-	return relid;
-}
-
-/* Has the table the columns that make it a history table? */
-bool
-derived_is_history(Oid relid)
-{
-	return get_rel_relkind(relid) == RELKIND_RELATION &&
-		has_column(relid, PERIOD_COLUMN, TSTZRANGEOID) &&
-		has_column(relid, XID_COLUMN, INT8OID);
-}
-
-/*
- * Is it a history table that was kept, not just one that looks like it: have
- * the two columns the defaults that a history table has?
- */
-bool
-derived_was_history(Oid relid)
-{
-	return derived_is_history(relid) &&
-		has_default(relid, PERIOD_COLUMN) && has_default(relid, XID_COLUMN);
-}
-
-/* Has the table just the columns of a tracking table? */
-bool
-derived_is_tracking(Oid relid)
-{
-	int			others;
-
-	return count_tracking_columns(relid, &others) > 0 && others == 2;
-}
-
-/* Has it those columns, and maybe more? */
-bool
-derived_serves_tracking(Oid relid)
-{
-	int			others;
-
-	return count_tracking_columns(relid, &others) > 0;
-}
-
-/* How many key columns has the tracking table, and how many others? 0 for no such table. */
-static int
-count_tracking_columns(Oid relid, int *others)
-{
-	Relation	rel;
-	int			keys = 0;
-	int			i;
-
-	*others = 0;
-	if (get_rel_relkind(relid) != RELKIND_RELATION ||
-		!has_column(relid, EDITION_COLUMN, TIMESTAMPTZOID) ||
-		!has_column(relid, TRACKING_XID_COLUMN, INT8OID))
-		return 0;
-
-	rel = table_open(relid, AccessShareLock);
-	for (i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-
-		if (att->attisdropped)
-			continue;
-		if (strncmp(NameStr(att->attname), "live_pk", strlen("live_pk")) == 0)
-			keys++;
-		else
-			(*others)++;
-	}
-	table_close(rel, NoLock);
-	return keys;
-}
-
-/*
- * Error out if the table has a tracking table that has not the columns of one: it
- * may be any table, and is not ours to replace.  sqlstate 0 for the fitting one.
- */
-void
-derived_check_tracking(Oid live, Oid tracking, int sqlstate)
-{
-	if (OidIsValid(tracking) && get_rel_name(tracking) != NULL &&
-		!derived_serves_tracking(tracking))
-		ereport(ERROR,
-				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("\"%s\" has not the columns of the tracking table of table \"%s\", which it should be",
-						get_rel_name(tracking), get_rel_name(live)),
-				 errhint("%s", derived_tracking_hint(live, tracking))));
-}
-
-/* Error out if the history or the tracking table is not there; sqlstate 0 for the fitting one. */
-void
-derived_check_there(const RegistryRow *row, int sqlstate)
-{
-	if (get_rel_name(row->history) == NULL)
-		derived_refuse_gone(row->live, false, sqlstate);
-	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) == NULL)
-		derived_refuse_gone(row->live, true, sqlstate);
-}
-
-void
-derived_refuse_gone(Oid live, bool tracking, int sqlstate)
-{
-	const char *argument = quote_literal_cstr(naming_quoted(live));
-
-	if (sqlstate == 0)
-		sqlstate = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-	if (tracking)
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
-				 errhint("SELECT %s(%s::regclass) makes it anew.",
-						 naming_quoted_in(registry_namespace(), "repair_history"), argument)));
-	ereport(ERROR,
-			(errcode(sqlstate),
-			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
-			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
-					 naming_quoted_in(registry_namespace(), "repair_history"), argument,
-					 drop_function_name(false), argument)));
-}
-
-/* What gives the live table a new tracking table instead of this one; palloc'd. */
-char *
-derived_tracking_hint(Oid live, Oid tracking)
-{
-	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP %s %s CASCADE; then enable tracking again.",
-					naming_quoted_in(registry_namespace(),
-									 "disable_history_tracking_for_table"),
-					naming_argument(live),
-					get_rel_relkind(tracking) == RELKIND_VIEW ? "VIEW" : "TABLE",
-					naming_quoted(tracking));
-}
-
 static Oid
 create_table(Relation live, const char *name, char persistence, List *columns,
 			 List *options)
@@ -405,26 +247,4 @@ copy_storage(Relation live, Oid history)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			derived_copy_storage(history, TupleDescAttr(desc, i),
 								 NameStr(TupleDescAttr(desc, i)->attname));
-}
-
-static bool
-has_column(Oid relid, const char *name, Oid type)
-{
-	AttrNumber	attno = get_attnum(relid, name);
-
-	return attno != InvalidAttrNumber &&
-		(!OidIsValid(type) || get_atttype(relid, attno) == type);
-}
-
-static bool
-has_default(Oid relid, const char *name)
-{
-	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
-	bool		found;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	found = ((Form_pg_attribute) GETSTRUCT(tuple))->atthasdef;
-	ReleaseSysCache(tuple);
-	return found;
 }

@@ -31,18 +31,11 @@
 
 #include "catmaid_history.h"
 
-typedef struct Flags
-{
-	bool		enabled;
-	bool		forced;
-} Flags;
-
 static bool changes_flags(AlterTableStmt *statement, bool *lowers);
 static Oid	altered_table(void);
 static void refuse_less(Oid live, Oid derived);
 static void give(Oid live, Oid derived, bool lower);
 static bool is_owners(Oid live, Oid derived);
-static bool get_flags(Oid relid, Flags *flags);
 
 /*
  * At the end of a command, ours or not: has it changed the row-level security of a
@@ -121,12 +114,12 @@ altered_table(void)
 static void
 refuse_less(Oid live, Oid derived)
 {
-	Flags		have;
+	RowSecurityFlags		have;
 	bool		disabled;
 
 	if (!is_owners(live, derived) || !row_security_lacks(live, derived))
 		return;
-	disabled = get_flags(derived, &have) && !have.enabled;
+	disabled = row_security_flags(derived, &have) && !have.enabled;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("cannot take row-level security off \"%s\": table \"%s\" has it",
@@ -151,40 +144,20 @@ row_security_raise(const RegistryRow *row)
 void
 row_security_raise_one(Oid live, Oid derived)
 {
-	Flags		want;
-	Flags		have;
+	RowSecurityFlags		want;
+	RowSecurityFlags		have;
 
-	if (is_owners(live, derived) && get_flags(live, &want) && get_flags(derived, &have) &&
+	if (is_owners(live, derived) && row_security_flags(live, &want) && row_security_flags(derived, &have) &&
 		((want.enabled && !have.enabled) || (want.forced && !have.forced)))
 		give(live, derived, false);
-}
-
-/* Would policies hide rows of the live table that the derived one shows? */
-bool
-row_security_lacks(Oid live, Oid derived)
-{
-	Flags		want;
-	Flags		have;
-
-	if (!get_flags(live, &want) || !get_flags(derived, &have))
-		return false;
-	return want.enabled && (!have.enabled || (want.forced && !have.forced));
-}
-
-bool
-row_security_is_enabled(Oid relid)
-{
-	Flags		flags;
-
-	return get_flags(relid, &flags) && flags.enabled;
 }
 
 /* What the live table has; lower: no more than that.  Looks when it has the lock. */
 static void
 give(Oid live, Oid derived, bool lower)
 {
-	Flags		want;
-	Flags		have;
+	RowSecurityFlags		want;
+	RowSecurityFlags		have;
 
 	/* no weaker lock before this one: pg_restore makes indexes at the same time */
 	if (!is_owners(live, derived))
@@ -192,7 +165,7 @@ give(Oid live, Oid derived, bool lower)
 	LockRelationOid(derived, AccessExclusiveLock);
 	if (!is_owners(live, derived) ||
 		!(derived_is_history(derived) || derived_serves_tracking(derived)) ||
-		!get_flags(live, &want) || !get_flags(derived, &have))
+		!row_security_flags(live, &want) || !row_security_flags(derived, &have))
 		return;
 	if (!lower)
 	{
@@ -210,19 +183,4 @@ is_owners(Oid live, Oid derived)
 	return OidIsValid(derived) && get_rel_name(derived) != NULL &&
 		get_rel_name(live) != NULL &&
 		security_owner_of(derived) == security_owner_of(live);
-}
-
-static bool
-get_flags(Oid relid, Flags *flags)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	flags->enabled = form->relrowsecurity;
-	flags->forced = form->relforcerowsecurity;
-	ReleaseSysCache(tuple);
-	return true;
 }

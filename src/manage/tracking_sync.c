@@ -68,13 +68,6 @@ static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribut
 						 Oid tracking, const char *held_by);
 static bool can_be_written(Oid equal, Oid type);
 
-/* The name of the i-th of n key columns in a tracking table; palloc'd. */
-char *
-tracking_key_column(int nkeys, int i)
-{
-	return nkeys == 1 ? pstrdup("live_pk") : psprintf("live_pk_%d", i + 1);
-}
-
 /*
  * Is the tracking table open in this session, or has it pending trigger events, so
  * that TRUNCATE of it would be refused?  Takes the lock that TRUNCATE takes.

@@ -119,32 +119,6 @@ fit_index_columns(Oid relid, Form_pg_index index)
 	return names;
 }
 
-/* Has the relation columns of all these names? */
-bool
-fit_has_columns(Oid relid, List *names)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-		if (get_attnum(relid, lfirst(lc)) == InvalidAttrNumber)
-			return false;
-	return true;
-}
-
-/* May several rows of the tracking table have one key?  False if it is gone. */
-bool
-fit_is_loose(Oid tracking)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(tracking));
-	char		identity;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	identity = ((Form_pg_class) GETSTRUCT(tuple))->relreplident;
-	ReleaseSysCache(tuple);
-	return identity == REPLICA_IDENTITY_FULL && !indexes_any_unique(tracking);
-}
-
 /*
  * What the tracking table has for each column of the registered key, as a list of
  * KeyColumn; worst: of all of them.

@@ -37,8 +37,6 @@
 
 #include "catmaid_history.h"
 
-#define REGISTRY_TABLE	"catmaid_history_table"
-
 enum
 {
 	Anum_live = 1, Anum_history, Anum_installed, Anum_pkey, Anum_tracking,
@@ -46,9 +44,6 @@ enum
 	Anum_key_since, Anum_maker_until, Anum_maker_snapshot,
 	Natts_registry = Anum_maker_snapshot
 };
-
-static Oid	registry_oid = InvalidOid;
-static uint64 changes = 0;
 
 static bool same_row(const RegistryRow *a, const RegistryRow *b);
 static RegistryRow *row_from_tuple(HeapTuple tuple, TupleDesc desc);
@@ -59,39 +54,8 @@ static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid,
 						  Snapshot snapshot);
 static Oid	index_on(Relation registry, AttrNumber column);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
-static Oid	find_registry(void);
 
 PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
-
-/* The registry's OID, found through the extension, not through search_path. */
-Oid
-registry_relid(void)
-{
-	Oid			relid = registry_relid_or_invalid();
-
-	if (!OidIsValid(relid) && OidIsValid(get_extension_oid("catmaid_history", true)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s\" of extension \"%s\" is gone, or has another name",
-						REGISTRY_TABLE, "catmaid_history"),
-				 errhint("Give it its name back.")));
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed in this database",
-						"catmaid_history"),
-				 errhint("CREATE EXTENSION catmaid_history;")));
-	return relid;
-}
-
-/* The same, but InvalidOid while there is no registry. */
-Oid
-registry_relid_or_invalid(void)
-{
-	if (!OidIsValid(registry_oid))
-		registry_oid = find_registry();
-	return registry_oid;
-}
 
 /*
  * Has the table the columns of a registry?  That of the older implementation
@@ -117,33 +81,6 @@ registry_has_shape(Oid relid)
 	return has;
 }
 
-/* The schema of the extension's objects. */
-Oid
-registry_namespace(void)
-{
-	return get_rel_namespace(registry_relid());
-}
-
-/* From the relcache callback: the registry may be another one now. */
-void
-registry_forget_relid(Oid relid)
-{
-	if (OidIsValid(relid) && relid != registry_oid)
-		return;
-	registry_oid = InvalidOid;
-	changes++;
-}
-
-/*
- * How often it may have changed until now.  Whoever asks before reading, and again
- * later, knows whether that is still true.
- */
-uint64
-registry_changes(void)
-{
-	return changes;
-}
-
 /* The live table's row, or NULL. */
 RegistryRow *
 registry_get(Oid live)
@@ -162,11 +99,11 @@ registry_get(Oid live)
 }
 
 /*
- * The row of which relid is the history or tracking table, or NULL; if several say
- * so, the one that is sound.
+ * Returns a row of which relid is the history or tracking table, or NULL.  There may be
+ * several: registry_get_by_derived chooses.
  */
 RegistryRow *
-registry_get_by_derived(Oid relid)
+registry_any_by_derived(Oid relid)
 {
 	Relation	registry = table_open(registry_relid(), AccessShareLock);
 	HeapTuple	tuple = find_row(registry, Anum_history, relid, NULL);
@@ -177,7 +114,7 @@ registry_get_by_derived(Oid relid)
 	if (tuple)
 		row = row_from_tuple(tuple, RelationGetDescr(registry));
 	table_close(registry, NoLock);
-	return row == NULL ? NULL : registry_best_row(row, relid);
+	return row;
 }
 
 /*
@@ -299,30 +236,6 @@ registry_insert(const RegistryRow *row)
 	CacheInvalidateRelcache(registry);
 	table_close(registry, NoLock);
 	CommandCounterIncrement();
-}
-
-/*
- * In ereport: a hint which table is meant instead of one without a history, or how to
- * begin one.
- */
-int
-registry_hint_for_untracked(Oid live)
-{
-	RegistryRow *row = registry_get_by_derived(live);
-	char		relkind = get_rel_relkind(live);
-	Oid			root = get_rel_relispartition(live) ? lineage_root(live) : live;
-
-	if (row != NULL && get_rel_name(row->live) != NULL)
-		return errhint("It belongs to the history of table %s: name that table.",
-					   naming_quoted(row->live));
-	if (registry_get(root) != NULL)
-		return errhint("It is a partition: name table %s, whose history covers it.",
-					   naming_quoted(root));
-	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-		return errhint("Only permanent or unlogged tables and partitioned tables have a history.");
-	return errhint("SELECT %s(%s::regclass);",
-				   naming_quoted_in(registry_namespace(), "create_history_table"),
-				   quote_literal_cstr(naming_quoted(root)));
 }
 
 /*
@@ -527,26 +440,4 @@ scan_live(Relation registry, Oid live, ScanKey key)
 	return systable_beginscan(registry, columns_primary_key_index(registry),
 							  OidIsValid(columns_primary_key_index(registry)),
 							  NULL, 1, key);
-}
-
-static Oid
-find_registry(void)
-{
-	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			namespace = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("catmaid_history"));
-	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		namespace = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(extensions, AccessShareLock);
-
-	return OidIsValid(namespace) ?
-		get_relname_relid(REGISTRY_TABLE, namespace) : InvalidOid;
 }

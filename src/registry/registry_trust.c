@@ -321,3 +321,39 @@ is_sound(const RegistryRow *row)
 	return get_rel_name(row->live) != NULL &&
 		registry_is_sound(row, security_owner_of(row->live));
 }
+
+/*
+ * Returns the row of which relid is the history or tracking table, or NULL; if several
+ * say so, the one that is sound.
+ */
+RegistryRow *
+registry_get_by_derived(Oid relid)
+{
+	RegistryRow *row = registry_any_by_derived(relid);
+
+	return row == NULL ? NULL : registry_best_row(row, relid);
+}
+
+/*
+ * In ereport: a hint which table is meant instead of one without a history, or how to
+ * begin one.
+ */
+int
+registry_hint_for_untracked(Oid live)
+{
+	RegistryRow *row = registry_get_by_derived(live);
+	char		relkind = get_rel_relkind(live);
+	Oid			root = get_rel_relispartition(live) ? lineage_root(live) : live;
+
+	if (row != NULL && get_rel_name(row->live) != NULL)
+		return errhint("It belongs to the history of table %s: name that table.",
+					   naming_quoted(row->live));
+	if (registry_get(root) != NULL)
+		return errhint("It is a partition: name table %s, whose history covers it.",
+					   naming_quoted(root));
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return errhint("Only permanent or unlogged tables and partitioned tables have a history.");
+	return errhint("SELECT %s(%s::regclass);",
+				   naming_quoted_in(registry_namespace(), "create_history_table"),
+				   quote_literal_cstr(naming_quoted(root)));
+}
