@@ -116,6 +116,9 @@ sub replace_key
 	my $turn = sub { return { map { my $k = $_; join("\x1f", reverse split /\x1f/, $k, -1) => $_[0]{$k} } keys %{ $_[0] } } };
 	$t->{key} = \@new;
 	$t->{$_} = $turn->($t->{$_}) for qw(rows track ended);
+	# The new tracking table is made from the live rows: starts of rows that went
+	# while tracking was disabled, and have not been synced, are in the old one only.
+	delete $t->{track}{$_} for grep { !$t->{rows}{$_} } keys %{ $t->{track} };
 	return 1;
 }
 
