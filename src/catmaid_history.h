@@ -584,6 +584,7 @@ extern bool fit_is_loose(Oid tracking);
 extern List *fit_tracking(const RegistryRow *row, Relation live, ColumnFit *worst);
 extern bool fit_is_right(const RegistryRow *row);
 extern bool fit_goes_on(const RegistryRow *row);
+extern bool fit_lacks_key(const RegistryRow *row);
 extern ColumnFit fit_types(Oid held_type, int32 held_typmod, Oid held_collation,
 						   Oid type, int32 typmod, Oid collation);
 extern bool fit_records(ColumnFit fit);
@@ -713,6 +714,7 @@ extern void mark_clear(Oid live);
 /* trigger_guard.c: who may make, change and drop them */
 extern void trigger_guard(Node *statement);
 extern void trigger_guard_drop(Node *statement);
+extern void trigger_guard_switched(Node *statement);
 
 /* triggers.c: the triggers on live tables */
 extern bool triggers_wanted(const TriggerSpec *spec, const RegistryRow *row);

@@ -14,20 +14,24 @@
  *
  * If nobody has followed how the primary key went, the tracking table still has a unique
  * index.  There a key that a second row gets has an unknown start, for all of them, and
- * from then on.
+ * from then on.  Two transactions may give it to a row each: the second one waits for the
+ * first, as it would by the index, but then finds its tracking row.
  *
  * Versions in the meantime are not looked for (SnapshotAny, as in tracking.c): a tracking
  * row that this transaction replaced is of a live row that it replaced.
  *
  * Locks: as in tracking.c.  Of rows that come into question together all are locked,
- * as others may have the live rows to which they belong.
+ * as others may have the live rows to which they belong.  With a unique index: an
+ * EXCLUSIVE object lock on the tracking table while a key's row is inserted.
  */
 #include "postgres.h"
 
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -35,6 +39,7 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
+static void loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor);
 static List *loose_rows(TrackingTable *tracking, const Datum *key, bool made_here,
 						bool rewritten);
 static List *loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here,
@@ -42,6 +47,8 @@ static List *loose_read_rows(TrackingTable *tracking, const Datum *key, bool mad
 static bool loose_lock_row(TrackingTable *tracking, TrackingRow *row);
 static TimestampTz loose_agreed(List *rows);
 static void loose_doubt_others(TrackingTable *tracking, const Datum *key, List *rows);
+static bool loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz floor);
+static TransactionId loose_writer(TrackingTable *tracking, const Datum *key);
 static int64 loose_xid(void);
 
 /*
@@ -58,18 +65,69 @@ tracking_loose_start(TrackingTable *tracking, const Datum *key, bool rewritten)
 void
 tracking_loose_written(TrackingTable *tracking, const Datum *key, TimestampTz floor)
 {
-	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
-	List	   *rows = !tracking->capture->one_each ? NIL :
-		loose_rows(tracking, key, false, true);
+	List	   *rows;
 
-	if (rows)
+	if (!tracking->capture->one_each)
 	{
-		if (((TrackingRow *) linitial(rows))->edition != UNKNOWN_START)
-			tracking_put_row(tracking, key, UNKNOWN_START, 0, linitial(rows), false);
+		loose_insert(tracking, key, floor);
 		return;
 	}
+	while ((rows = loose_rows(tracking, key, false, true)) == NIL)
+		if (loose_insert_first(tracking, key, floor))
+			return;
+	if (((TrackingRow *) linitial(rows))->edition != UNKNOWN_START)
+		tracking_put_row(tracking, key, UNKNOWN_START, 0, linitial(rows), false);
+}
+
+static void
+loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor)
+{
+	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
+
 	tracking_put_row(tracking, key, Max(edition, tracking_last_end(tracking, key)),
 					 loose_xid(), NULL, false);
+}
+
+/*
+ * The only tracking row of the key, if nobody else has inserted one; returns false
+ * if somebody has, and has ended since.
+ */
+static bool
+loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz floor)
+{
+	Oid			relid = RelationGetRelid(tracking->rel);
+	TransactionId writer;
+
+	LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+	writer = loose_writer(tracking, key);
+	if (writer == InvalidTransactionId)
+		loose_insert(tracking, key, floor);
+	UnlockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+	if (writer == InvalidTransactionId)
+		return true;
+	if (writer != FrozenTransactionId)
+		XactLockTableWait(writer, tracking->rel, NULL, XLTW_None);
+	return false;
+}
+
+/*
+ * Whose tracking row of the key is there, that has not committed yet, or will not
+ * be there if it does: FrozenTransactionId for one that is there for good,
+ * InvalidTransactionId if there is none.
+ */
+static TransactionId
+loose_writer(TrackingTable *tracking, const Datum *key)
+{
+	SnapshotData dirty;
+	TransactionId writer = InvalidTransactionId;
+
+	InitDirtySnapshot(dirty);
+	lookup_start(tracking->keys, key, &dirty);
+	if (lookup_next(tracking->keys) != NULL)
+		writer = TransactionIdIsValid(dirty.xmin) ? dirty.xmin :
+			TransactionIdIsValid(dirty.xmax) ? dirty.xmax : FrozenTransactionId;
+	lookup_stop(tracking->keys);
+	return writer;
 }
 
 /* A row was updated and has the key still; made_here: this transaction had made it. */

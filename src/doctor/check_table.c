@@ -282,7 +282,8 @@ check_tracking(Check *check, Relation live)
 			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
-	if (check->sound && fit_key(check->row) == KEY_HELD && check->tracked && check->depth != CHECK_CATALOGS)
+	if (check->sound && (fit_key(check->row) == KEY_HELD || fit_lacks_key(check->row)) &&
+		check->tracked && check->depth != CHECK_CATALOGS)
 		check_tracking_rows(check);
 }
 

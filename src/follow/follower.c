@@ -100,6 +100,7 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 		follow(statement);
 	else
 		views_unpark(statement);
+	trigger_guard_switched(statement);
 	command_end();
 	PG_RETURN_NULL();
 }

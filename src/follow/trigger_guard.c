@@ -49,7 +49,7 @@
 static Snapshot as_before_command(void);
 static void mark_upgraded(Node *statement);
 static bool concerns_triggers(Node *statement);
-static bool switches_triggers(AlterTableStmt *statement);
+static bool switches_triggers(AlterTableStmt *statement, bool on);
 static List *listed_objects(Oid list_function, Oid class);
 static void check_tables(List *tables);
 static void check_new(Oid trigger, Snapshot before);
@@ -155,14 +155,15 @@ concerns_triggers(Node *statement)
 		case T_AlterObjectDependsStmt:
 			return ((AlterObjectDependsStmt *) statement)->objectType == OBJECT_TRIGGER;
 		case T_AlterTableStmt:
-			return switches_triggers((AlterTableStmt *) statement);
+			return switches_triggers((AlterTableStmt *) statement, false);
 		default:
 			return false;
 	}
 }
 
+/* on: does it switch any on?  Otherwise on or off. */
 static bool
-switches_triggers(AlterTableStmt *statement)
+switches_triggers(AlterTableStmt *statement, bool on)
 {
 	ListCell   *lc;
 
@@ -174,14 +175,46 @@ switches_triggers(AlterTableStmt *statement)
 			case AT_EnableReplicaTrig:
 			case AT_EnableTrigAll:
 			case AT_EnableTrigUser:
+				return true;
 			case AT_DisableTrig:
 			case AT_DisableTrigAll:
 			case AT_DisableTrigUser:
-				return true;
+				if (!on)
+					return true;
+				break;
 			default:
 				break;
 		}
 	return false;
+}
+
+/*
+ * ddl_command_end, when all else has been followed, whatever the settings are.
+ *
+ * While triggers were switched off a table without a primary key may have got rows
+ * that have the same key as others.  Before they are recorded on, each has a tracking
+ * row, so that none is taken for another.
+ */
+void
+trigger_guard_switched(Node *statement)
+{
+	List	   *done = NIL;
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterTableStmt) ||
+		!switches_triggers((AlterTableStmt *) statement, true) ||
+		!OidIsValid(registry_relid_or_invalid()))
+		return;
+	foreach(lc, listed_objects(F_PG_EVENT_TRIGGER_DDL_COMMANDS, RelationRelationId))
+	{
+		Oid			live = lineage_root(lfirst_oid(lc));
+		RegistryRow *row = list_member_oid(done, live) ? NULL : registry_get(live);
+
+		done = list_append_unique_oid(done, live);
+		if (row && OidIsValid(row->tracking) && get_rel_name(live) != NULL &&
+			registry_is_sound(row, security_owner_of(live)) && fit_lacks_key(row))
+			tracking_complete(row);
+	}
 }
 
 /*

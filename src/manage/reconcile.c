@@ -49,6 +49,8 @@ reconcile_enable(RegistryRow *row, bool sync)
 	}
 	if (OidIsValid(row->tracking) && sync)
 		tracking_sync(row);
+	else if (OidIsValid(row->tracking) && fit_lacks_key(row))
+		tracking_complete(row);
 
 	view_refresh(row);
 	triggers_install(live, row, ERRCODE_HISTORY_REFUSED);

@@ -125,6 +125,9 @@ rekey_loosen(RegistryRow *row, List *kept)
 	if ((all && (!tracked || fit_is_loose(row->tracking))) ||
 		columns_same_names(left, old_key) != all)
 	{
+		/* a column of another type is another one of the history's */
+		if (all && get_rel_name(row->history) != NULL)
+			indexes_create(live, row->history, row->key);
 		table_close(live, NoLock);
 		registry_update(row);	/* a column may have another name */
 		return false;

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "catmaid_history.h"
 #include "compat.h"
@@ -32,6 +33,9 @@ typedef struct KeySql
 	char	   *columns;
 	char	   *values;
 	char	   *filter;			/* "" or " WHERE ..." */
+	bool		shared;			/* several live rows may have one key, and can be counted by it */
+	char	   *read;			/* the columns of a live row r */
+	char	   *held;			/* and of a tracking row o */
 } KeySql;
 
 /* the start of a row that is added */
@@ -61,8 +65,12 @@ typedef struct Carrying
 static void key_sql(const RegistryRow *row, KeySql *key);
 static void start_after_last_end(const RegistryRow *row, const KeySql *key);
 static char *last_end_sql(const RegistryRow *row, Relation history);
+static bool can_be_grouped(Oid type);
+static void doubt_shared(const RegistryRow *row, const KeySql *key);
 static void add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source,
 					 AddedStart start, bool all);
+static char *lacking_sql(const RegistryRow *row, const KeySql *key, const char *source,
+						 const char *columns, AddedStart start);
 static void carry_columns(Carrying *carrying);
 static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribute att,
 						 Oid tracking, const char *held_by);
@@ -124,11 +132,14 @@ tracking_sync(const RegistryRow *row)
 								   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match));
 	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_NOW, false);
+	doubt_shared(row, &key);
 }
 
 /*
  * A row for each live row that has none, with an unknown start: whoever comes upon a key
- * that no tracking row has knows that no live row has it.
+ * that no tracking row has knows that no live row has it; and in a table without a
+ * primary key what is known of a row is not taken for another's that has its key
+ * (tracking_loose.c).
  */
 void
 tracking_complete(const RegistryRow *row)
@@ -138,6 +149,24 @@ tracking_complete(const RegistryRow *row)
 	key_sql(row, &key);
 	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_UNKNOWN, false);
+	doubt_shared(row, &key);
+}
+
+/*
+ * A tracking table that can have but one row for a key, though several live rows
+ * have it, as nobody has followed how the primary key went: that row is of none of them.
+ */
+static void
+doubt_shared(const RegistryRow *row, const KeySql *key)
+{
+	if (!key->shared || fit_is_loose(row->tracking))
+		return;
+	ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
+					  psprintf("UPDATE ONLY %s t SET edition_time = %s "
+							   "FROM (SELECT %s FROM %s r GROUP BY %s "
+							   "HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1) l WHERE %s",
+							   naming_quoted(row->tracking), UNKNOWN_START_SQL, key->read,
+							   leaf_rows_source(row->live), key->read, key->match));
 }
 
 /*
@@ -155,9 +184,9 @@ tracking_count_differences(const RegistryRow *row, int64 *orphaned, int64 *missi
 	detaching = lineage_is_detaching(row->live);
 	ddl_query_numbers(key.owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM ONLY %s t WHERE NOT EXISTS (SELECT FROM %s l WHERE %s)), "
-							   "(SELECT pg_catalog.count(*) FROM %s l WHERE NOT EXISTS (SELECT FROM ONLY %s t WHERE %s))",
+							   "(SELECT pg_catalog.count(*) FROM (%s) l)",
 							   naming_quoted(row->tracking), leaf_rows_source(row->live), key.match,
-							   leaf_rows_source(row->live), naming_quoted(row->tracking), key.match),
+							   lacking_sql(row, &key, leaf_rows_source(row->live), "", ADD_UNKNOWN)),
 					  numbers, lengthof(numbers));
 	/* they may be a partition's that is being detached (tracking_sync) */
 	*orphaned = detaching ? 0 : numbers[0];
@@ -377,29 +406,46 @@ key_sql(const RegistryRow *row, KeySql *key)
 	StringInfoData columns;
 	StringInfoData values;
 	StringInfoData filter;
+	StringInfoData read;
+	StringInfoData held;
 	ListCell   *lc;
 	int			i = 0;
 
 	initStringInfo(&columns);
 	initStringInfo(&values);
 	initStringInfo(&filter);
+	initStringInfo(&read);
+	initStringInfo(&held);
+	key->shared = !OidIsValid(columns_primary_key_index(live));
 	foreach(lc, row->key)
 	{
 		char	   *tracking_column = tracking_key_column(n, i++);
 
 		appendStringInfo(&columns, "%s, ", tracking_column);
 		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
+		appendStringInfo(&read, "%sr.%s", i == 1 ? "" : ", ", quote_identifier(lfirst(lc)));
+		appendStringInfo(&held, "%so.%s", i == 1 ? "" : ", ", tracking_column);
 		/* only a primary key has a value in every row */
 		if (!OidIsValid(columns_primary_key_index(live)))
 			appendStringInfo(&filter, "%s l.%s IS NOT NULL", i == 1 ? " WHERE" : " AND",
 							 quote_identifier(lfirst(lc)));
+		key->shared = key->shared && can_be_grouped(get_atttype(row->live, get_attnum(row->live, lfirst(lc))));
 	}
 	key->owner = live->rd_rel->relowner;
 	key->match = tracking_match_sql(row, live);
 	key->columns = columns.data;
 	key->values = values.data;
 	key->filter = filter.data;
+	key->read = read.data;
+	key->held = held.data;
 	table_close(live, NoLock);
+}
+
+/* (A primary key may be by an operator class that is not the type's default.) */
+static bool
+can_be_grouped(Oid type)
+{
+	return OidIsValid(lookup_type_cache(getBaseType(type), TYPECACHE_LT_OPR)->lt_opr);
 }
 
 /* Rows of the source that have none; with "all" those that have one, too. */
@@ -410,18 +456,53 @@ add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source
 	uint64		added;
 
 	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, read),
-							  psprintf("INSERT INTO %s (%s edition_time, txid) "
-									   "SELECT %s %s FROM %s l%s%s",
-									   naming_quoted(row->tracking), key->columns, key->values,
-									   start == ADD_UNKNOWN ? UNKNOWN_START_SQL ", 0" :
-									   "CURRENT_TIMESTAMP, pg_catalog.txid_current()",
-									   source, key->filter,
-									   all ? "" :
-									   psprintf("%s NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
-												key->filter[0] == '\0' ? " WHERE" : " AND",
-												naming_quoted(row->tracking), key->match)));
+							  psprintf("INSERT INTO %s (%s edition_time, txid) %s",
+									   naming_quoted(row->tracking), key->columns,
+									   all ? psprintf("SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l%s",
+													  key->values, source, key->filter) :
+									   lacking_sql(row, key, source, key->values, start)));
 	if (added > 0 && start == ADD_NOW)
 		start_after_last_end(row, key);
+}
+
+/*
+ * SELECT of the columns, a start and a transaction, of the source's rows for which there is
+ * no tracking row.  Of live rows that have one key as many have none as are more
+ * than the tracking rows with it; which ones is not known, nor is then their start.
+ * Where the tracking table can have but one for them, they all have that.
+ */
+static char *
+lacking_sql(const RegistryRow *row, const KeySql *key, const char *source,
+			const char *columns, AddedStart start)
+{
+	static const char *const starts[] = {
+		"CURRENT_TIMESTAMP, pg_catalog.txid_current()", UNKNOWN_START_SQL ", 0"
+	};
+	bool		loose = fit_is_loose(row->tracking);
+	char	   *number;
+
+	if (!key->shared)
+		return psprintf("SELECT %s %s FROM %s l%s NOT EXISTS (SELECT FROM ONLY %s t WHERE %s)",
+						columns, starts[start], source,
+						key->filter[0] == '\0' ? " WHERE" :
+						psprintf("%s AND", key->filter),
+						naming_quoted(row->tracking), key->match);
+
+	number = naming_free_column(row->live, InvalidOid, "catmaid_history_number", false);
+	return psprintf("SELECT %s %s FROM "
+					"(SELECT %s, pg_catalog.row_number() OVER (PARTITION BY %s) AS %s FROM %s r) l "
+					"LEFT JOIN (SELECT %s, pg_catalog.count(*) AS %s FROM ONLY %s o GROUP BY %s) t ON %s"
+					"%s AND %s",
+					columns,
+					start == ADD_UNKNOWN ? starts[ADD_UNKNOWN] :
+					psprintf("CASE WHEN t.%s IS NULL THEN CURRENT_TIMESTAMP ELSE %s END, "
+							 "CASE WHEN t.%s IS NULL THEN pg_catalog.txid_current() ELSE 0 END",
+							 number, UNKNOWN_START_SQL, number),
+					key->read, key->read, number, source,
+					key->held, number, naming_quoted(row->tracking), key->held, key->match,
+					key->filter,
+					loose ? psprintf("l.%s OPERATOR(pg_catalog.>) COALESCE(t.%s, 0)", number, number) :
+					psprintf("l.%s OPERATOR(pg_catalog.=) 1 AND t.%s IS NULL", number, number));
 }
 
 /*

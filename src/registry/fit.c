@@ -199,6 +199,25 @@ fit_goes_on(const RegistryRow *row)
 		(state == KEY_GONE && strcmp(linitial(row->key), KEY_NO_COLUMN) == 0);
 }
 
+/*
+ * Has the table no primary key, and are its rows told by columns that the tracking
+ * table, which is there, has as well?
+ */
+bool
+fit_lacks_key(const RegistryRow *row)
+{
+	KeyState	state = fit_key(row);
+	ColumnFit	worst;
+	Relation	live;
+
+	if ((state != KEY_LOOSE && state != KEY_DROPPED) || get_rel_name(row->tracking) == NULL)
+		return false;
+	live = table_open(row->live, AccessShareLock);
+	(void) fit_tracking(row, live, &worst);
+	table_close(live, NoLock);
+	return fit_records(worst);
+}
+
 /* How a column of a tracking table, "held", serves for one of the key. */
 ColumnFit
 fit_types(Oid held_type, int32 held_typmod, Oid held_collation,
