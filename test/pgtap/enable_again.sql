@@ -41,8 +41,8 @@ CREATE TABLE amiss (n serial, what text, cmd text);
 INSERT INTO amiss (what, cmd) VALUES
 ('a trigger is gone', 'DROP TRIGGER on_change_history_trackingtable ON t'),
 ('a trigger is switched off', 'SET LOCAL catmaid_history.follow_ddl = off; ALTER TABLE t DISABLE TRIGGER on_change_update_tracking_table'),
-('a trigger has a condition', 'CREATE OR REPLACE TRIGGER on_change_history_trackingtable AFTER UPDATE OR DELETE ON t FOR EACH ROW WHEN (OLD.v > 0) EXECUTE FUNCTION catmaid_history_capture()'),
-('a trigger has other arguments', 'CREATE OR REPLACE TRIGGER on_change_update_history_regular AFTER UPDATE OR DELETE ON timed FOR EACH ROW EXECUTE FUNCTION catmaid_history_capture(''edited'', ''v'')'),
+('a trigger has a condition', 'DROP TRIGGER on_change_history_trackingtable ON t; CREATE TRIGGER on_change_history_trackingtable AFTER UPDATE OR DELETE ON t FOR EACH ROW WHEN (OLD.v > 0) EXECUTE FUNCTION catmaid_history_capture()'),
+('a trigger has other arguments', 'DROP TRIGGER on_change_update_history_regular ON timed; CREATE TRIGGER on_change_update_history_regular AFTER UPDATE OR DELETE ON timed FOR EACH ROW EXECUTE FUNCTION catmaid_history_capture(''edited'', ''v'')'),
 ('a column is not in the history', 'SET LOCAL catmaid_history.follow_ddl = off; ALTER TABLE t ADD COLUMN w int'),
 ('a column is wider than the history''s', 'SET LOCAL catmaid_history.follow_ddl = off; SELECT drop_history_view_for_table(''t''); ALTER TABLE t ALTER v TYPE bigint'),
 ('the key is another', 'SET LOCAL catmaid_history.follow_ddl = off; ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (part, id)'),

@@ -73,6 +73,8 @@ SELECT skip('no pg_database_owner before PostgreSQL 14', 21);
 \endif
 
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me') \gexec
+SET client_min_messages = error;
+DROP EXTENSION catmaid_history CASCADE;
 DROP OWNED BY rights_drop_functions_dbowner CASCADE;
 DROP ROLE rights_drop_functions_dbowner;
 SELECT * FROM finish();

@@ -79,7 +79,8 @@ SET ROLE rights_expressions_owner;
 ALTER TABLE o.t__history ADD CHECK (o.folded(1, 'history check') > 0 AND o.spy(id, 'history row') > 0);
 CREATE INDEX ON o.t__history ((id + o.folded(1, 'index')));
 CREATE INDEX ON o.t__history (id) WHERE id > o.folded(-1, 'predicate');
-CREATE STATISTICS o.st ON (id + o.folded(1, 'statistics')), a FROM o.t__history;
+SELECT CASE WHEN current_setting('server_version_num')::int >= 140000
+	THEN 'CREATE STATISTICS o.st ON (id + o.folded(1, ''statistics'')), a FROM o.t__history' END \gexec
 ALTER TABLE o.t__history ADD COLUMN note int DEFAULT o.spy(1, 'default'),
 	ADD COLUMN twice int GENERATED ALWAYS AS (o.folded(id, 'generated')) STORED;
 CREATE TRIGGER spied BEFORE INSERT OR UPDATE ON o.t__history FOR EACH ROW EXECUTE FUNCTION o.spied();

@@ -328,6 +328,7 @@ SELECT refused('SELECT enable_history_tracking_for_table(''others.kept'')', '{ke
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me') \gexec
 SET client_min_messages = error;
 DROP SCHEMA s, s2, same, others, den CASCADE;
+DROP EXTENSION catmaid_history CASCADE;
 DROP OWNED BY rights_registry_dbowner, rights_registry_owner, rights_registry_other CASCADE;
 DROP ROLE rights_registry_dbowner, rights_registry_owner, rights_registry_other;
 SELECT * FROM finish();
