@@ -848,6 +848,7 @@ struct TrackingTable
 /* edition_time of a row of which nobody knows since when it is as it is */
 #define UNKNOWN_START	DT_NOBEGIN
 
+extern void tracking_flush(TrackingTable *tracking);
 extern void tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row);
 extern TimestampTz tracking_last_end(TrackingTable *tracking, const Datum *key);
 extern void tracking_put_row(TrackingTable *tracking, const Datum *key,
@@ -882,7 +883,22 @@ extern bool deferrable_postpone(CaptureRelation *capture, Relation rel,
 								const Datum *key, TimestampTz floor);
 extern bool deferrable_postponed(CaptureRelation *capture, const Datum *key,
 								 TimestampTz *floor);
+typedef struct PostponedKey
+{
+	Oid			relid;			/* the live table or its partition */
+	Oid			tracking;
+	int			nkeys;
+	Datum	   *key;
+	TimestampTz floor;			/* see tracking_written */
+	SubTransactionId subid;
+} PostponedKey;
+
+extern List *deferrable_take(void);
+extern bool deferrable_is_any(void);
 extern void deferrable_init(void);
+
+/* settle.c: before the commit */
+extern void settle_init(void);
 
 /* capture.c: the row triggers; shared with truncate.c */
 extern bool capture_key(CaptureRelation *capture, TupleTableSlot *slot,
@@ -905,6 +921,8 @@ extern bool truncate_is_going_on(Relation rel);
 extern bool truncate_has_emptied(Relation rel);
 extern void truncate_relation_changed(Oid relid);
 extern void truncate_init(void);
+extern void truncation_begin(Relation rel);
+extern void truncation_end(Relation rel);
 /* what becomes of the tracking table, of those rows */
 typedef enum TruncatedTracking
 {
@@ -1082,7 +1100,7 @@ extern void catalog_set_row_security(Oid relid, bool enabled, bool forced);
 extern void catalog_revoke_all(Oid relid, Oid grantee);
 
 /* convert.c: old values into a column of a new type */
-extern bool convert_try(Oid role, const char *sql);
+extern bool may_be_swallowed(int sqlstate);
 extern bool convert_attempt(DDLAction action, void *arg, char **message);
 extern void convert_rows(Oid history, const TableColumn *column, const char *from,
 						 Node *using, bool volatile_too);

@@ -17,9 +17,10 @@ _PG_init(void)
 {
 	cache_init();
 	truncate_init();
-	/* before deferrable.c, so that it comes after it when a transaction ends */
+	/* before settle.c, so that it comes after it when a transaction ends */
 	batch_init();
 	deferrable_init();
+	settle_init();
 	planner_init();
 	settings_init();
 	command_init();

@@ -106,29 +106,6 @@ ddl_query_numbers(Oid role, List *relids, const char *sql, int64 *numbers, int n
 }
 
 /*
- * Do it, for one of several tables, in a subtransaction.  NULL if it went well, else
- * the error's message; palloc'd.
- *
- * It may run code of the table's owner, who can raise any error: none of them ends
- * what is done for others.  Only the server's own interrupts do.
- */
-char *
-ddl_attempt_one(DDLAction action, void *arg)
-{
-	ErrorData  *error = ddl_attempt(action, arg);
-	char	   *message;
-
-	if (error == NULL)
-		return NULL;
-	if (error->elevel > ERROR ||
-		(error->funcname && strcmp(error->funcname, "ProcessInterrupts") == 0))
-		ReThrowError(error);
-	message = pstrdup(error->message ? error->message : "");
-	FreeErrorData(error);
-	return message;
-}
-
-/*
  * ALTER TABLE of the relation as its owner: actions are what follows the name in
  * the statement.  No type or other object may be named in them.  Takes the lock
  * that ALTER TABLE takes, by OID.
@@ -218,39 +195,6 @@ alter_table(Oid relid, List *cmds, bool recurse)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	AlterTable(stmt, mode, &context);
 	PopActiveSnapshot();
-}
-
-/*
- * Do it in a subtransaction.  NULL if it went well, else the error, after which
- * all is as it was before: memory context, resource owner, rights and settings.
- */
-ErrorData *
-ddl_attempt(DDLAction action, void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		action(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* left open, it would be what the session is in after the error */
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
 }
 
 static uint64

@@ -38,23 +38,11 @@
 
 #include "catmaid_history.h"
 
-typedef struct Postponed
-{
-	Oid			relid;			/* the live table or its partition */
-	Oid			tracking;
-	int			nkeys;
-	Datum	   *key;
-	TimestampTz floor;			/* see tracking_written */
-	SubTransactionId subid;
-} Postponed;
-
 static List *postponed = NIL;
 
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
-static void settle_all(void);
-static void settle(Postponed *entry);
 static bool others_have(CaptureRelation *capture, Relation rel, const Datum *key);
 
 void
@@ -75,14 +63,14 @@ deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	MemoryContext before;
-	Postponed  *entry;
+	PostponedKey  *entry;
 	int			i;
 
 	if (!others_have(capture, rel, key))
 		return false;
 
 	before = MemoryContextSwitchTo(TopTransactionContext);
-	entry = palloc(sizeof(Postponed));
+	entry = palloc(sizeof(PostponedKey));
 	entry->relid = RelationGetRelid(rel);
 	entry->tracking = capture->tracking;
 	entry->nkeys = capture->nkeys;
@@ -113,7 +101,7 @@ deferrable_postponed(CaptureRelation *capture, const Datum *key,
 
 	foreach(lc, postponed)
 	{
-		Postponed  *entry = lfirst(lc);
+		PostponedKey  *entry = lfirst(lc);
 
 		if (entry->relid != capture->relid || entry->nkeys != capture->nkeys ||
 			!capture_keys_equal(capture, entry->key, key))
@@ -124,16 +112,28 @@ deferrable_postponed(CaptureRelation *capture, const Datum *key,
 	return found;
 }
 
+/* Returns what has been postponed, as a list of PostponedKey, and forgets it. */
+List *
+deferrable_take(void)
+{
+	List	   *keys = postponed;
+
+	postponed = NIL;
+	return keys;
+}
+
+/* Returns true if something waits for the commit. */
+bool
+deferrable_is_any(void)
+{
+	return postponed != NIL;
+}
+
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			if (postponed != NIL)
-				settle_all();
-			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
@@ -152,7 +152,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 
 	foreach(lc, postponed)
 	{
-		Postponed  *entry = lfirst(lc);
+		PostponedKey  *entry = lfirst(lc);
 
 		if (entry->subid != mine)
 			continue;
@@ -161,56 +161,6 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 		else if (event == SUBXACT_EVENT_COMMIT_SUB)
 			entry->subid = parent;
 	}
-}
-
-/*
- * The deferred checks have been made.  A deferred trigger of the site's on the
- * tracking table still has its turn, and may change more.
- */
-static void
-settle_all(void)
-{
-	PushActiveSnapshot(GetTransactionSnapshot());
-	batch_end();
-	while (postponed != NIL)
-	{
-		List	   *entries = postponed;
-		ListCell   *lc;
-
-		postponed = NIL;
-		foreach(lc, entries)
-			settle(lfirst(lc));
-		AfterTriggerFireDeferred();
-	}
-	PopActiveSnapshot();
-}
-
-/* A table that has gone since, or has another tracking table, is up to date. */
-static void
-settle(Postponed *entry)
-{
-	Relation	rel = try_relation_open(entry->relid, RowExclusiveLock);
-	RegistryRow *row = rel ? registry_get(lineage_root(entry->relid)) : NULL;
-	SecurityState before;
-
-	if (row && row->tracking == entry->tracking)
-	{
-		CaptureRelation *capture = cache_lookup(rel, NULL);
-
-		security_act_as(capture->owner, ACT_FOR_WRITER, &before);	/* see capture.c */
-		if (capture->nkeys == entry->nkeys)
-		{
-			int			settings = security_begin_code(capture->history, capture->plain);
-			TrackingTable *tracking = tracking_open(capture, false);
-
-			tracking_settle(tracking, rel, entry->key, entry->floor);
-			tracking_close(tracking);
-			security_end_code(settings);
-		}
-		security_act_as_before(&before);
-	}
-	if (rel)
-		relation_close(rel, NoLock);
 }
 
 /* Is there a row with the key that this transaction has not made? */

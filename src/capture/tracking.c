@@ -47,7 +47,6 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-static void close_lookups(TrackingTable *tracking);
 static void write_version(TrackingTable *tracking, const Datum *key,
 						  bool new_key, TimestampTz floor, bool may_wait);
 static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
@@ -55,71 +54,6 @@ static bool find_before(TrackingTable *tracking, const Datum *key, TrackingRow *
 static bool was_valid_before_us(HeapTupleHeader tuple);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 						bool *made_here);
-static Datum history_value(CaptureRelation *capture, int i, Datum value);
-static void store_waiting(TrackingTable *tracking);
-static RelationWriter *writer_of(TrackingTable *tracking);
-
-/*
- * Open the tracking table of the captured relation, in the current memory
- * context and for the current resource owner, which must be current while it is
- * used.  may_wait: rows of keys that come need not be stored before it is closed.
- */
-TrackingTable *
-tracking_open(CaptureRelation *capture, bool may_wait)
-{
-	TrackingTable *tracking = palloc0(sizeof(TrackingTable));
-
-	tracking->capture = capture;
-	tracking->may_wait = may_wait;
-	tracking->rel = table_open(capture->tracking, RowExclusiveLock);
-	tracking->keys = lookup_open(tracking->rel, capture->tracking_index,
-								  capture->tracking_scankey, capture->nkeys);
-	return tracking;
-}
-
-void
-tracking_close(TrackingTable *tracking)
-{
-	if (tracking->writing)
-		relation_writer_close(&tracking->writer);
-	close_lookups(tracking);
-	pfree(tracking);
-}
-
-/*
- * Close it but for the rows that wait, for the resource owner that opened it.  Only
- * tracking_close may follow.
- */
-void
-tracking_let_go(TrackingTable *tracking)
-{
-	if (tracking->writing)
-		relation_writer_let_go(&tracking->writer);
-	close_lookups(tracking);
-}
-
-static void
-close_lookups(TrackingTable *tracking)
-{
-	if (tracking->rel)
-	{
-		lookup_close(tracking->keys);
-		table_close(tracking->rel, NoLock);
-	}
-	if (tracking->history)
-	{
-		lookup_close(tracking->history_keys);
-		table_close(tracking->history, NoLock);
-	}
-	tracking->rel = tracking->history = NULL;
-}
-
-/* Who writes the tracking table's rows, or NULL if nothing has been written yet. */
-RelationWriter *
-tracking_target(TrackingTable *tracking)
-{
-	return tracking->writing ? &tracking->writer : NULL;
-}
 
 /*
  * When did the version of the key begin that this transaction found?
@@ -133,7 +67,7 @@ tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
 {
 	TrackingRow row;
 
-	store_waiting(tracking);
+	tracking_flush(tracking);
 	if (tracking->capture->loose)
 		*start = tracking_loose_start(tracking, key, rewritten);
 	else if (find_now(tracking, key, &row) && (!row.touched || rewritten))
@@ -157,7 +91,7 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 {
 	TrackingRow row;
 
-	store_waiting(tracking);
+	tracking_flush(tracking);
 	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.touched)
 		return false;
 	*start = row.edition;
@@ -191,7 +125,7 @@ tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 		!capture->deferrable && OidIsValid(capture->live_index);
 
 	if (!may_wait)
-		store_waiting(tracking);
+		tracking_flush(tracking);
 	if (capture->deferrable && deferrable_postpone(capture, rel, key, floor))
 		return;
 	if (!superseded || key_is_live(capture, rel, key, NULL))
@@ -233,7 +167,7 @@ tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
 	TrackingRow row;
 	bool		live_made_here;
 
-	store_waiting(tracking);
+	tracking_flush(tracking);
 	if (capture->deferrable)
 	{
 		if (!deferrable_postpone(capture, rel, key, DT_NOBEGIN))
@@ -291,7 +225,7 @@ tracking_edition(TrackingTable *tracking, const Datum *key, bool made_here)
 	TrackingRow row;
 	TimestampTz floor;
 
-	store_waiting(tracking);
+	tracking_flush(tracking);
 	/* what the tracking table has may be another row's */
 	if (tracking->capture->deferrable && made_here &&
 		deferrable_postponed(tracking->capture, key, &floor))
@@ -368,27 +302,6 @@ was_valid_before_us(HeapTupleHeader tuple)
 		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
 }
 
-/* The tracking row in the tuple. */
-void
-tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
-{
-	TupleDesc	desc = RelationGetDescr(tracking->rel);
-	bool		isnull;
-
-	row->tid = tuple->t_self;
-	row->edition = DatumGetTimestampTz(heap_getattr(tuple, tracking->capture->edition_column,
-													desc, &isnull));
-	row->txid = DatumGetInt64(heap_getattr(tuple, tracking->capture->edition_txid_column,
-										   desc, &isnull));
-
-	/* a tracking table that is rewritten, or made anew for a new key, has others' rows, too */
-	row->touched =
-		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
-		((!relation_is_rewritten_compat(tracking->rel) &&
-		  tracking->rel->rd_createSubid == InvalidSubTransactionId) ||
-		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
-}
-
 /* Is there a row with the key?  made_here: has this transaction made it? */
 static bool
 key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
@@ -402,115 +315,4 @@ key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 		*made_here = capture_attached_here(capture) || capture_wrote(rel, tuple->t_data);
 	key_scan_end(scan);
 	return live;
-}
-
-/* When did the last recorded version of the key end?  See history_last_end. */
-TimestampTz
-tracking_last_end(TrackingTable *tracking, const Datum *key)
-{
-	CaptureRelation *capture = tracking->capture;
-	Datum		history_key[INDEX_MAX_KEYS];
-	int			i;
-
-	if (tracking->history == NULL)
-	{
-		MemoryContext before = MemoryContextSwitchTo(GetMemoryChunkContext(tracking));
-
-		tracking->history = table_open(capture->history, AccessShareLock);
-		tracking->history_keys = lookup_open(tracking->history, capture->history_index,
-											  capture->history_scankey, capture->nkeys);
-		MemoryContextSwitchTo(before);
-	}
-	for (i = 0; i < capture->nkeys; i++)
-		history_key[i] = history_value(capture, i, key[i]);
-	return history_last_end(tracking->history, tracking->history_keys, history_key,
-							capture->map->period);
-}
-
-/*
- * The value of the i-th key column, as the history's scan key wants it: where no
- * operator compares the two types, of the history column's type.
- */
-static Datum
-history_value(CaptureRelation *capture, int i, Datum value)
-{
-	ScanKey		key = &capture->history_scankey[i];
-	struct HistoryCast *cast = capture->map->cast[key->sk_attno - 1];
-
-	return cast && !OidIsValid(key->sk_subtype) ? columns_cast(cast, value) : value;
-}
-
-/* Insert the key's row, or replace the old one. */
-void
-tracking_put_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
-				 int64 txid, const TrackingRow *old, bool may_wait)
-{
-	CaptureRelation *capture = tracking->capture;
-	RelationWriter *writer;
-	TupleTableSlot *slot;
-	int			i;
-
-	if (old && old->touched)
-		CommandCounterIncrement();
-
-	writer = writer_of(tracking);
-	slot = relation_writer_slot(writer);
-	memset(slot->tts_isnull, true,
-		   sizeof(bool) * slot->tts_tupleDescriptor->natts);
-	for (i = 0; i < capture->nkeys; i++)
-	{
-		AttrNumber	column = capture->tracking_scankey[i].sk_attno;
-
-		slot->tts_values[column - 1] = key[i];
-		slot->tts_isnull[column - 1] = false;
-	}
-	slot->tts_values[capture->edition_column - 1] = TimestampTzGetDatum(edition);
-	slot->tts_isnull[capture->edition_column - 1] = false;
-	slot->tts_values[capture->edition_txid_column - 1] =
-		Int64GetDatum(txid);
-	slot->tts_isnull[capture->edition_txid_column - 1] = false;
-	ExecStoreVirtualTuple(slot);
-
-	if (old)
-	{
-		ItemPointerData tid = old->tid;
-
-		relation_writer_update(writer, &tid);
-	}
-	else
-		relation_writer_insert(writer, may_wait);
-}
-
-/* Delete the row. */
-void
-tracking_delete_row(TrackingTable *tracking, const TrackingRow *old)
-{
-	ItemPointerData tid = old->tid;
-
-	if (old->touched)
-		CommandCounterIncrement();
-	relation_writer_delete(writer_of(tracking), &tid);
-}
-
-/* Rows that wait become visible to look-ups. */
-static void
-store_waiting(TrackingTable *tracking)
-{
-	if (tracking->writing)
-		relation_writer_flush(&tracking->writer);
-}
-
-static RelationWriter *
-writer_of(TrackingTable *tracking)
-{
-	if (!tracking->writing)
-	{
-		MemoryContext before = MemoryContextSwitchTo(GetMemoryChunkContext(tracking));
-
-		relation_writer_open(&tracking->writer, tracking->capture->tracking,
-							 tracking->capture->tracking_shape);
-		tracking->writing = true;
-		MemoryContextSwitchTo(before);
-	}
-	return &tracking->writer;
 }

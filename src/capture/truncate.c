@@ -29,32 +29,6 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-/* between our BEFORE trigger and our AFTER trigger */
-typedef struct Truncation
-{
-	Oid			relid;
-	Oid			filenode;
-	bool		keeps_file;		/* the file will be cut, not replaced */
-	bool		over;			/* and it has been */
-	SubTransactionId subid;
-} Truncation;
-
-static List *going_on = NIL;
-
-/* a file that TRUNCATE has left to a table, in this transaction */
-typedef struct Emptied
-{
-	Oid			relid;
-	Oid			filenode;
-} Emptied;
-
-static List *emptied = NIL;		/* the newest first */
-
-static void begin(Relation rel);
-static void end(Relation rel);
-static void at_transaction_end(XactEvent event, void *arg);
-static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
-								  SubTransactionId parent, void *arg);
 static void store_uncovered_partitions(Relation root, Trigger *trigger);
 
 PG_FUNCTION_INFO_V1(catmaid_history_truncate);
@@ -94,145 +68,12 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							TRACKING_FORGETS : TRACKING_IS_EMPTIED);
 		/* what has been changed of the table until now is known */
 		CommandCounterIncrement();
-		begin(rel);
+		truncation_begin(rel);
 	}
 	else
-		end(rel);
+		truncation_end(rel);
 	security_act_as_before(&before);
 	return PointerGetDatum(NULL);
-}
-
-/*
- * Have the table's rows been stored by our BEFORE trigger, and not been removed
- * yet?  Triggers of the application that fire between may still write: every
- * version that is there has been stored, and every one that comes must be.
- */
-bool
-truncate_is_going_on(Relation rel)
-{
-	ListCell   *lc;
-
-	/*
-	 * With another file the rows have gone, though AFTER triggers that come
-	 * before ours may be writing.
-	 */
-	foreach(lc, going_on)
-	{
-		Truncation *truncation = lfirst(lc);
-
-		if (truncation->relid == RelationGetRelid(rel) && !truncation->over &&
-			truncation->filenode == rel->rd_rel->relfilenode)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Has this transaction truncated the table, and not rewritten it since?  All its
- * rows are the transaction's, then.  (Rolled back to a savepoint, the table has
- * another file again.)
- */
-bool
-truncate_has_emptied(Relation rel)
-{
-	ListCell   *lc;
-
-	foreach(lc, emptied)
-	{
-		Emptied    *file = lfirst(lc);
-
-		if (file->relid == RelationGetRelid(rel) &&
-			file->filenode == rel->rd_rel->relfilenode)
-			return true;
-	}
-	return false;
-}
-
-/*
- * From the relcache callback.  TRUNCATE of a table that this very subtransaction
- * has made or truncated cuts the file and makes the indexes anew, which sends an
- * invalidation (index.c: index_update_stats).
- */
-void
-truncate_relation_changed(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, going_on)
-	{
-		Truncation *truncation = lfirst(lc);
-
-		if (truncation->relid == relid && truncation->keeps_file)
-			truncation->over = true;
-	}
-}
-
-void
-truncate_init(void)
-{
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
-}
-
-static void
-begin(Relation rel)
-{
-	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-	Truncation *truncation = palloc0(sizeof(Truncation));
-
-	truncation->keeps_file = relation_keeps_file_compat(rel);
-	truncation->relid = RelationGetRelid(rel);
-	truncation->filenode = rel->rd_rel->relfilenode;
-	truncation->subid = GetCurrentSubTransactionId();
-	going_on = lappend(going_on, truncation);
-	MemoryContextSwitchTo(before);
-}
-
-static void
-end(Relation rel)
-{
-	ListCell   *lc;
-
-	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->relid == RelationGetRelid(rel))
-			going_on = foreach_delete_current(going_on, lc);
-
-	if (!truncate_has_emptied(rel))
-	{
-		MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-		Emptied    *file = palloc(sizeof(Emptied));
-
-		file->relid = RelationGetRelid(rel);
-		file->filenode = rel->rd_rel->relfilenode;
-		emptied = lcons(file, emptied);
-		MemoryContextSwitchTo(before);
-	}
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-	{
-		going_on = NIL;
-		emptied = NIL;
-	}
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
-					  SubTransactionId parent, void *arg)
-{
-	ListCell   *lc;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-
-	/* one that began in an outer subtransaction goes on */
-	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->subid >= mine)
-			going_on = foreach_delete_current(going_on, lc);
 }
 
 /*

@@ -82,14 +82,6 @@ typedef struct RowBatch
 	TupleTableSlot *row;
 } RowBatch;
 
-/* see convert_try */
-typedef struct StatementToTry
-{
-	Oid			role;
-	const char *sql;
-} StatementToTry;
-
-static void run_statement(void *arg);
 static void change_type(void *arg);
 static void change_type_of(Oid relid, void *arg);
 static void read_expression(void *arg);
@@ -100,7 +92,6 @@ static Node *expression_for(Conversion *conversion, Relation rel);
 static void convert_batch(Conversion *conversion, RowConversion *rows);
 static void convert_some(void *arg);
 static void convert_row(RowConversion *rows, RowBatch *batch);
-static bool may_be_swallowed(int sqlstate);
 
 /*
  * SET column = expression in all rows of the history table and its children.
@@ -169,26 +160,6 @@ convert_type_try(Oid relid, const TableColumn *column)
 	return convert_attempt(change_type, &conversion, NULL);
 }
 
-/*
- * Run DDL as the role in a subtransaction of its own.  Returns false if it
- * failed for a reason that lies in the values.
- */
-bool
-convert_try(Oid role, const char *sql)
-{
-	StatementToTry statement = {role, sql};
-
-	return convert_attempt(run_statement, &statement, NULL);
-}
-
-static void
-run_statement(void *arg)
-{
-	StatementToTry *statement = arg;
-
-	ddl_execute(statement->role, "%s", statement->sql);
-}
-
 static void
 change_type(void *arg)
 {
@@ -229,25 +200,6 @@ convert_type_command(const TableColumn *column)
 	cmd->name = pstrdup(column->name);
 	cmd->def = (Node *) def;
 	return cmd;
-}
-
-/*
- * Do it in a subtransaction.  Returns false, and the error's message, if it
- * failed for a reason that may be swallowed.
- */
-bool
-convert_attempt(DDLAction action, void *arg, char **message)
-{
-	ErrorData  *error = ddl_attempt(action, arg);
-
-	if (error == NULL)
-		return true;
-	if (!may_be_swallowed(error->sqlerrcode))
-		ReThrowError(error);
-	if (message)
-		*message = pstrdup(error->message);
-	FreeErrorData(error);
-	return false;
 }
 
 /* Find out what the expression means over the history table. */
@@ -482,22 +434,4 @@ convert_row(RowConversion *rows, RowBatch *batch)
 	ExecStoreVirtualTuple(new);
 	relation_writer_update(&batch->writer, &row->tts_tid);
 	ResetExprContext(batch->econtext);
-}
-
-/* Is it the value's fault, and not the server's or the user's? */
-static bool
-may_be_swallowed(int sqlstate)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-			return false;
-		default:
-			return true;
-	}
 }

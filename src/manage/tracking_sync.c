@@ -77,36 +77,6 @@ static void append_match(StringInfo sql, Relation index, int i, Form_pg_attribut
 static bool can_be_written(Oid equal, Oid type);
 
 /*
- * Is the tracking table open in this session, or has it pending trigger events, so
- * that TRUNCATE of it would be refused?  Takes the lock that TRUNCATE takes.
- */
-bool
-tracking_is_in_use(Oid relid)
-{
-	Relation	rel = table_open(relid, AccessExclusiveLock);
-	bool		in_use = rel->rd_refcnt > 1 || AfterTriggerPendingOnRel(relid);
-
-	table_close(rel, NoLock);
-	return in_use;
-}
-
-/*
- * Empty a tracking or history table, as TRUNCATE ONLY does, without asking for
- * rights.  Triggers that a site has put on it fire as the current user.
- */
-void
-tracking_truncate(Oid relid)
-{
-	Relation	rel = table_open(relid, AccessExclusiveLock);
-	List	   *relids = list_make1_oid(relid);
-
-	CheckTableNotInUse(rel, "TRUNCATE");
-	ExecuteTruncateGutsCompat(list_make1(rel), relids,
-							  RelationIsLogicallyLogged(rel) ? relids : NIL);
-	table_close(rel, NoLock);
-}
-
-/*
  * Make the tracking table have one row for each live row: rows that appeared
  * get the current time, or that at which the last version of their key ended, if it
  * is later; rows that went are removed, the others stay.

@@ -1,0 +1,106 @@
+/*
+ * row.c
+ *		A live row as the triggers see it: its key, and whether this transaction has
+ *		made it.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "utils/rel.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/*
+ * The values of the key columns of the row in the slot.  Returns false if there are
+ * none to tell it by: a primary key demands them, but it may be gone.
+ */
+bool
+capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
+{
+	int			i;
+
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		bool		isnull;
+
+		key[i] = slot_getattr(slot, capture->key[i], &isnull);
+		if (isnull)
+			return false;
+	}
+	return capture->nkeys > 0;
+}
+
+/* By the operators of the live table's primary key. */
+bool
+capture_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
+{
+	int			i;
+
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		ScanKey		key = &capture->live_scankey[i];
+
+		if (!DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation,
+											a[i], b[i])))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Did this transaction make the version in the slot, or bring it in with its
+ * partition?
+ *
+ * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
+ * txid column tells; with a tracking table tracking_start does.  (TRUNCATE gives
+ * the table another file, too, but leaves no rows.)
+ */
+bool
+capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	Datum		txid;
+	bool		isnull;
+
+	if (capture_attached_here(capture))
+		return true;
+	if (!capture_wrote(rel, tuple->t_data))
+		return false;
+	if (!relation_is_rewritten_compat(rel) || truncate_has_emptied(rel))
+		return true;
+	if (OidIsValid(capture->tracking))
+		return false;
+	txid = slot_getattr(slot, capture->txid_column, &isnull);
+	return !isnull &&
+		DatumGetInt64(txid) == (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/*
+ * Is the relation a partition that this transaction has attached?  What it
+ * had before is nothing that anybody saw in the table.
+ */
+bool
+capture_attached_here(CaptureRelation *capture)
+{
+	return FullTransactionIdIsValid(capture->attached_by) &&
+		FullTransactionIdEquals(capture->attached_by, GetTopFullTransactionIdIfAny());
+}
+
+/*
+ * Has this transaction put the version where it is, by whatever command?  COPY's
+ * FREEZE hides it, which is allowed where the transaction has made the file.
+ */
+bool
+capture_wrote(Relation rel, HeapTupleHeader version)
+{
+	bool		new_file = rel->rd_createSubid != InvalidSubTransactionId ||
+		relation_is_rewritten_compat(rel);
+
+	return TransactionIdIsCurrentTransactionId(new_file ?
+											   HeapTupleHeaderGetRawXmin(version) :
+											   HeapTupleHeaderGetXmin(version));
+}
