@@ -702,6 +702,7 @@ extern const char *older_trigger_state(Relation live, const RegistryRow *row,
 extern bool older_tracks(Relation live);
 extern bool older_remove_triggers(Oid live);
 extern List *older_drop_functions(Oid registrar);
+extern bool older_is_too_old(void);
 
 /* mark.c: which tables are a live table's, by what only we can say */
 extern bool mark_read(Oid live, Snapshot snapshot, Mark *mark);
@@ -946,6 +947,7 @@ extern uint64 registry_changes(void);
 extern List *registry_all(void);
 extern bool registry_has_shape(Oid relid);
 extern void registry_insert(const RegistryRow *row);
+extern void registry_inherit_maker(RegistryRow *row);
 extern void registry_update(const RegistryRow *row);
 extern bool registry_delete(Oid live);
 extern void registry_forget_relid(Oid relid);
@@ -1141,6 +1143,8 @@ extern List *naming_opclass(Oid opclass);
 /* drop_functions.c: those that are the database owner's */
 extern char *drop_function_name(bool keep_data);
 extern bool drop_function_altered(bool keep_data);
+extern void drop_functions_let_go(Node *statement);
+extern void drop_functions_take_back(void);
 
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);

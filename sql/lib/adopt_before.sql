@@ -116,6 +116,14 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'It must have the labels Backend, Migration and External, in this order.';
     END IF;
+    IF EXISTS (SELECT FROM pg_proc WHERE pronamespace = namespace AND proname = 'reload_history_tracking' AND pronargs = 0)
+        AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = namespace
+            AND proname = 'get_history_txid_update_trigger_name_regular' AND pronargs = 0) THEN
+        RAISE EXCEPTION 'the older implementation is older than what can be adopted'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'CATMAID''s migration 0096, which changes functions that would be the extension''s, has not been run.',
+                  HINT = 'Run CATMAID''s migrations first: manage.py migrate catmaid 0098, or a newer one.';
+    END IF;
     FOREACH wanted SLICE 1 IN ARRAY tables LOOP
         SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
           INTO shape FROM pg_attribute

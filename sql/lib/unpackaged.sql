@@ -21,7 +21,7 @@ BEGIN
         RAISE EXCEPTION 'there is no history to adopt in this schema'
             USING ERRCODE = 'undefined_table',
                   DETAIL = pg_catalog.concat('Schema @extschema@ has no ', missing, '.'),
-                  HINT = 'Name the schema of the older implementation: CREATE EXTENSION catmaid_history SCHEMA ... VERSION ''unpackaged''. A new history begins with CREATE EXTENSION catmaid_history.';
+                  HINT = 'Name the schema of the older implementation: CREATE EXTENSION catmaid_history SCHEMA ... VERSION ''unpackaged''. For a new CATMAID, run its migrations first; any other history begins with CREATE EXTENSION catmaid_history.';
     END IF;
 END
 $$;

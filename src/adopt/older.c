@@ -8,6 +8,10 @@
  * table with a time column.  A trigger of such a name that calls another
  * function is somebody's own, and none of our business.
  *
+ * Before CATMAID's migration 0096 a table with a time column had one trigger for all
+ * of it, BEFORE UPDATE OR DELETE.  That is well, but cannot be adopted: the migration
+ * would replace functions that are the extension's by then.
+ *
  * Catalogs are read without locks but those of the caller on live tables.
  */
 #include "postgres.h"
@@ -55,6 +59,7 @@ static const char *const shared_functions[] = {
 	"truncate_tracking_table", "handle_live_table_truncate"
 };
 
+static bool is_before_0096(Relation live);
 static bool is_generated(const char *name);
 static bool is_used(Oid function);
 
@@ -66,6 +71,24 @@ older_is_in_charge(void)
 								  CStringGetDatum("catmaid_history_capture"),
 								  PointerGetDatum(buildoidvector(NULL, 0)),
 								  ObjectIdGetDatum(registry_namespace()));
+}
+
+/*
+ * Returns true if the older implementation is there, as it was before CATMAID's
+ * migration 0096, whose function this is.
+ */
+bool
+older_is_too_old(void)
+{
+	return older_is_in_charge() &&
+		OidIsValid(GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+								   CStringGetDatum("reload_history_tracking"),
+								   PointerGetDatum(buildoidvector(NULL, 0)),
+								   ObjectIdGetDatum(registry_namespace()))) &&
+		!SearchSysCacheExists3(PROCNAMEARGSNSP,
+							   CStringGetDatum("get_history_txid_update_trigger_name_regular"),
+							   PointerGetDatum(buildoidvector(NULL, 0)),
+							   ObjectIdGetDatum(registry_namespace()));
 }
 
 /* Is it a trigger function of the older implementation? */
@@ -101,6 +124,9 @@ older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *
 	there = CopyTriggerDesc(live->trigdesc);
 	wanted = OidIsValid(row->tracking) ? triggers[i].with_tracking :
 		triggers[i].with_time_column;
+	if ((strcmp(triggers[i].name, DELETE_TRIGGER) == 0 ||
+		 strcmp(triggers[i].name, REGULAR_TXID_TRIGGER) == 0) && is_before_0096(live))
+		wanted = false;
 	*state = wanted ? TRIGGER_MISSING : TRIGGER_RIGHT;
 	for (t = 0; there && t < there->numtriggers; t++)
 	{
@@ -117,6 +143,21 @@ older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *
 			*state = TRIGGER_RIGHT;
 	}
 	return triggers[i].name;
+}
+
+/* Returns true if one trigger of the table does what later are three. */
+static bool
+is_before_0096(Relation live)
+{
+	TriggerDesc *there = live->trigdesc;
+	int			t;
+
+	for (t = 0; there && t < there->numtriggers; t++)
+		if (strcmp(there->triggers[t].tgname, REGULAR_TRIGGER) == 0 &&
+			TRIGGER_FOR_BEFORE(there->triggers[t].tgtype) &&
+			TRIGGER_FOR_DELETE(there->triggers[t].tgtype))
+			return true;
+	return false;
 }
 
 /* Are versions stored, of one kind of change at least? */

@@ -260,6 +260,10 @@ check_functions(List *findings)
 {
 	int			keep_data;
 
+	if (older_is_too_old())
+		findings = check_add(findings, InvalidOid, "warning", "older_than_0096", NULL,
+							 "CATMAID's migration 0096 has not been run: versions are stored, but adoption will be refused.",
+							 "Run CATMAID's migrations first: manage.py migrate catmaid 0098, or a newer one.");
 	if (older_is_in_charge())
 		return findings;
 	if (!registry_is_guarded())

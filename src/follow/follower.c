@@ -73,6 +73,7 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 
 	if (!is_followed())
 		PG_RETURN_NULL();
+	drop_functions_let_go(statement);
 	command_begin(statement, settings_follow_any());
 	if (settings_follow_any() && OidIsValid(registry_relid_or_invalid()))
 		make_room(statement);
@@ -95,6 +96,7 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	trigger_guard(statement);
 	if (!is_followed())
 		PG_RETURN_NULL();
+	drop_functions_take_back();
 	command_is_innermost(statement);
 	if (settings_follow_any())
 		follow(statement);

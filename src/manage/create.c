@@ -284,6 +284,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	if (options->time_column == NULL)
 		row.tracking = derived_create_tracking(rel, row.key, false);
 	indexes_create(rel, row.history, row.key);
+	registry_inherit_maker(&row);
 	registry_insert(&row);
 	mark_set(&row);
 

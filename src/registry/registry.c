@@ -218,6 +218,31 @@ registry_all(void)
 	return rows;
 }
 
+/*
+ * Versions of the table may have been stored by the older implementation, which the
+ * registry has said of a row that is not there any more: the history was kept and is
+ * taken up, or its rows are copied from another.  So what other rows say of the
+ * database's adoption is true of this one too; of versions that have ended since, it
+ * says nothing.
+ */
+void
+registry_inherit_maker(RegistryRow *row)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(row->tracking))
+		return;
+	foreach(lc, registry_all())
+	{
+		RegistryRow *other = lfirst(lc);
+
+		if (other->maker_until <= row->maker_until)
+			continue;
+		row->maker_until = other->maker_until;
+		row->maker_snapshot = other->maker_snapshot;
+	}
+}
+
 void
 registry_insert(const RegistryRow *row)
 {

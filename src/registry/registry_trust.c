@@ -233,6 +233,7 @@ registry_adopt(Oid live)
 	if (is_used_by_others(&row, row.history) ||
 		(OidIsValid(row.tracking) && is_used_by_others(&row, row.tracking)))
 		return false;
+	registry_inherit_maker(&row);
 	registry_insert(&row);
 	return true;
 }

@@ -29,6 +29,7 @@ $node->command_ok([ 'psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=
 		'-f', "$FindBin::RealBin/../pgtap/lib/old_implementation.sql" ], 'the older implementation');
 my $s = PgWire->new($node, db => 'older');
 $s->do(q{CREATE TABLE t (id int PRIMARY KEY, v text)});
+$s->do(q{CREATE TABLE kept (id int PRIMARY KEY, v text); SELECT create_history_table('kept')});
 $s->do(q{CREATE TABLE timed (id int PRIMARY KEY, v text, edited timestamptz DEFAULT now(), txid bigint DEFAULT txid_current())});
 $s->do(q{SELECT create_history_table('t'), create_history_table('timed', 'edited', 'txid')});
 my $maker = $s->value(q{INSERT INTO t VALUES (1, '1 made') RETURNING txid_current()});
@@ -52,7 +53,7 @@ $writer->do('COMMIT');
 my $answer = $s->finish;
 is($answer->{error} ? $answer->{error}{M} : '', '', 'adopted');
 my $at = $s->value($marks);
-like($at, qr/^t \S+ \S+ \d+:\d+:[\d,]*, timed$/, 'adopted: until when, of the table with a tracking table alone');
+like($at, qr/^kept (\S+ \S+ \d+:\d+:[\d,]*), t \1, timed$/, 'adopted: until when, of tables with a tracking table alone');
 $w->do(q{UPDATE t SET v = '3 live' WHERE id = 1});
 $w->do('COMMIT');
 my $later = $s->value(q{UPDATE t SET v = '4 live' WHERE id = 1 RETURNING txid_current()});
@@ -70,6 +71,10 @@ $s->do(q{ALTER TABLE t ALTER id TYPE bigint; ALTER TABLE t RENAME TO renamed; AL
 is($s->value($marks), $at, 'it stays when the table is altered');
 $s->do(q{BEGIN; ALTER EXTENSION catmaid_history UPDATE TO 'unpackaged'; ALTER EXTENSION catmaid_history UPDATE; COMMIT});
 is($s->value($marks), $at, '... and when the extension is made anew');
+
+# A history that was kept and is taken up.
+$s->do(q{SELECT drop_history_table_keep_data('kept'), create_history_table('kept')});
+is($s->value($marks), $at, '... and when its history is kept and taken up');
 
 # Dumped and restored, as the registry's other columns; by pg_restore -j too.
 my $dump = $node->backup_dir . '/makers.dump';
