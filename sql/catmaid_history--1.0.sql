@@ -3,6 +3,20 @@
 -- Names are unqualified where they create: PostgreSQL sets search_path to the
 -- extension's schema while it runs this file.  What runs later is qualified.
 
+-- Meanwhile the schema keeps its name: no other one gets into search_path.
+DO $$
+BEGIN
+    PERFORM FROM pg_catalog.pg_namespace n, pg_catalog.pg_extension e
+      WHERE e.extname OPERATOR(pg_catalog.=) 'catmaid_history'::pg_catalog.name
+        AND n.oid OPERATOR(pg_catalog.=) e.extnamespace
+        AND n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema() FOR SHARE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the schema of extension % was renamed concurrently', 'catmaid_history'
+            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+    END IF;
+END
+$$;
+
 -- ---------------------------------------------------------------------------
 -- The registry: which tables are tracked
 -- ---------------------------------------------------------------------------

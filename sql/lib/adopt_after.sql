@@ -11,3 +11,30 @@ SELECT catmaid_history_adopt(
     (SELECT rolsuper FROM pg_catalog.pg_roles
       WHERE oid OPERATOR(pg_catalog.=) '@extowner@'::pg_catalog.regrole::pg_catalog.oid));
 DROP FUNCTION catmaid_history_adopt(oid[], text, boolean);
+
+-- Nothing has become a member meanwhile, and kept its owner, who could put other code
+-- there afterwards.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+DO $adopt$
+DECLARE
+    objects text;
+BEGIN
+    SELECT string_agg(pg_describe_object(d.classid, d.objid, 0), ', ' ORDER BY d.classid, d.objid) INTO objects
+      FROM pg_extension e
+      JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+      JOIN pg_shdepend s ON s.classid = d.classid AND s.objid = d.objid AND s.deptype = 'o'
+           AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+      JOIN pg_roles r ON r.oid = s.refobjid
+     WHERE e.extname = 'catmaid_history' AND NOT r.rolsuper
+       AND NOT (d.classid = 'pg_proc'::regclass AND d.objid IN (SELECT oid FROM pg_proc
+           WHERE pronamespace = e.extnamespace AND proname IN ('drop_history_table', 'drop_history_table_keep_data')
+             AND pronargs = 1 AND proargtypes[0] = 'regclass'::regtype));
+    IF objects IS NOT NULL THEN
+        RAISE EXCEPTION 'extension % has members that do not belong to a superuser', 'catmaid_history'
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = format('These have become members concurrently: %s.', objects),
+                  HINT = 'Try again.';
+    END IF;
+END
+$adopt$;

@@ -9,7 +9,24 @@
 -- where anybody may create.  So: nothing is looked up in that schema by
 -- search_path; tables that carry code of their owner are refused, as that would
 -- run with our rights; and nothing calls the old functions and views between
--- their change of owner and their replacement.
+-- their change of owner and their replacement.  What is looked at is not exchanged
+-- for something else meanwhile: the schema keeps its name, as its row is locked;
+-- both tables are locked, by what they are and not by what bears their names when the
+-- lock is had; and at the end all members are looked at again (adopt_after.sql).
+
+DO $adopt$
+BEGIN
+    -- (in this file's search_path the schema is, by the name that this file uses)
+    PERFORM FROM pg_catalog.pg_namespace n, pg_catalog.pg_extension e
+      WHERE e.extname OPERATOR(pg_catalog.=) 'catmaid_history'::pg_catalog.name
+        AND n.oid OPERATOR(pg_catalog.=) e.extnamespace
+        AND n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema() FOR SHARE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the schema of extension % was renamed concurrently', 'catmaid_history'
+            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+    END IF;
+END
+$adopt$;
 
 SET LOCAL search_path TO pg_catalog, pg_temp;
 
@@ -64,6 +81,10 @@ DECLARE
     tables CONSTANT text[] := ARRAY[
         ['catmaid_history_table', 'live_table regclass, history_table regclass, triggers_installed boolean, live_table_pkey_column text, tracking_table regclass, time_column text, txid_column text, creation_time timestamp with time zone'],
         ['catmaid_transaction_info', format('transaction_id bigint, execution_time timestamp with time zone, user_id integer, project_id integer, change_type %s, label text', change_type)]];
+    harmless CONSTANT name[] := '{now,clock_timestamp,statement_timestamp,transaction_timestamp,timestamptz,timestamp,
+        date,time,timetz,timezone,date_trunc,date_part,extract,to_char,to_timestamp,concat,concat_ws,format,
+        current_setting,current_database,pg_backend_pid,inet_client_addr,inet_client_port,inet_server_addr,
+        txid_current,pg_current_xact_id,nextval,random,gen_random_uuid}';
     wanted text[];
     shape text;
     found record;
@@ -83,6 +104,16 @@ BEGIN
          WHERE NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = registry
                AND refclassid = 'pg_extension'::regclass AND deptype = 'e')), true);
     EXECUTE format('LOCK TABLE ONLY %s, ONLY %s IN ACCESS EXCLUSIVE MODE', registry, log);
+    -- Tables that exchanged their names while we waited are not the ones that are locked.
+    IF (SELECT count(*) FROM pg_locks
+         WHERE locktype = 'relation' AND pid = pg_backend_pid() AND granted AND mode = 'AccessExclusiveLock'
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND relation IN (registry, log)) <> 2
+        OR EXISTS (SELECT FROM pg_class WHERE oid IN (registry, log) AND (relnamespace <> namespace
+            OR relname <> CASE oid WHEN registry THEN 'catmaid_history_table' ELSE 'catmaid_transaction_info' END)) THEN
+        RAISE EXCEPTION 'a table of the older implementation was renamed concurrently'
+            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+    END IF;
 
     -- What is a member already will be replaced in place and keep its owner, who could
     -- put other code there afterwards.  (The last two are documented to be the database
@@ -136,8 +167,8 @@ BEGIN
                       HINT = format('They must be: %s. Make the table anew with these columns, in this order, and copy its rows.', wanted[2]);
         END IF;
     END LOOP;
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum BETWEEN 9 AND 12
-            AND (attnum, attname, atttypid) NOT IN ((9, 'live_table_pkey_columns', 'text[]'::regtype),
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = registry AND attnum > 8
+            AND (attnum <= 12 OR NOT attisdropped) AND (attnum, attname, atttypid) NOT IN ((9, 'live_table_pkey_columns', 'text[]'::regtype),
                 (10, 'key_since', 'timestamptz'::regtype), (11, 'maker_until', 'timestamptz'::regtype),
                 (12, 'maker_snapshot', 'pg_snapshot'::regtype))) THEN
         RAISE EXCEPTION 'table % has a column of the site''s own', registry
@@ -198,10 +229,16 @@ BEGIN
                     (SELECT conrelid = d.refobjid AND contype NOT IN ('p', 'u', 'n')
                        FROM pg_constraint WHERE oid = d.objid)
                WHEN 'pg_statistic_ext'::regclass THEN true
-               -- a default of the site's own column may call what PostgreSQL has
+               -- a default of the site's own column may call what PostgreSQL has, but not
+               -- what runs a query that it is given, or acts (query_to_xml, lo_import, ...)
                WHEN 'pg_attrdef'::regclass THEN
-                    d.refobjid = log AND d.refobjsubid > 6 AND EXISTS (SELECT FROM pg_depend x
+                    d.refobjid = log AND d.refobjsubid > 6 AND (EXISTS (SELECT FROM pg_depend x
                         WHERE x.classid = d.classid AND x.objid = d.objid AND x.refclassid <> 'pg_class'::regclass)
+                    OR EXISTS (SELECT FROM pg_attrdef a, regexp_matches(a.adbin::text, ':(funcid|opno) (\d+)', 'g') AS called
+                        LEFT JOIN pg_operator o ON called[1] = 'opno' AND o.oid = called[2]::oid
+                        LEFT JOIN pg_proc f ON f.oid = CASE called[1] WHEN 'opno' THEN o.oprcode ELSE called[2]::oid END
+                        WHERE a.oid = d.objid AND f.provolatile IS DISTINCT FROM 'i'
+                          AND (f.proname = ANY (harmless)) IS NOT TRUE))
                WHEN 'pg_class'::regclass THEN
                     coalesce((SELECT i.indexprs IS NOT NULL OR i.indpred IS NOT NULL FROM pg_index i
                                WHERE i.indexrelid = d.objid AND i.indrelid = d.refobjid),

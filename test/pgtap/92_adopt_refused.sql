@@ -5,7 +5,7 @@ DROP ROLE IF EXISTS t92_stranger;
 DROP ROLE IF EXISTS t92_app;
 CREATE ROLE t92_stranger;
 CREATE ROLE t92_app;
-SELECT plan(37);
+SELECT plan(42);
 GRANT CREATE ON SCHEMA public TO t92_stranger;
 
 -- Adopts, in a subtransaction.
@@ -59,7 +59,16 @@ SELECT not_adopted('ALTER TABLE catmaid_history_table RENAME time_column TO t', 
 	'a registry with another column');
 SELECT not_adopted('ALTER TABLE catmaid_history_table DROP CONSTRAINT catmaid_history_table_pkey',
 	'catmaid_history_table', 'a registry without its key');
+SELECT not_adopted('ALTER TABLE catmaid_history_table ADD live_table_pkey_columns text[], ADD key_since timestamptz, ADD maker_until timestamptz, ADD maker_snapshot pg_snapshot, '
+	'ADD mine text DEFAULT current_user', 'catmaid_history_table', 'a registry with a column more');
 SELECT not_adopted('ALTER TABLE catmaid_transaction_info RENAME TO x', 'catmaid_transaction_info', 'no log');
+-- functions that run the query that they are given, or act: PostgreSQL's own ones
+SELECT not_adopted(format('ALTER TABLE catmaid_transaction_info ADD mine text DEFAULT (%s)', expression),
+	'catmaid_transaction_info', 'a log with the default ' || expression)
+FROM unnest(ARRAY['ts_rewrite(''a''::tsquery, ''SELECT f(), b FROM g'')::text', 'lo_import(''/etc/passwd'')::text',
+	'set_config(''search_path'', ''x'', false)']) AS expression;
+SELECT not_adopted('CREATE TYPE mine AS ENUM (''a''); CREATE FUNCTION f() RETURNS mine LANGUAGE sql AS ''SELECT ''''a''''::mine'';
+	ALTER TABLE catmaid_transaction_info ADD mine text DEFAULT f()::text', 'catmaid_transaction_info', 'a log with a default of the site''s');
 SELECT not_adopted('ALTER TABLE catmaid_transaction_info ALTER user_id TYPE text', 'catmaid_transaction_info',
 	'a log with a column of another type');
 SELECT not_adopted('ALTER TYPE history_change_type RENAME VALUE ''External'' TO ''Other''', 'history_change_type',
