@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
@@ -45,6 +46,7 @@ static int	ddl_depth = 0;
 static uint64 execute(Oid role, const char *sql, List *relids, bool is_query,
 					  int64 *numbers, int n);
 static void check_relations(SPIPlanPtr plan, List *relids);
+static bool check_entries(Node *node, void *relids);
 static void alter_table(Oid relid, List *cmds, bool recurse);
 
 /* Is the command that is being executed one of ours? */
@@ -258,8 +260,11 @@ execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, 
 }
 
 /*
- * Have the names in the query meant these relations?  Asked again when it has
- * run, as it may have been analyzed once more in between.
+ * Have the names in the query meant these relations, and no others?  Asked again when it
+ * has run, as it may have been analyzed once more in between.
+ *
+ * A name that is in the query twice may have meant another one the first time.  (What a
+ * rule of the site's does besides may be anywhere.)
  */
 static void
 check_relations(SPIPlanPtr plan, List *relids)
@@ -270,6 +275,28 @@ check_relations(SPIPlanPtr plan, List *relids)
 	foreach(lc, relids)
 		if (!list_member_oid(source->relationOids, lfirst_oid(lc)))
 			catalog_check_meant(lfirst_oid(lc), InvalidOid);
+	foreach(lc, source->query_list)
+		if (lfirst_node(Query, lc)->canSetTag)
+			(void) check_entries(lfirst(lc), relids);
+}
+
+/* Walker: all relations of the query are among these. */
+static bool
+check_entries(Node *node, void *relids)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION && !list_member_oid(relids, rte->relid))
+			catalog_check_meant(rte->relid, InvalidOid);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, check_entries, relids, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, check_entries, relids);
 }
 
 /*

@@ -33,6 +33,7 @@
 static bool is_trusted(Oid namespace, Oid owner);
 static Oid	database_owner(void);
 static void hide_values(void *arg);
+static bool may_quote(int category);
 
 /*
  * Error out unless the current user owns the relation.  sqlstate is that of
@@ -218,21 +219,20 @@ hide_values(void *arg)
 	MemoryContext context;
 	ErrorData  *error;
 
-	switch (ERRCODE_TO_CATEGORY(geterrcode()))
-	{
-		case ERRCODE_DATA_EXCEPTION:
-		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
-			break;
-		default:
-			return;
-	}
+	if (!may_quote(ERRCODE_TO_CATEGORY(geterrcode())))
+		return;
 	/* goes with the subtransaction, which it will abort in most cases */
 	context = MemoryContextSwitchTo(CurTransactionContext);
 	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+	error->detail_log = NULL;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+	{
+		/* for the server's log */
+		error->detail_log = error->message;
 		error->message = _("the history of the table does not take the row");
+	}
 	error->detail = _("The values are shown to the owner of the table only.");
-	error->detail_log = error->context = error->internalquery = NULL;
+	error->context = error->internalquery = NULL;
 	error->internalpos = 0;
 	MemoryContextSwitchTo(context);
 
@@ -243,6 +243,31 @@ hide_values(void *arg)
 	}
 	errmsg("%s", error->message);
 	errdetail("%s", error->detail);
+}
+
+/*
+ * May errors of this category quote values?  Also those that say that there is nothing of
+ * a name: the name may be a value.
+ */
+static bool
+may_quote(int category)
+{
+	static const int categories[] = {
+		ERRCODE_DATA_EXCEPTION,
+		ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
+		ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION,
+		ERRCODE_INVALID_CATALOG_NAME,
+		ERRCODE_INVALID_SCHEMA_NAME,
+		ERRCODE_INVALID_CURSOR_NAME,
+		ERRCODE_INVALID_SQL_STATEMENT_NAME,
+		ERRCODE_SYSTEM_ERROR
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(categories); i++)
+		if (category == categories[i])
+			return true;
+	return false;
 }
 
 /* May the current user make relations where default_tablespace says? */

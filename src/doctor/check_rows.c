@@ -90,6 +90,9 @@ check_periods(Check *check, Relation live)
 		appendStringInfo(&keyless, " OR h.%s IS NULL", quote_identifier(lfirst(lc)));
 	}
 
+	if (OidIsValid(check->row->tracking) && live_rows_comparable(check, live))
+		relids = lappend_oid(relids, check->row->tracking);
+
 	/* of rows in the order of their starts, neighbours overlap if any do */
 	ddl_query_numbers(security_owner_of(check->row->live), relids,
 					  psprintf("SELECT pg_catalog.count(*) FILTER (WHERE NOT is_live AND pg_catalog.upper_inf(p)), "
