@@ -591,6 +591,9 @@ extern bool fit_records(ColumnFit fit);
 extern bool fit_alike(const RegistryRow *child, const RegistryRow *parent);
 
 
+/* lock_order.c: the one order of locks */
+extern void lock_order_take(List *lives, LOCKMODE mode);
+
 /* in_order.c: is there nothing to be done for recording? */
 extern bool in_order(const RegistryRow *row);
 extern List *in_order_not(List *rows);

@@ -2,12 +2,9 @@
  * api.c
  *		The SQL functions: check who calls and with what, lock, hand down.
  *
- * Functions for all tables lock every live table first, by OID, so that two
- * of them never wait for each other crosswise; then they do what the function
- * for one table does.  Either all of it happens, or nothing.
- *
- * Views are locked before the tables, as their readers do (views_lock), and a
- * table's parents with it, against others who manage the same hierarchy.
+ * Functions for all tables lock every live table first, in the order of lock_order.c, so
+ * that two of them never wait for each other crosswise; then they do what the
+ * function for one table does.  Either all of it happens, or nothing.
  *
  * NULL for the table is an error.  Each returns void.
  */
@@ -26,7 +23,6 @@
 
 static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
 static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
-static void lock_lineage(Oid live, LOCKMODE mode);
 static void refuse_derived(Oid live);
 static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
@@ -291,10 +287,15 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 {
 	List	   *rows = PG_ARGISNULL(0) ? registry_all() :
 		list_make1(require_registered(PG_GETARG_OID(0)));
+	List	   *lives = NIL;
 	List	   *there = NIL;
 	ListCell   *lc;
 
+	batch_let_go();
 	lock_views_of_hierarchies(rows);
+	foreach(lc, rows)
+		lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
+	lock_order_take(lives, ShareRowExclusiveLock);
 	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);
@@ -303,7 +304,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 			forget_dropped(row);
 		else
 		{
-			lock_table(row->live, ShareRowExclusiveLock, 0);
+			security_check_owner(row->live, 0);
 			row = registry_get(row->live);
 			if (row)
 				there = lappend(there, row);
@@ -471,7 +472,7 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 	if (get_rel_name(live) != NULL)
 	{
 		security_check_owner(live, sqlstate);
-		lock_lineage(live, mode);
+		lock_order_take(list_make1_oid(live), mode);
 	}
 	if (get_rel_name(live) == NULL)
 		ereport(ERROR,
@@ -479,31 +480,6 @@ lock_table(Oid live, LOCKMODE mode, int sqlstate)
 				 errmsg("relation with OID %u does not exist", live),
 				 errhint("Name a table of this database.")));
 	security_check_owner(live, sqlstate);
-}
-
-/*
- * Lock the table, and its views and parents as far as they may be changed with
- * it; readers are kept out of the view only where they are of the table.  Likewise
- * its partitions, before any history: as who writes to a partition does.
- */
-static void
-lock_lineage(Oid live, LOCKMODE mode)
-{
-	List	   *lineage = lineage_of(live);
-	ListCell   *lc;
-
-	if (mode >= ShareUpdateExclusiveLock)
-		views_lock(lineage, mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
-	list_sort(lineage, list_oid_cmp);
-	foreach(lc, lineage)
-	{
-		if (lfirst_oid(lc) == live)
-			LockRelationOid(live, mode);
-		else if (mode >= ShareUpdateExclusiveLock)
-			LockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock);
-	}
-	if (mode >= ShareRowExclusiveLock)
-		(void) lineage_partition_tree(live, mode);
 }
 
 /* A history or tracking table has no history of its own to be dropped. */
@@ -589,16 +565,14 @@ lock_these(List *lives, LOCKMODE mode, int sqlstate)
 	ListCell   *lc;
 
 	batch_let_go();
-	if (mode >= ShareUpdateExclusiveLock)
-		views_lock(list_copy(lives), mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
-
+	lock_order_take(lives, mode);
 	foreach(lc, lives)
 	{
 		RegistryRow *row;
 
 		if (get_rel_name(lfirst_oid(lc)) == NULL)
 			continue;
-		lock_table(lfirst_oid(lc), mode, sqlstate);
+		security_check_owner(lfirst_oid(lc), sqlstate);
 
 		/* as it is now that nobody else can change it */
 		row = registry_get(lfirst_oid(lc));

@@ -11,7 +11,7 @@
  * The first one reads its rows in the catalogs, by a handful of index scans; it
  * knows nothing of partitions, of types that hold others, or of what is less than
  * obvious, and doubts too much rather than too little.  What it doubts is opened,
- * under ACCESS SHARE.
+ * under ACCESS SHARE for as long as that takes.
  */
 #include "postgres.h"
 
@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "catmaid_history.h"
@@ -49,6 +50,7 @@ typedef enum IndexKind
 	INDEX_PLAIN
 } IndexKind;
 
+static bool found_in_order(const RegistryRow *row);
 static bool tables_there(const RegistryRow *row);
 static bool columns_held(Relation live, Oid history);
 static bool obviously_in_order(const RegistryRow *row);
@@ -69,10 +71,30 @@ static bool is_index_on(HeapTuple index, TupleDesc desc, const TableFacts *table
 /*
  * Are history, tracking table, indexes, view and triggers of the table there as
  * enabling would have them?  Takes ACCESS SHARE on the live table and what is
- * derived from it.
+ * derived from it, and lets go of it: what is done then is looked at again, under other
+ * locks, which are to be taken in their own order (lock_order.c).
  */
 bool
 in_order(const RegistryRow *row)
+{
+	ResourceOwner before = CurrentResourceOwner;
+	ResourceOwner looking = ResourceOwnerCreate(before, "catmaid_history in order");
+	bool		is;
+
+	/* (after an error it goes with its parent) */
+	CurrentResourceOwner = looking;
+	is = found_in_order(row);
+	CurrentResourceOwner = before;
+	ResourceOwnerRelease(looking, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(looking, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(looking, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(looking);
+	return is;
+}
+
+/* The same, for the current resource owner.  The view first, as a reader locks it. */
+static bool
+found_in_order(const RegistryRow *row)
 {
 	Relation	live;
 	bool		is;
@@ -80,6 +102,7 @@ in_order(const RegistryRow *row)
 	bool		has_period;
 	bool		has_xid;
 
+	views_lock(list_make1_oid(row->live), AccessShareLock);
 	LockRelationOid(row->live, AccessShareLock);
 	if (get_rel_name(row->live) == NULL || !row->triggers_installed || !tables_there(row) ||
 		!registry_is_sound(row, security_owner_of(row->live)) || !mark_is_set(row))

@@ -43,7 +43,7 @@ SELECT is(locks('DELETE FROM x'), 'RowExclusive, RowExclusive, RowExclusive, -',
 SELECT is(locks('TRUNCATE x'), 'AccessExclusive, RowExclusive, AccessExclusive, -', 'TRUNCATE');
 SELECT is(locks('SELECT count(sys_period) FROM x__with_history'), 'AccessShare, AccessShare, AccessShare, AccessShare', 'a reader of the view');
 SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
-	'AccessShare, AccessShare, AccessShare, -', 'enabling with nothing to do');
+	'-, -, -, -', 'enabling with nothing to do');
 DROP INDEX x__history_exec_transaction_id;
 SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
 	'ShareRowExclusive, ShareRowExclusive, Share, ShareUpdateExclusive', 'enabling');

@@ -52,11 +52,17 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
 CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
 CREATE TABLE timed (id int PRIMARY KEY, v text, edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
 CREATE TABLE refers (id int PRIMARY KEY, t int REFERENCES timed ON DELETE CASCADE ON UPDATE CASCADE, v text);
-SELECT create_history_table(r) FROM unnest('{leaf,part,refers}'::regclass[]) r;
+-- A child that is older than its parent.
+CREATE TABLE early (id int PRIMARY KEY, v text);
+CREATE TABLE late (id int PRIMARY KEY, v text);
+ALTER TABLE early INHERIT late;
+SELECT create_history_table(r) FROM unnest('{leaf,part,refers,early}'::regclass[]) r;
 SELECT create_history_table('timed', 'edition_time', 'txid');
 INSERT INTO base VALUES (1, 'v');
 INSERT INTO leaf VALUES (2, 'v'), (3, 'v');
 INSERT INTO other VALUES (4, 'v');
+INSERT INTO early VALUES (1, 'v'), (2, 'v');
+INSERT INTO late VALUES (3, 'v');
 INSERT INTO part SELECT i, 1 + i % 2, 'v' FROM generate_series(1, 6) i;
 INSERT INTO timed (id, v) SELECT i, 'v' FROM generate_series(1, 6) i;
 INSERT INTO refers SELECT i, i, 'v' FROM generate_series(1, 6) i;
@@ -73,6 +79,8 @@ my @deeds = (
 			"initialize_new_history_table('$t', '${t}__history', '" . ($t eq 'part' ? 'region' : 'id') . "')",
 			$t eq 'timed' ? () : "sync_tracking_table('$t', '${t}__tracking')" } qw(leaf part timed)),
 	(map { "SELECT $_('base')" } qw(drop_history_table_keep_data disable_history_tracking_for_table enable_history_tracking_for_table)),
+	(map { my $f = $_; map { "SELECT $f('$_')" } qw(early late) } qw(drop_history_table_keep_data disable_history_tracking_for_table
+			reload_history_tracking_for_table repair_history create_history_view_for_table)),
 	# for all
 	(map { "SELECT $_()" } qw(enable_history_tracking disable_history_tracking reload_history_tracking
 			drop_all_history_tables truncate_all_history_tables repair_history check_history)),
@@ -83,14 +91,15 @@ my @deeds = (
 	'ALTER TABLE leaf ADD COLUMN x int', 'ALTER TABLE leaf NO INHERIT base', 'DROP TABLE leaf', 'DROP TABLE part', 'DROP TABLE refers',
 	'ALTER TABLE part DETACH PARTITION part_2', 'DROP TABLE part_2', 'CREATE TABLE part_3 PARTITION OF part FOR VALUES IN (3)',
 	'ALTER TABLE part_1 ADD CHECK (id > 0)', 'CREATE INDEX ON part_1 (v)', 'CREATE INDEX ON leaf (v)',
+	(map { "ALTER TABLE late $_" } 'ADD COLUMN x int', 'ALTER COLUMN id TYPE bigint', 'RENAME COLUMN v TO w'), 'ALTER TABLE early ALTER COLUMN id SET DEFAULT 1',
 	# writers and readers
 	"UPDATE base SET v = 'w'", 'DELETE FROM leaf', "INSERT INTO leaf VALUES (9, 'v')", "UPDATE part SET region = 3 - region",
-	"UPDATE part_1 SET v = 'w'", 'DELETE FROM timed', "UPDATE timed SET id = id + 10", "UPDATE refers SET v = 'w'",
+	"UPDATE part_1 SET v = 'w'", 'DELETE FROM timed', "UPDATE timed SET id = id + 10", "UPDATE refers SET v = 'w'", "UPDATE late SET v = 'w'",
 	'TRUNCATE base', 'TRUNCATE part', 'TRUNCATE timed CASCADE',
-	(map { "SELECT count(sys_period) FROM ${_}__with_history" } qw(base part timed)));
+	(map { "SELECT count(sys_period) FROM ${_}__with_history" } qw(base part timed late)));
 my %seen;
 @deeds = grep { !$seen{$_}++ } @deeds;
-my @tables = map { ($_, "${_}__history", $_ eq 'timed' ? () : "${_}__tracking") } qw(base leaf part timed refers);
+my @tables = map { ($_, "${_}__history", $_ eq 'timed' ? () : "${_}__tracking") } qw(base leaf part timed refers late early);
 push @tables, qw(other part_1 part_2 catmaid_history_table);
 
 my @pairs;
@@ -128,7 +137,7 @@ cmp_ok($interrupted, '>', keys(%stops) / 2, 'often enough to say so');
 is(join("\n", sort keys %bad), '', "$tried times two came to their end, one of them stopped half way")
   or diag map { "$_: $bad{$_}\n" } sort keys %bad;
 cmp_ok($tried, '>', @pairs * 2, 'often enough to say so');
-is($main->value('SELECT count(*) FROM catmaid_live_table_triggers WHERE triggers_installed'), 5, 'nothing has changed');
+is($main->value('SELECT count(*) FROM catmaid_live_table_triggers WHERE triggers_installed'), 7, 'nothing has changed');
 $_->close for $main, $holder, $one, $two;
 $node->stop;
 done_testing();
