@@ -444,6 +444,7 @@ extern char *view_drop_commands(List *views);
 extern bool view_shows(Oid view, List *relations);
 extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
+extern bool view_has_dependents(Oid view);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);
 

@@ -51,6 +51,7 @@ static void name_objects(Dependents *dependents, DropStmt *statement);
 static bool lock_to_drop(const List *named, Oid relid);
 static void make_room_for_tables(DropStmt *statement, const List *named,
 								 const Dependents *dependents);
+static bool view_is_alone(Oid live);
 static void make_room_for(const Dependents *dependents, const List *named,
 						  Node *statement);
 static void park_views(const List *tables, const Dependents *dropped, Node *statement);
@@ -298,12 +299,20 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 			follower_tracks(live, &row))
 			follow_refuse_by_hand(live, "drop");
 
-		/* with CASCADE PostgreSQL takes the view along, and all upon it */
-		if (live == relid && statement->behavior == DROP_RESTRICT &&
-			lock_to_drop(named, relid) && registry_get(relid) &&
-			settings_follow_ddl(security_owner_of(relid)))
+		if (live == relid && lock_to_drop(named, relid) && registry_get(relid) &&
+			settings_follow_ddl(security_owner_of(relid)) &&
+			(statement->behavior == DROP_RESTRICT || view_is_alone(relid)))
 			view_drop(relid);
 	}
+}
+
+/* With CASCADE PostgreSQL takes along what is upon the view, and the view with it. */
+static bool
+view_is_alone(Oid live)
+{
+	Oid			view = view_of_table(live);
+
+	return !OidIsValid(view) || !view_has_dependents(view);
 }
 
 static void

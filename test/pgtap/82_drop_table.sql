@@ -2,7 +2,7 @@
 -- on_drop_table = keep the history table stays, with a NOTICE.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(56);
+SELECT plan(58);
 SELECT format('psql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s',
 	:'HOST', :'PORT', :'USER', :'DBNAME') AS client \gset
 \set run '-c "SET client_min_messages = notice" -c'
@@ -134,6 +134,11 @@ SELECT make('timed1', 't2');
 \set out `:client :run "SET catmaid_history.on_drop_table = keep" -c "DROP TABLE timed1, t2 CASCADE" 2>&1`
 SELECT matches(:'out'::text, 'NOTICE:.*timed1__history', 'keep, two tables: a NOTICE for the one');
 SELECT matches(:'out'::text, 'NOTICE:.*t2__history', 'and for the other');
+SELECT doesnt_match(:'out'::text, 'with_history|cascades', 'and none for our views, which go by themselves');
+SELECT make('t2cascade');
+CREATE VIEW upon6 AS SELECT id FROM t2cascade__with_history;
+\set out `:client :run "DROP TABLE t2cascade CASCADE" 2>&1`
+SELECT matches(:'out'::text, 'cascades.*upon6', 'a user''s view on ours is told of');
 SELECT is((SELECT string_agg(v, ' ' ORDER BY v) FROM timed1__history) || ', ' ||
 	(SELECT string_agg(v, ' ' ORDER BY v) FROM t2__history), 'a b, a b', 'both stay');
 SELECT is((SELECT string_agg(live_table::text, ' ') FROM catmaid_history_table
