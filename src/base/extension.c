@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 #define REGISTRY_TABLE	"catmaid_history_table"
 

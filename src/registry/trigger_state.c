@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 
 #include "catmaid_history.h"
+#include "compat.h"
 
 const TriggerSpec trigger_specs[TRIGGER_SPECS] = {
 	{REGULAR_TRIGGER, "catmaid_history_capture",

@@ -8,7 +8,10 @@ use Test::More;
 
 plan skip_all => 'nm is missing (binutils)' unless `sh -c 'command -v nm'`;
 
+# (Debian's pg_config of PostgreSQL 13 does not know where it is itself.)
 chomp(my $directory = `pg_config --pkglibdir`);
+my $tree = $ENV{SERVER_TREE} // '';
+$directory = $tree . $directory if rindex($directory, $tree, 0) < 0;
 my $library = "$directory/catmaid_history.so";
 my @exported = map { (split)[-1] } qx{nm -D --defined-only "$library"};
 ok(@exported > 0, 'the library exports something');
