@@ -15,6 +15,7 @@
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
@@ -385,6 +386,21 @@ extern void views_park_upon(List *tables, List *columns);
 extern void views_park(Oid live, const Dependents *dropped, Node *statement);
 extern void views_lock(List *lives, LOCKMODE mode);
 extern void views_lock_upon(List *lives, bool deep);
+/* view_parked.c: which views are put aside */
+typedef struct ParkedView
+{
+	Oid			view;
+	Oid			live;			/* of our own view, else InvalidOid */
+	Oid			about;			/* the live table */
+	char	   *text;			/* of a user's view, with what it uses */
+	List	   *uses;
+	bool		cascade;		/* what uses a column that goes may go */
+	Node	   *statement;		/* the command that it makes room for */
+	SubTransactionId subid;
+} ParkedView;
+
+extern void views_note_parked(Oid view, Oid live, Oid about, Node *statement);
+extern List *views_take_parked(Node *statement);
 extern bool views_parked(Oid live);
 extern void views_unpark(Node *statement);
 extern void views_leave_parked(Node *statement, Node *for_statement);
@@ -418,6 +434,7 @@ typedef struct ViewText
 
 extern ViewChange *view_change(Oid view, Oid about, Query *query, const char **names,
 							   bool cascade);
+extern void view_compare_columns(ViewChange *change, const char **names);
 extern void view_change_all(List *changes, List *texts);
 
 /* view_read.c: views whose text is read again */
@@ -874,6 +891,9 @@ extern TimestampTz tracking_loose_deleted(TrackingTable *tracking, const Datum *
 /* tracking_sync.c: tracking tables as a whole */
 extern bool tracking_is_in_use(Oid relid);
 extern void tracking_truncate(Oid relid);
+extern void key_match_append(StringInfo sql, Relation index, int i, Form_pg_attribute att,
+							 Oid tracking, const char *held_by);
+extern bool key_match_can_be_written(Oid equal, Oid type);
 extern char *tracking_match_sql(const RegistryRow *row, Relation live);
 extern char *tracking_key_column(int nkeys, int i);
 extern void tracking_sync(const RegistryRow *row);

@@ -11,9 +11,7 @@
  * A user's view on a history table whose columns are to be widened is parked, too,
  * with the text of its query.
  *
- * What is parked belongs to a command, and is forgotten when the transaction or
- * subtransaction ends in which it was parked; if that fails, the views were
- * never touched.
+ * Which views are parked is kept by view_parked.c.
  */
 #include "postgres.h"
 
@@ -30,36 +28,10 @@
 #include "catmaid_history.h"
 #include "compat.h"
 
-typedef struct ParkedView
-{
-	Oid			view;
-	Oid			live;			/* of our own view, else InvalidOid */
-	Oid			about;			/* the live table */
-	char	   *text;			/* of a user's view, with what it uses */
-	List	   *uses;
-	bool		cascade;		/* what uses a column that goes may go */
-	Node	   *statement;		/* the command that it makes room for */
-	SubTransactionId subid;
-} ParkedView;
-
-static List *parked = NIL;		/* in TopTransactionContext */
-
-static void at_transaction_end(XactEvent event, void *arg);
-static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
-								  SubTransactionId parent, void *arg);
-static void park(Oid view, Oid live, Oid about, Node *statement);
 static TupleDesc columns_of(Oid view);
 static TupleDesc without(TupleDesc all, const Dependents *dropped);
 static bool uses_columns(Oid view, List *tables, List *columns);
 static ViewChange *back_in_place(const ParkedView *view);
-static bool says_cascade(Node *statement);
-
-void
-views_park_init(void)
-{
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
-}
 
 /*
  * Lock the views of these live tables.
@@ -131,7 +103,7 @@ views_park(Oid live, const Dependents *dropped, Node *statement)
 	for (i = 0; i < columns->natts; i++)
 		namestrcpy(&TupleDescAttr(columns, i)->attname, names[i]);
 	if (!views_parked(live))
-		park(view, live, live, statement);
+		views_note_parked(view, live, live, statement);
 	view_change_all(list_make1(view_change(view, live,
 										   view_query_placeholder(without(columns, dropped)),
 										   names, true)), NIL);
@@ -168,7 +140,7 @@ views_park_upon(List *tables, List *columns)
 		if (get_rel_relkind(view) != RELKIND_VIEW || !uses_columns(view, tables, columns))
 			continue;
 		LockRelationOid(view, AccessExclusiveLock);
-		park(view, InvalidOid, about, NULL);
+		views_note_parked(view, InvalidOid, about, NULL);
 		view_query_store(view, view_query_placeholder(columns_of(view)), false);
 	}
 }
@@ -232,43 +204,15 @@ without(TupleDesc all, const Dependents *dropped)
 	return columns;
 }
 
-/* Returns true if the live table's view is parked. */
-bool
-views_parked(Oid live)
-{
-	ListCell   *lc;
-
-	foreach(lc, parked)
-		if (((ParkedView *) lfirst(lc))->live == live)
-			return true;
-	return false;
-}
-
 /* Make again what was parked for the statement. */
 void
 views_unpark(Node *statement)
 {
-	List	   *mine = NIL;
-	List	   *rest = NIL;
 	List	   *changes = NIL;
 	List	   *texts = NIL;
 	ListCell   *lc;
-	MemoryContext before;
 
-	if (parked == NIL)
-		return;
-	before = MemoryContextSwitchTo(TopTransactionContext);
-	foreach(lc, parked)
-	{
-		if (((ParkedView *) lfirst(lc))->statement == statement)
-			mine = lappend(mine, lfirst(lc));
-		else
-			rest = lappend(rest, lfirst(lc));
-	}
-	parked = rest;
-	MemoryContextSwitchTo(before);
-
-	foreach(lc, mine)
+	foreach(lc, views_take_parked(statement))
 	{
 		const ParkedView *view = lfirst(lc);
 		ViewChange *change;
@@ -286,7 +230,8 @@ views_unpark(Node *statement)
 		else if ((change = back_in_place(view)) != NULL)
 			changes = lappend(changes, change);
 	}
-	view_change_all(changes, texts);
+	if (changes != NIL || texts != NIL)
+		view_change_all(changes, texts);
 }
 
 /*
@@ -303,95 +248,4 @@ back_in_place(const ParkedView *view)
 		view_say_dropped(view->view, row);
 	catalog_drop(RelationRelationId, view->view, view->cascade);
 	return NULL;
-}
-
-/* What was parked for the statement is made again with the other one's. */
-void
-views_leave_parked(Node *statement, Node *for_statement)
-{
-	ListCell   *lc;
-
-	foreach(lc, parked)
-	{
-		ParkedView *view = lfirst(lc);
-
-		if (view->statement == statement)
-			view->statement = for_statement;
-	}
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	/* it would be left without its query */
-	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
-		parked != NIL)
-		elog(ERROR, "view %u is still parked",
-			 ((ParkedView *) linitial(parked))->view);
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		parked = NIL;
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
-					  SubTransactionId parent, void *arg)
-{
-	ListCell   *lc;
-
-	foreach(lc, parked)
-	{
-		ParkedView *view = lfirst(lc);
-
-		if (view->subid != mine)
-			continue;
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-			parked = foreach_delete_current(parked, lc);
-		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			view->subid = parent;
-	}
-}
-
-/* Note a view before it gives way: its text too, if it is not ours. */
-static void
-park(Oid view, Oid live, Oid about, Node *statement)
-{
-	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-	ParkedView *mine = palloc0(sizeof(ParkedView));
-
-	mine->view = view;
-	mine->live = live;
-	mine->about = about;
-	if (!OidIsValid(live))
-	{
-		mine->text = view_query_sql(view);
-		mine->uses = view_meanings(view);
-	}
-	mine->statement = statement;
-	mine->cascade = says_cascade(statement);
-	mine->subid = GetCurrentSubTransactionId();
-	parked = lappend(parked, mine);
-	MemoryContextSwitchTo(before);
-}
-
-/* Does the statement drop columns with CASCADE? */
-static bool
-says_cascade(Node *statement)
-{
-	ListCell   *lc;
-
-	if (statement && IsA(statement, DropStmt))
-		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
-	if (statement && IsA(statement, DropOwnedStmt))
-		return ((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
-	if (statement == NULL || !IsA(statement, AlterTableStmt))
-		return false;
-	foreach(lc, ((AlterTableStmt *) statement)->cmds)
-	{
-		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-
-		if (cmd->subtype == AT_DropColumn && cmd->behavior == DROP_CASCADE)
-			return true;
-	}
-	return false;
 }

@@ -1,0 +1,151 @@
+/*
+ * view_parked.c
+ *		Which views are put aside, for which command.
+ *
+ * It belongs to a command, and is forgotten when the transaction or subtransaction
+ * ends in which the view was put aside; if that fails, the view was never touched.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+static List *parked = NIL;		/* in TopTransactionContext */
+
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
+static bool says_cascade(Node *statement);
+
+void
+views_park_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/* Returns true if the live table's view is parked. */
+bool
+views_parked(Oid live)
+{
+	ListCell   *lc;
+
+	foreach(lc, parked)
+		if (((ParkedView *) lfirst(lc))->live == live)
+			return true;
+	return false;
+}
+
+/* What was parked for the statement is made again with the other one's. */
+void
+views_leave_parked(Node *statement, Node *for_statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, parked)
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (view->statement == statement)
+			view->statement = for_statement;
+	}
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	/* it would be left without its query */
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		parked != NIL)
+		elog(ERROR, "view %u is still parked",
+			 ((ParkedView *) linitial(parked))->view);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		parked = NIL;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, parked)
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (view->subid != mine)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			parked = foreach_delete_current(parked, lc);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			view->subid = parent;
+	}
+}
+
+/* Note a view before it gives way: its text too, if it is not ours. */
+void
+views_note_parked(Oid view, Oid live, Oid about, Node *statement)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+	ParkedView *mine = palloc0(sizeof(ParkedView));
+
+	mine->view = view;
+	mine->live = live;
+	mine->about = about;
+	if (!OidIsValid(live))
+	{
+		mine->text = view_query_sql(view);
+		mine->uses = view_meanings(view);
+	}
+	mine->statement = statement;
+	mine->cascade = says_cascade(statement);
+	mine->subid = GetCurrentSubTransactionId();
+	parked = lappend(parked, mine);
+	MemoryContextSwitchTo(before);
+}
+
+/* Does the statement drop columns with CASCADE? */
+static bool
+says_cascade(Node *statement)
+{
+	ListCell   *lc;
+
+	if (statement && IsA(statement, DropStmt))
+		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
+	if (statement && IsA(statement, DropOwnedStmt))
+		return ((DropOwnedStmt *) statement)->behavior == DROP_CASCADE;
+	if (statement == NULL || !IsA(statement, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DropColumn && cmd->behavior == DROP_CASCADE)
+			return true;
+	}
+	return false;
+}
+
+/* Returns what was put aside for the statement, a list of ParkedView, and forgets it. */
+List *
+views_take_parked(Node *statement)
+{
+	List	   *mine = NIL;
+	ListCell   *lc;
+
+	foreach(lc, parked)
+	{
+		ParkedView *view = lfirst(lc);
+
+		if (view->statement != statement)
+			continue;
+		mine = lappend(mine, view);
+		parked = foreach_delete_current(parked, lc);
+	}
+	return mine;
+}
