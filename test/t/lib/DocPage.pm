@@ -7,7 +7,8 @@ use strict;
 use warnings;
 
 # blocks($file) -> list of { sql, line, expected (undef if the page shows none),
-# session, not_run (the reason), varies (list of regexes), wait (a query) }.
+# session, not_run (the reason), varies (list of regexes), wait (a query) }, or of
+# programs { program (see DocProgram.pm), code, line, expected }.
 # Dies at a comment that looks like ours and is not.
 sub blocks
 {
@@ -34,6 +35,10 @@ sub blocks
 				die "$file:$line: the last statement does not end\n"
 				  unless $body =~ /(;|^\\[^\n]*|\\g\w*)\s*(--[^\n]*)?\z/m || $last->{not_run};
 			}
+			elsif (my $kind = delete $next{run})
+			{
+				push @blocks, $last = { program => $kind, code => $body, line => $line };
+			}
 			elsif ($language eq 'text' && $last)
 			{
 				$last->{expected} = $body;
@@ -41,6 +46,7 @@ sub blocks
 			}
 			else
 			{
+				delete $next{not_run};
 				$last = undef;
 			}
 		}
@@ -51,7 +57,7 @@ sub blocks
 			push @blocks, { sql => $body, line => $line, session => delete $next{session} };
 			$last = undef;
 		}
-		elsif ($lines[$i] =~ /^ *<!-- *(not run|session|wait|varies): *(\S.*?) *-->/)
+		elsif ($lines[$i] =~ /^ *<!-- *(not run|run|session|wait|varies): *(\S.*?) *-->/)
 		{
 			my ($what, $value) = ($1, $2);
 			if ($what eq 'wait')
@@ -67,7 +73,7 @@ sub blocks
 				$next{ $what =~ s/ /_/r } = $value;
 			}
 		}
-		elsif ($lines[$i] =~ /^ *<!-- *(not|session|setup|wait|varies)\b/)
+		elsif ($lines[$i] =~ /^ *<!-- *(not|run|session|setup|wait|varies)\b/)
 		{
 			die "$file:$line: no such instruction: $lines[$i]";
 		}
