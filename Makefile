@@ -45,9 +45,11 @@ PG_CONFIG = pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # Packages of clients and of libpq have a pg_config, and even pgxs.mk: the headers
-# themselves are asked for, before anything is compiled without them.
+# themselves are asked for, before anything is compiled without them.  (To test what
+# is installed takes none.)
 headers := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
-ifneq ($(shell test -f '$(PGXS)' && test -f '$(headers)/postgres.h' && echo yes),yes)
+needed := $(if $(filter-out installcheck clean distclean dist,$(or $(MAKECMDGOALS),all)),$(headers)/postgres.h)
+ifneq ($(shell test -f '$(PGXS)' && for file in $(needed); do test -f $$file || exit; done && echo yes),yes)
 major := $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),\
 	$(lastword $(sort $(notdir $(wildcard /usr/lib/postgresql/*)))),all)
 $(error there is no $(if $(headers),$(headers)/postgres.h,$(PG_CONFIG)): \
