@@ -19,6 +19,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use DocPage;
+use DocProgram;
 
 my $top = "$FindBin::RealBin/../..";
 my @pages = map { s{^\Q$top\E/}{}r } "$top/README.md", sort glob "$top/doc/*.md";
@@ -38,6 +39,7 @@ for my $page (@pages)
 	fail("$page: $@") if $@;
 	run_page($page, @blocks) if @blocks;
 }
+facts();
 demo();
 errors();
 findings();
@@ -61,6 +63,11 @@ sub run_page
 	for my $block (@blocks)
 	{
 		my $name = "$page, line $block->{line}";
+		if ($block->{program})
+		{
+			run_program($name, $database, $block);
+			next;
+		}
 		if ($block->{not_run})
 		{
 			note("$name: not run: $block->{not_run}");
@@ -87,6 +94,42 @@ sub run_page
 	hang_up($_) for keys %psql;
 	rewrite("$top/$page", %rewrite) if $ENV{DOC_REWRITE};
 	return;
+}
+
+# A program in another language, if what it needs is installed.
+sub run_program
+{
+	my ($name, $database, $block) = @_;
+	my $kind = $block->{program};
+	die "$name: no such kind of program: $kind\n" unless DocProgram::known($kind);
+  SKIP:
+	{
+		skip "$name: $kind is not installed", 1 unless DocProgram::runner($kind);
+		my $node = node('app', $database);
+		local @ENV{qw(PGHOST PGPORT PGDATABASE PGUSER)} =
+		  ($node->host, $node->port, $database, scalar getpwuid($<));
+		local $ENV{JDBC_URL} = $kind eq 'jdbc' ? jdbc_url($node, $database) : '';
+		my $printed = DocProgram::run($kind, $block->{code});
+		is($printed, $block->{expected}, "$name: $kind: prints what is shown");
+	}
+	return;
+}
+
+# Java knows no unix sockets: the server listens on TCP, for one role with a password.
+sub jdbc_url
+{
+	my ($node, $database) = @_;
+	my $password = join '', map { sprintf '%04x', rand 65536 } 1 .. 8;
+	my $hba = slurp_file($node->data_dir . '/pg_hba.conf');
+	unlink $node->data_dir . '/pg_hba.conf';
+	$node->append_conf('pg_hba.conf', "host all doc_jdbc 127.0.0.1/32 scram-sha-256\n" . $hba =~ s/^host.*\n//gmr);
+	$node->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\n");
+	hang_up($_) for keys %psql;
+	$node->restart;
+	$node->safe_psql($database, "SET password_encryption = 'scram-sha-256';
+		CREATE ROLE doc_jdbc LOGIN PASSWORD '$password';
+		GRANT SELECT ON ALL TABLES IN SCHEMA public TO doc_jdbc");
+	return sprintf 'jdbc:postgresql://127.0.0.1:%s/%s?user=doc_jdbc&password=%s', $node->port, $database, $password;
 }
 
 # The server of a session: one for all but those that are named "server ...".
@@ -162,6 +205,62 @@ sub hang_up
 	1 while readline $psql->{out};
 	close $psql->{out};
 	waitpid $psql->{pid}, 0;
+	return;
+}
+
+# What README says of versions, limits and sizes is so.
+sub facts
+{
+	my $readme = slurp_file("$top/README.md");
+	my $node = node('app', 'facts');
+	my $try = sub { return ($node->psql('facts', $_[0]))[0] == 0 };
+
+	my $said = do { local $ENV{RELEASE_CHECK_LINT} = 'no'; `"$^X" "$top/script/release-check" --development 2>&1` };
+	is($?, 0, 'versions, metadata and pictures agree (script/release-check --development)') or diag($said);
+
+	my %tested = map { $_ => 1 } map { /\d+/g } $readme =~ /^\| PostgreSQL \|.*?Tested on ([^;|]*)/m;
+	my %suites = map { $_ => 1 } map { /\d+/g } slurp_file("$top/script/test-versions") =~ /all: ([\d ]+)$/m;
+	is_deeply(\%tested, \%suites, 'README names the versions that script/test-versions tests');
+
+	$node->safe_psql('facts', 'CREATE EXTENSION catmaid_history');
+	my ($bytes) = $readme =~ /name may have at most (\d+) bytes/;
+	for my $more (0, 1)
+	{
+		my $name = 'n' x ($bytes + $more);
+		ok($more ^ $try->("CREATE TABLE $name (id int PRIMARY KEY); SELECT create_history_table('$name')"),
+			"a name of $bytes bytes is " . ($more ? 'the longest' : 'short enough'));
+	}
+	my ($columns) = $readme =~ /at most ([\d,]+) columns/;
+	$columns =~ tr/,//d;
+	for my $more (0, 1)
+	{
+		my $list = join ', ', 'id int PRIMARY KEY', map { "c$_ int" } 2 .. $columns + $more;
+		ok($more ^ $try->("CREATE TABLE wide$more ($list); SELECT create_history_table('wide$more')"),
+			"$columns columns are " . ($more ? 'the most' : 'possible'));
+	}
+
+	# rows of a growing length: how many bytes before the longest is the longest that can be deleted?
+	my ($within) = $readme =~ /within about (\d+) bytes of the page size/;
+	my ($room) = $readme =~ /room of the row and about (\d+) bytes/;
+	my ($short, $larger) = split /\|/, $node->safe_psql('facts', <<'SQL');
+CREATE TABLE long (id int PRIMARY KEY, v text);
+ALTER TABLE long ALTER v SET STORAGE PLAIN;
+SELECT create_history_table('long');
+CREATE FUNCTION fits(statement text) RETURNS bool LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE statement; RETURN true; EXCEPTION WHEN program_limit_exceeded THEN RETURN false; END $$;
+CREATE TABLE length AS SELECT i, fits(format('INSERT INTO long VALUES (%s, repeat(''x'', %1$s))', i)) AS inserted
+FROM generate_series(7950, 8180) i;
+ALTER TABLE length ADD deleted bool;
+UPDATE length SET deleted = fits(format('DELETE FROM long WHERE id = %s', i)) WHERE inserted;
+INSERT INTO long VALUES (1, 'x');
+UPDATE long SET v = 'y' WHERE id = 1;
+SELECT max(i) FILTER (WHERE inserted) - max(i) FILTER (WHERE deleted),
+	(SELECT pg_column_size(h) FROM long__history h WHERE id = 1) - (SELECT pg_column_size(l) FROM long l WHERE id = 1)
+FROM length;
+SQL
+	($short, $larger) = (split /\n/, "$short|$larger")[-1] =~ /(\d+)\|(\d+)/;
+	cmp_ok(abs($short - $within), '<=', 12, "a row may come within about $within bytes ($short) of the page size");
+	cmp_ok(abs($larger - $room), '<=', 10, "a version takes about $room bytes ($larger) more than its row");
 	return;
 }
 
@@ -426,7 +525,7 @@ sub unlinked
 			push @todo, $target if -f "$top/$target" && !$found{$target}++;
 		}
 	}
-	is_deeply([ grep { !$found{$_} } @pages, @others ], [], 'every page is reached from README.md');
+	is_deeply([ grep { !$found{$_} && !/^\.github/ } @pages, @others ], [], 'every page is reached from README.md');
 	return;
 }
 
