@@ -382,7 +382,9 @@ sub errors
 			my @hints = $report =~ /HINT = (?:format\()?'((?:[^']|'')*)'/g;
 			s/%[sI]?/%s/g, s/\'\'/'/g for $message, @hints;
 			push @unknown, basename($file) . ": $message"
-			  unless mark_row(\@rows, $state{ 'ERRCODE_' . uc($condition // '') } // 'no SQLSTATE', $message, @hints);
+			  unless mark_row(\@rows,
+				$state{ 'ERRCODE_' . uc($condition // '') } // $state{ 'ERRCODE_T_R_' . uc($condition // '') } // 'no SQLSTATE',
+				$message, @hints);
 		}
 	}
 	is(join("\n", @unknown), '', 'doc/errors.md has every message, with its SQLSTATE and hints');
