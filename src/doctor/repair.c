@@ -190,9 +190,16 @@ repair_names(RegistryRow *row)
 	TableState *now = table_state_now(row);
 	TableState before = *now;
 	Oid			namespace = get_rel_namespace(row->history);
-	char	   *live = get_rel_name(row->history) ?
-		naming_live_of(get_rel_name(row->history)) : NULL;
+	char	   *history = get_rel_name(row->history);
+	char	   *live = history ? naming_live_of(history) : NULL;
 
+	/* renamed by hand, and not as a history is called */
+	if (history && live == NULL && registry_is_sound(row, now->owner) &&
+		!is_taken(naming_history_table(row->live), namespace, InvalidOid))
+	{
+		catalog_rename(row->history, naming_history_table(row->live));
+		live = NameStr(now->name);
+	}
 	if (live == NULL || !registry_is_sound(row, now->owner) ||
 		(strcmp(live, NameStr(now->name)) == 0 && namespace == now->namespace) ||
 		is_taken(naming_history_table(row->live), now->namespace, row->history) ||

@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS t91_owner;
 CREATE EXTENSION catmaid_history;
 CREATE ROLE t91_owner;
-SELECT plan(40);
+SELECT plan(41);
 
 CREATE TABLE up (id bigint PRIMARY KEY, v varchar(30));
 CREATE TABLE down (w text, PRIMARY KEY (id)) INHERITS (up);
@@ -120,6 +120,11 @@ SELECT is(to_regclass('elsewhere.called__history'), NULL, 'but renaming');
 DROP VIEW elsewhere.called__with_history;
 SELECT lives_ok('SELECT repair_history(''elsewhere.called'')', 'a free one is given');
 SELECT is((SELECT count(*) FROM check_history('elsewhere.called')), 0::bigint, 'nothing is left to find');
+SET catmaid_history.follow_ddl = off;
+ALTER TABLE elsewhere.called__history RENAME TO "another name";
+RESET catmaid_history.follow_ddl;
+SELECT repair_history('elsewhere.called') \g /dev/null
+SELECT is((SELECT count(*) FROM check_history('elsewhere.called')), 0::bigint, 'nor after renaming it to what no history is called');
 ALTER TABLE elsewhere.called ALTER v TYPE text;
 UPDATE elsewhere.called SET v = 'two';
 SELECT results_eq('SELECT v FROM elsewhere.called__with_history ORDER BY sys_period', $$VALUES ('1'), ('two')$$,

@@ -3,12 +3,14 @@
 #   RANDOM_SEED     repeats a run (the seed is printed)
 #   RANDOM_SECONDS  how long to go on, 40 unless told; a run has at least 100 transactions
 #   RANDOM_DDL      0: without DDL, DML alone
+#   RANDOM_OTHERS   0: without two more sessions that run DDL of their own
 #   RANDOM_LOG      a file to which all statements are added, not just the last ones shown
 #
 # Tables of every kind are made (lib/RandomManage.pm), then random transactions
 # are run on them (lib/RandomSteps.pm, lib/RandomDDL.pm): several statements with
 # savepoints, some rolled back, some in a second session whose transaction began
-# before the first one's.  After each, and after each DDL command within one, the
+# before the first one's.  Two more sessions run DDL of their own at the same time, which
+# must be of no consequence (lib/RandomOthers.pm).  After each, and after each DDL command within one, the
 # tables, histories, tracking tables, views and an as-of query are compared with the
 # model (lib/RandomModel.pm).
 
@@ -25,11 +27,13 @@ use RandomRun;
 use RandomSteps 'steps';
 use RandomManage qw(make_all manage_steps);
 use RandomDDL 'ddl_steps';
+use RandomOthers;
 use RandomValues qw(pick chance);
 
 my $seed = $ENV{RANDOM_SEED} || int(rand 2**31);
 my $seconds = $ENV{RANDOM_SECONDS} || 40;
 my $with_ddl = $ENV{RANDOM_DDL} // 1;
+my $with_others = $with_ddl && ($ENV{RANDOM_OTHERS} // 1);
 srand($seed);
 # Hash order is of no consequence: every choice is made from sorted keys.
 diag "RANDOM_SEED=$seed RANDOM_SECONDS=$seconds RANDOM_DDL=$with_ddl";
@@ -55,6 +59,7 @@ diag 'statements:', map { "\n  $_" } @{ $run->{log} } if $failure && @{ $run->{l
 is($failure, undef, "tables, histories, views and as-of results agree with the model (seed $seed)");
 diag "$transactions transactions; steps: "
   . join(', ', map { "$_ $run->{counts}{$_}" } sort keys %{ $run->{counts} });
+diag 'stories of others: ' . join(', ', map { "$_ $run->{others}{told}{$_}" } sort keys %{ $run->{others}{told} }) if $run->{others};
 cmp_ok($transactions, '>=', 100, 'enough transactions were run') unless $failure;
 
 $_->close for $a, $b, $c;
@@ -67,6 +72,7 @@ sub go
 	make_all($run, $a);
 	$c->do('GRANT ALL ON SCHEMA "odd ""one" TO rnd_owner');
 	compare($c);
+	$run->{others} = RandomOthers->new($node, $run, $seed) if $with_others;
 	while (time < $until || $transactions < 100)
 	{
 		# An older transaction: begun before, continued after.
@@ -91,6 +97,8 @@ sub go
 		$run->remember($c);
 		shorten() if $transactions % 20 == 0;
 	}
+	$run->{others}->end if $with_others;
+	compare($c);
 	return;
 }
 

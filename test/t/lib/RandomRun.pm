@@ -49,6 +49,11 @@ sub sql
 {
 	my ($self, $session, $sql, $copy_data) = @_;
 	$self->note_sql($session, $sql);
+	if ($self->{others})
+	{
+		$self->{others}->heard($sql);
+		$self->{others}->tick;
+	}
 	return $session->do($sql, $copy_data);
 }
 
