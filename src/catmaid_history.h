@@ -1150,6 +1150,7 @@ extern bool convert_key_try(Oid tracking, List *columns, List *conversions);
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
+extern char *naming_view_for(const char *live);
 extern char *naming_live_of(const char *history);
 extern char *naming_live_of_tracking(const char *tracking);
 extern char *naming_free_column(Oid relid, Oid other, const char *name, bool moving);
@@ -1173,6 +1174,7 @@ extern void drop_functions_take_back(void);
 /* security.c: rights */
 extern void security_check_owner(Oid relid, int sqlstate);
 extern Oid	security_owner_of(Oid relid);
+extern Oid	security_owner_or_invalid(Oid relid);
 extern void security_act_as(Oid role, int how, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
 extern int	security_begin_code(Oid history, bool plain);

@@ -68,6 +68,13 @@ naming_view(Oid live)
 	return derived_name(live, VIEW_SUFFIX);
 }
 
+/* Of the view of a live table of this name. */
+char *
+naming_view_for(const char *live)
+{
+	return psprintf("%s%s", live, VIEW_SUFFIX);
+}
+
 /* The name of the table that a history table of this name belongs to, or NULL. */
 char *
 naming_live_of(const char *history)

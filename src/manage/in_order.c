@@ -53,6 +53,7 @@ typedef enum IndexKind
 static bool found_in_order(const RegistryRow *row);
 static bool tables_there(const RegistryRow *row);
 static bool columns_held(Relation live, Oid history);
+static bool is_named_after(const TableFacts *history, const TableFacts *live);
 static bool obviously_in_order(const RegistryRow *row);
 static bool read_class(TableFacts *table, Oid relid);
 static bool read_derived(TableFacts *table, Oid relid, const TableFacts *live);
@@ -187,6 +188,15 @@ in_order_not(List *rows)
 }
 
 static bool
+is_named_after(const TableFacts *history, const TableFacts *live)
+{
+	char	   *name = naming_live_of(NameStr(history->class.relname));
+
+	return name && strcmp(name, NameStr(live->class.relname)) == 0;
+}
+
+/* (Without a lock on anything: a table may go meanwhile.) */
+static bool
 obviously_in_order(const RegistryRow *row)
 {
 	TableFacts	live;
@@ -198,7 +208,7 @@ obviously_in_order(const RegistryRow *row)
 	if (!row->triggers_installed || !read_class(&live, row->live) ||
 		live.class.relkind != RELKIND_RELATION ||
 		!read_derived(&history, row->history, &live) ||
-		strcmp(NameStr(history.class.relname), naming_history_table(row->live)) != 0 ||
+		!is_named_after(&history, &live) ||
 		(tracked && (!read_derived(&tracking, row->tracking, &live) ||
 					 tracking.class.relpersistence != live.class.relpersistence)))
 		return false;
@@ -211,7 +221,8 @@ obviously_in_order(const RegistryRow *row)
 		!triggers_obvious(row->live, row) || !mark_is_set(row))
 		return false;
 
-	view.relid = get_relname_relid(naming_view(row->live), live.class.relnamespace);
+	view.relid = get_relname_relid(naming_view_for(NameStr(live.class.relname)),
+								   live.class.relnamespace);
 	if (!OidIsValid(view.relid))
 		return true;
 	if (!read_class(&view, view.relid) || view.class.relkind != RELKIND_VIEW ||

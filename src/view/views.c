@@ -376,12 +376,22 @@ view_say_dropped(Oid view, const RegistryRow *row)
 			 errhint("Enable tracking, and then call create_history_view_for_table.")));
 }
 
-/* The live table's view that is to follow what becomes of the table, or InvalidOid. */
+/*
+ * The live table's view that is to follow what becomes of the table, or InvalidOid.
+ * Neither need be locked: each may go while they are looked up.
+ */
 Oid
 view_of_table(Oid live)
 {
-	return view_of_table_named(live, naming_view(live), get_rel_namespace(live),
-							   security_owner_of(live));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live));
+	FormData_pg_class class;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	memcpy(&class, GETSTRUCT(tuple), CLASS_TUPLE_SIZE);
+	ReleaseSysCache(tuple);
+	return view_of_table_named(live, naming_view_for(NameStr(class.relname)),
+							   class.relnamespace, class.relowner);
 }
 
 /*
@@ -403,7 +413,7 @@ view_of_table_named(Oid live, const char *name, Oid namespace, Oid owner)
 		return view;
 	row = registry_get(live);
 	return row && shows_both(view, row) &&
-		(security_owner_of(view) == owner || refers_to_ours_alone(view, row)) ?
+		(security_owner_or_invalid(view) == owner || refers_to_ours_alone(view, row)) ?
 		view : InvalidOid;
 }
 
