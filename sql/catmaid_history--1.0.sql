@@ -158,6 +158,11 @@ CREATE TYPE history_change_type AS ENUM ('Backend', 'Migration', 'External');
 COMMENT ON TYPE history_change_type IS
     'What kind of work a transaction did: of the application, of a migration, or by hand.';
 
+CREATE FUNCTION catmaid_history_log_context() RETURNS jsonb
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_log_context() IS
+    'What catmaid_history.context says and, with catmaid_history.log_transactions, the session''s user, role, application and client address.';
+
 CREATE TABLE catmaid_transaction_info (
     transaction_id bigint DEFAULT pg_catalog.txid_current(),
     execution_time timestamptz NOT NULL DEFAULT current_timestamp,
@@ -165,10 +170,14 @@ CREATE TABLE catmaid_transaction_info (
     project_id integer,
     change_type history_change_type NOT NULL,
     label text NOT NULL,
+    context jsonb DEFAULT catmaid_history_log_context(),
     PRIMARY KEY (transaction_id, execution_time)
 );
+CREATE INDEX catmaid_transaction_info_time ON catmaid_transaction_info (execution_time);
+CREATE INDEX catmaid_transaction_info_user ON catmaid_transaction_info (user_id, execution_time);
+CREATE INDEX catmaid_transaction_info_label ON catmaid_transaction_info (label, execution_time);
 COMMENT ON TABLE catmaid_transaction_info IS
-    'Labels that applications give to their transactions.';
+    'The transaction log: who did what, as applications, settings and the server say it.';
 COMMENT ON COLUMN catmaid_transaction_info.transaction_id IS
     'The 64-bit transaction id, as exec_transaction_id in history tables. Fills itself.';
 COMMENT ON COLUMN catmaid_transaction_info.execution_time IS
@@ -181,11 +190,95 @@ COMMENT ON COLUMN catmaid_transaction_info.change_type IS
     'What kind of work the transaction did.';
 COMMENT ON COLUMN catmaid_transaction_info.label IS
     'What the application calls this work.';
+COMMENT ON COLUMN catmaid_transaction_info.context IS
+    'What else is known of the transaction. Fills itself.';
 
 GRANT INSERT (user_id, project_id, change_type, label)
     ON catmaid_transaction_info TO PUBLIC;
 
-SELECT pg_catalog.pg_extension_config_dump('catmaid_transaction_info', '');
+-- The log as pg_dump takes it, with the columns and indexes that a site has added (src/log/log_dump.c).
+CREATE TABLE catmaid_history_internal.catmaid_transaction_info_dump (
+    transaction_id bigint,
+    execution_time timestamptz,
+    user_id integer,
+    project_id integer,
+    change_type history_change_type,
+    label text,
+    context jsonb,
+    kind text,
+    more text[]
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_transaction_info_dump IS
+    'For pg_dump and pg_restore, and always empty: what is inserted goes to the transaction log.';
+
+CREATE FUNCTION catmaid_history_restore_log() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_restore_log() IS
+    'Trigger on catmaid_transaction_info_dump: enters the row in the transaction log, or adds a column or an index to it.';
+
+CREATE TRIGGER catmaid_history_restore_log BEFORE INSERT ON catmaid_history_internal.catmaid_transaction_info_dump
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore_log();
+ALTER TABLE catmaid_history_internal.catmaid_transaction_info_dump ENABLE ALWAYS TRIGGER catmaid_history_restore_log;
+
+CREATE FUNCTION catmaid_history_internal.log_values(log record) RETURNS text[]
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'catmaid_history_log_values';
+COMMENT ON FUNCTION catmaid_history_internal.log_values(record) IS
+    'For pg_dump: names and values of the columns that a site has added to the transaction log.';
+
+CREATE FUNCTION catmaid_history_internal.log_additions(what text, OUT kind text, OUT more text[])
+    RETURNS SETOF record LANGUAGE sql STABLE AS $$
+    WITH log AS (
+        SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_extension e ON e.extnamespace OPERATOR(pg_catalog.=) c.relnamespace
+         WHERE e.extname OPERATOR(pg_catalog.=) 'catmaid_history' AND c.relname OPERATOR(pg_catalog.=) 'catmaid_transaction_info'
+    ), own AS (
+        SELECT a.*, t.typcollation, s.seqrelid, s.seqstart
+          FROM log JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) log.oid
+          JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+          LEFT JOIN (pg_catalog.pg_depend d JOIN pg_catalog.pg_sequence s ON s.seqrelid OPERATOR(pg_catalog.=) d.objid)
+            ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype OPERATOR(pg_catalog.=) 'i'
+           AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+           AND d.refobjid OPERATOR(pg_catalog.=) a.attrelid AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum
+         WHERE a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+           AND a.attname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ('{transaction_id,execution_time,user_id,project_id,change_type,label,context}'::pg_catalog.text[])
+    ), addition (kind, place, more) AS (
+        SELECT 'column', a.attnum::pg_catalog.int4, ARRAY[a.attname::pg_catalog.text,
+               pg_catalog.format_type(a.atttypid, a.atttypmod),
+               (SELECT pg_catalog.format('%I.%I', n.nspname, c.collname) FROM pg_catalog.pg_collation c
+                  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.collnamespace
+                 WHERE c.oid OPERATOR(pg_catalog.=) a.attcollation AND a.attcollation OPERATOR(pg_catalog.<>) a.typcollation),
+               CASE a.attgenerated WHEN '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+               CASE a.attidentity WHEN '' THEN NULL ELSE a.attidentity::pg_catalog.text END,
+               CASE a.attgenerated WHEN 's' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+               CASE WHEN pg_catalog.has_sequence_privilege(a.seqrelid, 'SELECT') THEN
+                   (coalesce(pg_catalog.pg_sequence_last_value(a.seqrelid) OPERATOR(pg_catalog.+) 1::pg_catalog.int8, a.seqstart))::pg_catalog.text END]
+          FROM own a LEFT JOIN pg_catalog.pg_attrdef d
+            ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum
+        UNION ALL
+        SELECT 'not null', a.attnum::pg_catalog.int4, ARRAY[a.attname::pg_catalog.text] FROM own a
+         WHERE a.attnotnull AND a.attidentity OPERATOR(pg_catalog.=) ''
+        UNION ALL
+        SELECT 'index', i.indexrelid::pg_catalog.int8::pg_catalog.int4, ARRAY[pg_catalog.pg_get_indexdef(i.indexrelid)]
+          FROM log JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) log.oid
+          JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+         WHERE NOT i.indisprimary AND i.indisvalid
+           AND c.relname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ('{catmaid_transaction_info_time,catmaid_transaction_info_user,catmaid_transaction_info_label}'::pg_catalog.text[])
+    )
+    SELECT addition.kind::pg_catalog.text, addition.more
+      FROM addition WHERE addition.kind OPERATOR(pg_catalog.=) what ORDER BY place $$;
+COMMENT ON FUNCTION catmaid_history_internal.log_additions(text) IS
+    'For pg_dump: what a site has added to the transaction log, its columns, their NOT NULL, or its indexes.';
+
+DO $$
+BEGIN
+    PERFORM pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_transaction_info_dump',
+        pg_catalog.format('WHERE false UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, kind, more FROM catmaid_history_internal.log_additions(''column'')'
+            ' UNION ALL SELECT transaction_id, execution_time, user_id, project_id, change_type, label, context,'
+            ' NULL::pg_catalog.text, catmaid_history_internal.log_values(log) FROM %I.catmaid_transaction_info log UNION ALL'
+            ' SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, kind, more FROM catmaid_history_internal.log_additions(''not null'')'
+            ' UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, kind, more FROM catmaid_history_internal.log_additions(''index'')',
+            pg_catalog.current_schema()));
+END
+$$;
 
 -- The owner of the database makes and restores its dumps. (Before PostgreSQL 14,
 -- which brought pg_database_owner, whoever is the owner now.)
@@ -193,7 +286,7 @@ DO $$
 BEGIN
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA catmaid_history_internal TO %1$s;
             GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON catmaid_history_table, catmaid_transaction_info,
-            catmaid_history_internal.catmaid_history_table_by_name TO %1$s;
+            catmaid_history_internal.catmaid_history_table_by_name, catmaid_history_internal.catmaid_transaction_info_dump TO %1$s;
             GRANT SELECT, INSERT ON catmaid_history_dump TO %1$s',
         CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
         THEN 'pg_database_owner'
@@ -215,6 +308,11 @@ CREATE FUNCTION catmaid_history_set_txid() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_set_txid() IS
     'Row trigger on tracked tables with a time column: writes the transaction id into the row.';
+
+CREATE FUNCTION catmaid_history_log_insert() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_log_insert() IS
+    'INSERT trigger on tracked tables with a time column: has the transaction entered in the log, if it is to be.';
 
 CREATE FUNCTION catmaid_history_no_end() RETURNS timestamptz
     LANGUAGE c IMMUTABLE PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME';
@@ -476,6 +574,7 @@ CREATE VIEW catmaid_live_table_triggers AS
                     pg_catalog.unnest(CASE WHEN h.tracking_table IS NULL
                            THEN ARRAY['on_change_update_history_regular',
                                       'on_change_update_history_txid_regular',
+                                      'on_change_update_tracking_table',
                                       'on_truncate_handle_live_table_truncate',
                                       'on_truncate_truncate_tracking_table']
                            ELSE ARRAY['on_change_history_trackingtable',

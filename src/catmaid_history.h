@@ -19,6 +19,7 @@
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapshot.h"
@@ -699,11 +700,13 @@ typedef struct TriggerSpec
 } TriggerSpec;
 
 /* in trigger_specs[] */
-#define TRIGGER_SPECS		6
-/* the TRUNCATE triggers, which partitions have of their own */
-#define FIRST_TRUNCATE_SPEC	4
+#define TRIGGER_SPECS		7
+/* those for each statement, which partitions have of their own */
+#define FIRST_STATEMENT_SPEC	4
+/* it records nothing: it is for the log (log_context.c) */
+#define LOG_SPEC			4
 /* the one that has the mark */
-#define MARKED_SPEC			5
+#define MARKED_SPEC			6
 
 extern const TriggerSpec trigger_specs[TRIGGER_SPECS];
 
@@ -764,6 +767,7 @@ extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
 							 int sqlstate);
 extern void triggers_remove_truncate(Relation leaf);
 extern bool triggers_complete(Oid live, const RegistryRow *row);
+extern bool triggers_log_inserts(Oid live, const RegistryRow *row);
 extern bool triggers_obvious(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
@@ -938,6 +942,92 @@ extern bool capture_attached_here(CaptureRelation *capture);
 extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 							  TupleTableSlot *slot);
 
+/* log_settings.c: what is to be said of transactions */
+#define LOG_SESSION_USER		"session_user"
+#define LOG_ROLE				"role"
+#define LOG_APPLICATION_NAME	"application_name"
+#define LOG_CLIENT_ADDR			"client_addr"
+
+typedef enum ChangeType
+{
+	CHANGE_TYPE_UNSAID,
+	CHANGE_TYPE_BACKEND,
+	CHANGE_TYPE_MIGRATION,
+	CHANGE_TYPE_EXTERNAL
+} ChangeType;
+
+typedef struct LogValues
+{
+	const int32 *user_id;		/* or NULL */
+	const int32 *project_id;
+	const char *label;
+	int			change_type;
+	const Jsonb *context;	/* or NULL */
+} LogValues;
+
+extern bool log_wanted;			/* has a transaction that writes an entry? */
+extern void log_settings_init(void);
+extern bool log_settings_with_session(void);
+extern void log_settings_get(LogValues *values);
+extern void log_settings_check(void);
+extern void log_settings_transaction_end(void);
+
+/* log_context.c: and what the server knows of them */
+typedef struct LogEntry
+{
+	CommandId	cid;			/* as of which it is stored */
+	bool		has_user;
+	bool		has_project;
+	int32		user_id;
+	int32		project_id;
+	int			change_type;
+	char	   *label;
+	Jsonb *context;		/* or NULL */
+} LogEntry;
+
+extern void log_entry_make(LogEntry *entry);
+
+/* log_entry.c: the entry that a transaction has by itself */
+struct QueryDesc;
+extern bool log_noted;			/* this transaction is to have one */
+extern void log_init(void);
+extern void log_note(void);
+extern void log_before_query(struct QueryDesc *query);
+extern void log_before_utility(Node *statement);
+
+/* A row of a tracked table has been written. */
+static inline void
+log_note_write(void)
+{
+	if (log_wanted && !log_noted)
+		log_note();
+}
+
+/* log_table.c: the log itself */
+#define LOG_TABLE	"catmaid_transaction_info"
+
+typedef enum LogColumn
+{
+	LOG_TRANSACTION, LOG_TIME, LOG_USER, LOG_PROJECT, LOG_CHANGE_TYPE, LOG_LABEL, LOG_CONTEXT
+} LogColumn;
+
+#define LOG_NCOLUMNS	(LOG_CONTEXT + 1)
+
+extern void log_table_init(void);
+extern Oid	log_table_relid(void);
+extern bool log_table_complete(const LogEntry *entry, ItemPointer at);
+extern void log_table_delete(ItemPointer at);
+extern bool log_table_may_defer(void);
+extern bool log_table_is_ours(const char *column);
+extern void log_table_restore(const Datum *values, const bool *isnull);
+
+/* log_dump.c: the log in dumps */
+extern void log_dump_take_up_rows(Oid relid);
+extern bool log_dump_is_named(const char *name);
+/* what is before and behind the log's name in the condition of its dump */
+#define LOG_CONDITION_BEFORE	"catmaid_history_internal.log_values(log) FROM "
+#define LOG_CONDITION_AFTER		" log UNION ALL "
+
 /* planner.c: what the index on sys_period is worth */
 extern void planner_init(void);
 
@@ -1027,6 +1117,7 @@ extern void relation_writer_open(RelationWriter *writer, Oid relid,
 								 RelationShape *shape);
 extern TupleTableSlot *relation_writer_slot(RelationWriter *writer);
 extern void relation_writer_insert(RelationWriter *writer, bool may_wait);
+extern void relation_writer_insert_as_of(RelationWriter *writer, CommandId cid);
 extern void relation_writer_flush(RelationWriter *writer);
 extern void relation_writer_lend(RelationWriter *writer, ResourceOwner owner);
 extern void relation_writer_forget(RelationWriter *writer);

@@ -392,6 +392,45 @@ typedef RangeTblEntry QueryPrivilegesCompat;
 #define guc_reset_by_compat(record, extra)	guc_set_by_compat(record, extra)
 #endif
 
+/* 16 has memory of its own for what check hooks hand to assign hooks. */
+#if PG_VERSION_NUM >= 160000
+#define guc_malloc_compat(size)	guc_malloc(LOG, (size))
+#else
+#define guc_malloc_compat(size)	malloc(size)
+#endif
+
+/* What a query may do with a relation; 16 has it apart from the range table. */
+#if PG_VERSION_NUM >= 160000
+#define rte_required_perms_compat(statement, rte) \
+	((rte)->perminfoindex == 0 ? 0 : \
+	 list_nth_node(RTEPermissionInfo, (statement)->permInfos, (rte)->perminfoindex - 1)->requiredPerms)
+#else
+#define rte_required_perms_compat(statement, rte)	((rte)->requiredPerms)
+#endif
+
+/* 16 returns errors in what a name or a type is read from. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define stringToQualifiedNameList_compat(text)	stringToQualifiedNameList((text), NULL)
+#else
+#define stringToQualifiedNameList_compat(text)	stringToQualifiedNameList(text)
+#endif
+
+/* The type that the text names, InvalidOid if there is none. */
+#define parse_type_string_compat(text, type, typmod) \
+	do { \
+		TypeName   *name_ = typeStringToTypeName_compat(text); \
+		Type		found_ = LookupTypeName(NULL, name_, (typmod), true); \
+		*(type) = found_ ? typeTypeId(found_) : InvalidOid; \
+		if (found_) \
+			ReleaseSysCache(found_); \
+	} while (0)
+#if PG_VERSION_NUM >= 160000
+#define typeStringToTypeName_compat(text)	typeStringToTypeName((text), NULL)
+#else
+#define typeStringToTypeName_compat(text)	typeStringToTypeName(text)
+#endif
+
 /* 16 shares how a variable is found. */
 static inline struct config_generic *
 find_option_compat(const char *name)

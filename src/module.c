@@ -21,7 +21,11 @@ _PG_init(void)
 	batch_init();
 	deferrable_init();
 	settle_init();
+	/* after these, so that it comes before them then */
+	log_init();
+	log_table_init();
 	planner_init();
+	log_settings_init();
 	settings_init();
 	command_init();
 	views_park_init();

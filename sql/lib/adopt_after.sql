@@ -3,6 +3,16 @@
 -- The tables
 -- ---------------------------------------------------------------------------
 
+ALTER TABLE catmaid_transaction_info ALTER COLUMN context SET DEFAULT catmaid_history_log_context();
+
+-- Until there was catmaid_transaction_info_dump the log itself was dumped.
+UPDATE pg_catalog.pg_extension e SET (extconfig, extcondition) = (
+        SELECT pg_catalog.array_agg(u.c ORDER BY u.o), pg_catalog.array_agg(e.extcondition[u.o] ORDER BY u.o)
+          FROM pg_catalog.unnest(e.extconfig) WITH ORDINALITY u (c, o)
+         WHERE u.c OPERATOR(pg_catalog.<>) 'catmaid_transaction_info'::pg_catalog.regclass::pg_catalog.oid)
+ WHERE e.extname OPERATOR(pg_catalog.=) 'catmaid_history'
+   AND 'catmaid_transaction_info'::pg_catalog.regclass::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (e.extconfig);
+
 CREATE FUNCTION catmaid_history_adopt(writers oid[], grants text, dump_grants boolean)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME';
 SELECT catmaid_history_adopt(

@@ -175,6 +175,13 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Make the table anew without the column, and copy its rows.';
     END IF;
+    SELECT format_type(atttypid, atttypmod) INTO shape FROM pg_attribute
+     WHERE attrelid = log AND attname = 'context' AND NOT attisdropped AND atttypid <> 'jsonb'::regtype;
+    IF FOUND THEN
+        RAISE EXCEPTION 'table % has a column "context" of type %, which must be jsonb', log, shape
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('ALTER TABLE %s RENAME COLUMN context TO ...;', log);
+    END IF;
     FOREACH wanted SLICE 1 IN ARRAY ARRAY[['p', 'live_table'], ['u', 'history_table']] LOOP
         IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = registry AND contype = wanted[1]::"char"
                 AND NOT condeferrable AND conkey = ARRAY[(SELECT attnum FROM pg_attribute
@@ -239,6 +246,10 @@ BEGIN
                         LEFT JOIN pg_proc f ON f.oid = CASE called[1] WHEN 'opno' THEN o.oprcode ELSE called[2]::oid END
                         WHERE a.oid = d.objid AND f.provolatile IS DISTINCT FROM 'i'
                           AND (f.proname = ANY (harmless)) IS NOT TRUE))
+                    -- (ours from before)
+                    AND NOT EXISTS (SELECT FROM pg_depend x JOIN pg_proc f ON f.oid = x.refobjid JOIN pg_language l ON l.oid = f.prolang
+                        WHERE x.classid = d.classid AND x.objid = d.objid AND x.refclassid = 'pg_proc'::regclass
+                          AND l.lanname = 'c' AND f.prosrc = 'catmaid_history_log_context')
                WHEN 'pg_class'::regclass THEN
                     coalesce((SELECT i.indexprs IS NOT NULL OR i.indpred IS NOT NULL FROM pg_index i
                                WHERE i.indexrelid = d.objid AND i.indrelid = d.refobjid),
@@ -383,7 +394,9 @@ BEGIN
             ALTER COLUMN creation_time SET DEFAULT CURRENT_TIMESTAMP', registry);
     EXECUTE format('UPDATE %s SET live_table_pkey_columns = ARRAY[live_table_pkey_column]
             WHERE live_table_pkey_columns IS NULL', registry);
-    EXECUTE format('ALTER TABLE %s ALTER COLUMN transaction_id SET DEFAULT txid_current(),
+    EXECUTE format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS context jsonb', log);
+    EXECUTE format('ALTER TABLE %s ALTER COLUMN context DROP DEFAULT, ALTER COLUMN context DROP NOT NULL,
+            ALTER COLUMN transaction_id SET DEFAULT txid_current(),
             ALTER COLUMN execution_time SET DEFAULT CURRENT_TIMESTAMP,
             ALTER COLUMN user_id DROP DEFAULT, ALTER COLUMN project_id DROP DEFAULT,
             ALTER COLUMN change_type DROP DEFAULT, ALTER COLUMN label DROP DEFAULT', log);

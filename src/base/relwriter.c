@@ -205,6 +205,21 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 		relation_writer_flush(writer);
 }
 
+/* The same, at once, as of an earlier command of this transaction. */
+void
+relation_writer_insert_as_of(RelationWriter *writer, CommandId cid)
+{
+	TupleTableSlot *slot = writer->slots[writer->nwaiting];
+
+	if (!writer->shape->plain)
+	{
+		executor_insert(writer, slot, cid);
+		return;
+	}
+	table_tuple_insert(writer->rel, slot, cid, 0, NULL);
+	put_in_indexes(writer, &slot, 1, NEW_ENTRIES_ALL, false);
+}
+
 /* Store the rows that wait. */
 void
 relation_writer_flush(RelationWriter *writer)

@@ -403,6 +403,8 @@ at_executor_start(QueryDesc *query, int flags)
 		batch_end();
 		lend_outer();
 	}
+	if (log_noted)
+		log_before_query(query);
 	if (next_executor_start)
 		next_executor_start(query, flags);
 	else
@@ -425,6 +427,8 @@ at_utility(PROCESS_UTILITY_ARGS_COMPAT)
 {
 	if (innermost && IsTransactionState())
 		batch_let_go();
+	if (log_noted && IsTransactionState())
+		log_before_utility(pstmt->utilityStmt);
 	if (next_process_utility)
 		next_process_utility(PROCESS_UTILITY_PASS_COMPAT);
 	else

@@ -97,6 +97,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	table = batch_table(trigdata->tg_relation, trigdata->tg_trigger);
 	if (is_ours(table, trigdata))
 	{
+		log_note_write();
 		/* what the owner has put on the history runs with the owner's rights */
 		security_act_as(table->capture->owner, ACT_FOR_WRITER, &before);
 		settings = security_begin_code(table->capture->history, table->capture->plain);

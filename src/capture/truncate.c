@@ -107,6 +107,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 		bool		known;
 
 		CHECK_FOR_INTERRUPTS();
+		log_note_write();
 		has_key = keys && capture_key(capture, slot, key);
 		known = capture_start(capture, keys, rel, slot, has_key ? key : NULL, &start);
 		history_writer_put(writer, slot, known, start);

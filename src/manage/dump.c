@@ -113,6 +113,8 @@ dump_follow_command(Node *statement)
 
 		if (is_dump_table(relid))
 			take_up_rows(relid);
+		else
+			log_dump_take_up_rows(relid);
 	}
 }
 
@@ -122,7 +124,8 @@ switches_on_triggers(AlterTableStmt *statement)
 	ListCell   *lc;
 
 	if (statement->relation == NULL ||
-		strcmp(statement->relation->relname, DUMP_TABLE) != 0)
+		(strcmp(statement->relation->relname, DUMP_TABLE) != 0 &&
+		 !log_dump_is_named(statement->relation->relname)))
 		return false;
 	foreach(lc, statement->cmds)
 	{
@@ -332,11 +335,10 @@ mend_condition(void)
 	CommandCounterIncrement();
 }
 
-/* The array with the one that reads the registry, which ends with its name, mended. */
+/* The array with the ones that read the registry and the log mended. */
 static Datum
 mended(ArrayType *conditions)
 {
-	static const char begin[] = "WHERE false UNION ALL ";
 	Datum	   *elements;
 	int			n;
 	int			i;
@@ -346,8 +348,17 @@ mended(ArrayType *conditions)
 	{
 		char	   *condition = TextDatumGetCString(elements[i]);
 		char	   *from = strstr(condition, " FROM ");
+		char	   *log = strstr(condition, LOG_CONDITION_BEFORE);
 
-		if (strncmp(condition, begin, strlen(begin)) != 0 || from == NULL)
+		if (log)
+		{
+			log += strlen(LOG_CONDITION_BEFORE);
+			elements[i] = CStringGetTextDatum(psprintf("%.*s%s%s", (int) (log - condition), condition,
+													   naming_quoted(log_table_relid()),
+													   strstr(log, LOG_CONDITION_AFTER)));
+			continue;
+		}
+		if (strncmp(condition, "WHERE false UNION ALL ", 22) != 0 || from == NULL)
 			continue;
 		*from = '\0';
 		elements[i] = CStringGetTextDatum(psprintf("%s FROM %s", condition,

@@ -110,7 +110,7 @@ found_in_order(const RegistryRow *row)
 		return false;
 
 	live = table_open(row->live, NoLock);
-	is = triggers_complete(row->live, row) &&
+	is = triggers_complete(row->live, row) && triggers_log_inserts(row->live, row) &&
 		(fit_is_right(row) || fit_goes_on(row)) &&
 		columns_held(live, row->history) &&
 		!row_security_lacks(row->live, row->history) && view_fits(row, false);

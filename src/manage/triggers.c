@@ -65,14 +65,15 @@ triggers_install(Relation live, const RegistryRow *row, int sqlstate)
 	mark_set(row);
 }
 
-/* A partition's own trigger: TRUNCATE's. */
+/* A partition's own triggers: those for each statement. */
 void
 triggers_install_truncate(Relation leaf, const RegistryRow *row, int sqlstate)
 {
 	int			i;
 
-	for (i = FIRST_TRUNCATE_SPEC; i < TRIGGER_SPECS; i++)
-		install(leaf, &trigger_specs[i], row, sqlstate);
+	for (i = FIRST_STATEMENT_SPEC; i < TRIGGER_SPECS; i++)
+		if (triggers_wanted(&trigger_specs[i], row))
+			install(leaf, &trigger_specs[i], row, sqlstate);
 }
 
 void
@@ -80,10 +81,13 @@ triggers_remove_truncate(Relation leaf)
 {
 	int			i;
 
-	for (i = FIRST_TRUNCATE_SPEC; i < TRIGGER_SPECS; i++)
-		if (triggers_find(RelationGetRelid(leaf), trigger_specs[i].name) &&
-			triggers_is_ours(triggers_find(RelationGetRelid(leaf), trigger_specs[i].name)->tgfoid))
+	for (i = FIRST_STATEMENT_SPEC; i < TRIGGER_SPECS; i++)
+	{
+		Trigger    *trigger = triggers_find(RelationGetRelid(leaf), trigger_specs[i].name);
+
+		if (trigger && !trigger->tgisclone && triggers_is_ours(trigger->tgfoid))
 			drop_trigger(RelationGetRelid(leaf), trigger_specs[i].name);
+	}
 }
 
 /*
@@ -99,7 +103,7 @@ triggers_follow_columns(const RegistryRow *row)
 		return;
 	name_columns(row->live, row, 0);
 	foreach(lc, lineage_leaf_partitions(row->live, ShareRowExclusiveLock))
-		name_columns(lfirst_oid(lc), row, FIRST_TRUNCATE_SPEC);
+		name_columns(lfirst_oid(lc), row, FIRST_STATEMENT_SPEC);
 	mark_set(row);
 }
 

@@ -3,10 +3,11 @@
  *		The triggers on live tables: which there must be, and which there are.
  *
  * With a time column: the old version after UPDATE and DELETE, the transaction
- * id into the row before UPDATE, and TRUNCATE, before and after.  With a tracking table: the
+ * id into the row before UPDATE, TRUNCATE, before and after, and INSERT, once a statement,
+ * for the log.  With a tracking table: the
  * old version after UPDATE and DELETE, the tracking row after INSERT, and
  * TRUNCATE.  A partitioned table's row triggers are cloned to its partitions
- * by PostgreSQL, TRUNCATE triggers by us.
+ * by PostgreSQL, those for each statement by us.
  *
  * Arguments name the time and txid column, never OIDs, so that a dump restores.
  *
@@ -38,12 +39,15 @@ const TriggerSpec trigger_specs[TRIGGER_SPECS] = {
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, false, true},
 	{TRACKING_INSERT_TRIGGER, "catmaid_history_capture",
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT, false, true},
+	{TRACKING_INSERT_TRIGGER, "catmaid_history_log_insert",
+	TRIGGER_TYPE_INSERT, true, false},
 	{TRUNCATE_TRIGGER, "catmaid_history_truncate",
 	TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, true, true},
 	{TRUNCATED_TRIGGER, "catmaid_history_truncate",
 	TRIGGER_TYPE_TRUNCATE, true, true},
 };
 
+static bool everywhere(Oid live, int i, const RegistryRow *row);
 static bool fires_after(Oid relid, bool row_triggers);
 static Trigger *find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
@@ -100,7 +104,7 @@ triggers_check_exact(Relation rel, const Trigger *trigger)
 
 	for (i = 0; i < TRIGGER_SPECS; i++)
 		if (strcmp(trigger_specs[i].name, trigger->tgname) == 0 && has_shape(trigger, &trigger_specs[i]) &&
-			trigger->tgisclone == (rel->rd_rel->relispartition && i < FIRST_TRUNCATE_SPEC))
+			trigger->tgisclone == (rel->rd_rel->relispartition && i < FIRST_STATEMENT_SPEC))
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -232,25 +236,48 @@ triggers_tables(bool (*is_function) (Oid))
 }
 
 /*
- * Are all triggers there that must be, and do they fire?  Read from the catalogs
+ * Are all triggers there that record, and do they fire?  Read from the catalogs
  * without a lock: two sessions that alter a partition each must not wait for
  * each other here.
  */
 bool
 triggers_complete(Oid live, const RegistryRow *row)
 {
-	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < TRIGGER_SPECS; i++)
-		if (triggers_wanted(&trigger_specs[i], row) &&
-			(!triggers_fit(triggers_find(live, trigger_specs[i].name), &trigger_specs[i], row) ||
-			 !triggers_clones_fit(live, &trigger_specs[i], row)))
+		if (i != LOG_SPEC && !everywhere(live, i, row))
 			return false;
+	return true;
+}
+
+/*
+ * Is the one there that tells the log of insertions?  Without it the table is tracked
+ * all the same: tables of an earlier 1.0 have none.
+ */
+bool
+triggers_log_inserts(Oid live, const RegistryRow *row)
+{
+	return everywhere(live, LOG_SPEC, row);
+}
+
+/* Is the trigger on the table and, where it must be, on its partitions? */
+static bool
+everywhere(Oid live, int i, const RegistryRow *row)
+{
+	const TriggerSpec *spec = &trigger_specs[i];
+	ListCell   *lc;
+
+	if (!triggers_wanted(spec, row))
+		return true;
+	if (!triggers_fit(triggers_find(live, spec->name), spec, row) ||
+		!triggers_clones_fit(live, spec, row))
+		return false;
+	if (i < FIRST_STATEMENT_SPEC)
+		return true;
 	foreach(lc, lineage_leaf_partitions(live, NoLock))
-		for (i = FIRST_TRUNCATE_SPEC; i < TRIGGER_SPECS; i++)
-			if (!triggers_fit(triggers_find(lfirst_oid(lc), trigger_specs[i].name), &trigger_specs[i], row))
-				return false;
+		if (!triggers_fit(triggers_find(lfirst_oid(lc), spec->name), spec, row))
+			return false;
 	return true;
 }
 

@@ -100,7 +100,8 @@ execution_time timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP
 user_id integer
 project_id integer
 change_type history_change_type NOT NULL
-label text NOT NULL', 'log: the promised columns');
+label text NOT NULL
+context jsonb DEFAULT catmaid_history_log_context()', 'log: the promised columns');
 SELECT col_is_pk('public', 'catmaid_transaction_info',
 	ARRAY['transaction_id', 'execution_time'], 'log: primary key');
 SELECT enum_has_labels('public', 'history_change_type',

@@ -304,12 +304,12 @@ UNION ALL
 SELECT format('| `%s` | `%s` |', evtname, evtevent) FROM member JOIN pg_event_trigger e ON e.oid = objid
 WHERE classid = 'pg_event_trigger'::regclass
 UNION ALL
-SELECT format('| `%s` | `%s` |', name, boot_val) FROM pg_settings WHERE name LIKE 'catmaid\_history.%';
+SELECT format('| `%s` | `%s` |', name, CASE boot_val WHEN '' THEN '''''' ELSE boot_val END) FROM pg_settings WHERE name LIKE 'catmaid\_history.%';
 SQL
 	# a format with line ends comes in three lines, the heading in the second
 	my @members = grep { /\S/ } split /\n/, $members;
 	cmp_ok(scalar @members, '>', 60, 'the extension has its members');
-	is(scalar(grep { /catmaid_history\./ } @members), 3, 'its settings are known');
+	is(scalar(grep { /catmaid_history\./ } @members), 9, 'its settings are known');
 	for my $member (@members)
 	{
 		push @missing, $member if index($text, $member =~ /^#/ ? "\n$member\n" : $member) < 0;

@@ -31,8 +31,9 @@ sub contents
 {
 	my ($db) = @_;
 	my $sql = "SELECT concat_ws(' ', 'relation', c.oid::regclass, relkind, relowner::regrole, relacl, reloptions, relreplident,
-			(SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text, ',' ORDER BY attname COLLATE \"C\")
-				FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+			(SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text || attidentity::text || coalesce(attacl::text, '')
+				|| coalesce(pg_get_expr(adbin, adrelid), ''), ',' ORDER BY attname COLLATE \"C\")
+				FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
 			(SELECT string_agg(pg_get_triggerdef(t.oid) || tgenabled::text, ',' ORDER BY tgname)
 				FROM pg_trigger t WHERE tgrelid = c.oid AND NOT tgisinternal),
 			(SELECT string_agg(pg_get_indexdef(indexrelid), ',' ORDER BY indexrelid::regclass::text COLLATE \"C\")

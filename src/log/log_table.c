@@ -1,0 +1,413 @@
+/*
+ * log_table.c
+ *		The log, catmaid_transaction_info: whether this transaction is in it, and
+ *		its entry put there and taken away again.
+ *
+ * It is written as its owner, as versions are as the owner of the live table: who
+ * writes a tracked table needs no right on the log, and what a site has put on the log
+ * (a column with a default, a trigger, a constraint) runs with the rights of whoever
+ * owns it, in a security-restricted operation where the session is another's.  With
+ * nothing of the kind there, rows go straight to the table and its indexes.
+ *
+ * A transaction's entry is told by its id and the time that it began: ids come again
+ * where a dump is restored into another cluster.
+ *
+ * What is known of the table is kept until it changes (the relcache callback only
+ * marks).
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catmaid_history.h"
+#include "compat.h"
+
+/* what is known of it */
+static struct
+{
+	Oid			relid;			/* or InvalidOid */
+	bool		valid;			/* the rest is so */
+	MemoryContext context;
+	Oid			owner;
+	Oid			type;			/* of change_type */
+	AttrNumber	attnum[LOG_NCOLUMNS];	/* 0: there is no such column */
+	Oid			key_index;		/* on the first two; or InvalidOid */
+	RelationShape *shape;
+	bool		plain;
+}			log_table;
+
+static const char *const column_names[LOG_NCOLUMNS] = {
+	"transaction_id", "execution_time", "user_id", "project_id", "change_type", "label", "context"
+};
+
+static void add_context(void *argument);
+static void forget(Datum arg, Oid relid);
+static void know(void);
+static bool is_ours_alone(Relation rel);
+static Oid	key_index(Relation rel);
+static bool has_entry(Relation rel);
+static void fill(TupleTableSlot *slot, const LogEntry *entry);
+static void put(TupleTableSlot *slot, LogColumn column, Datum value);
+static void fill_others(RelationWriter *writer, TupleTableSlot *slot);
+static Datum change_type_datum(int change_type);
+
+void
+log_table_init(void)
+{
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+/* The log, or InvalidOid if the extension is not there. */
+Oid
+log_table_relid(void)
+{
+	if (!OidIsValid(log_table.relid) && OidIsValid(registry_relid_or_invalid()))
+		log_table.relid = get_relname_relid(LOG_TABLE, registry_namespace());
+	return log_table.relid;
+}
+
+/*
+ * Put the entry in the log, unless this transaction has one that it sees.  Returns
+ * whether it has been put there, and where.  Errors: those of what a site has put on
+ * the log.
+ */
+bool
+log_table_complete(const LogEntry *entry, ItemPointer at)
+{
+	RelationWriter writer;
+	MemoryContext scratch;
+	MemoryContext context;
+	SecurityState before;
+	ErrorContextCallback callback = {.callback = add_context};
+	TupleTableSlot *slot;
+	int			settings;
+	bool		done = false;
+
+	know();
+	if (!log_table.valid)
+		return false;
+
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
+									ALLOCSET_SMALL_SIZES);
+	context = MemoryContextSwitchTo(scratch);
+	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
+	settings = security_begin_code(log_table.relid, log_table.plain);
+	relation_writer_open(&writer, log_table.relid, log_table.shape);
+	if (!has_entry(writer.rel))
+	{
+		slot = relation_writer_slot(&writer);
+		fill(slot, entry);
+		if (!log_table.plain)
+			fill_others(&writer, slot);
+		ExecStoreVirtualTuple(slot);
+		relation_writer_insert_as_of(&writer, entry->cid);
+		done = ItemPointerIsValid(&slot->tts_tid);
+		*at = slot->tts_tid;
+	}
+	relation_writer_close(&writer);
+	security_end_code(settings);
+	security_act_as_before(&before);
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+	error_context_stack = callback.previous;
+	return done;
+}
+
+static void
+add_context(void *argument)
+{
+	errcontext("the entry of the transaction in table \"%s\"", LOG_TABLE);
+}
+
+/* Take the entry away that was put there. */
+void
+log_table_delete(ItemPointer at)
+{
+	RelationWriter writer;
+	MemoryContext scratch;
+	MemoryContext context;
+	SecurityState before;
+	int			settings;
+
+	know();
+	if (!log_table.valid)
+		return;
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
+									ALLOCSET_SMALL_SIZES);
+	context = MemoryContextSwitchTo(scratch);
+	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
+	settings = security_begin_code(log_table.relid, log_table.plain);
+	relation_writer_open(&writer, log_table.relid, log_table.shape);
+	relation_writer_delete(&writer, at);
+	relation_writer_close(&writer);
+	security_end_code(settings);
+	security_act_as_before(&before);
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+}
+
+/* Is it the name of a column of ours? */
+bool
+log_table_is_ours(const char *column)
+{
+	int			i;
+
+	for (i = 0; i < LOG_NCOLUMNS; i++)
+		if (strcmp(column, column_names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Put a row in the log that a dump has brought, with a value for each of its columns. */
+void
+log_table_restore(const Datum *values, const bool *isnull)
+{
+	RelationWriter writer;
+	MemoryContext scratch;
+	MemoryContext context;
+	SecurityState before;
+	TupleTableSlot *slot;
+	int			settings;
+	int			natts;
+
+	know();
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
+									ALLOCSET_SMALL_SIZES);
+	context = MemoryContextSwitchTo(scratch);
+	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
+	settings = security_begin_code(log_table.relid, log_table.plain);
+	relation_writer_open(&writer, log_table.relid, log_table.shape);
+	slot = relation_writer_slot(&writer);
+	natts = slot->tts_tupleDescriptor->natts;
+	memcpy(slot->tts_values, values, sizeof(Datum) * natts);
+	memcpy(slot->tts_isnull, isnull, sizeof(bool) * natts);
+	ExecStoreVirtualTuple(slot);
+	relation_writer_insert_as_of(&writer, GetCurrentCommandId(true));
+	relation_writer_close(&writer);
+	security_end_code(settings);
+	security_act_as_before(&before);
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(scratch);
+}
+
+/* May something that a site has put on the log have been left for the transaction's end? */
+bool
+log_table_may_defer(void)
+{
+	return log_table.valid && !log_table.plain;
+}
+
+static void
+forget(Datum arg, Oid relid)
+{
+	if (OidIsValid(relid) && relid != log_table.relid)
+		return;
+	log_table.relid = InvalidOid;
+	log_table.valid = false;
+}
+
+/* Lock the log as for writing, and look at it, if it has changed. */
+static void
+know(void)
+{
+	MemoryContext context;
+	MemoryContext before;
+	Relation	rel;
+	int			i;
+
+	if (!OidIsValid(log_table_relid()))
+		return;
+	/* takes in what has been changed; it may have been another table's name, too */
+	LockRelationOid(log_table.relid, RowExclusiveLock);
+	if (log_table.valid || !OidIsValid(log_table_relid()))
+		return;
+
+	rel = table_open(log_table.relid, RowExclusiveLock);
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an ordinary table, which the transaction log must be",
+						RelationGetRelationName(rel))));
+	context = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
+									ALLOCSET_SMALL_SIZES);
+	before = MemoryContextSwitchTo(context);
+	for (i = 0; i < LOG_NCOLUMNS; i++)
+	{
+		Form_pg_attribute att = columns_find(rel, column_names[i]);
+
+		log_table.attnum[i] = att ? att->attnum : 0;
+		if (i == LOG_CHANGE_TYPE)
+			log_table.type = att ? att->atttypid : InvalidOid;
+	}
+	log_table.owner = rel->rd_rel->relowner;
+	log_table.key_index = key_index(rel);
+	log_table.shape = relation_shape(rel, LOG_NCOLUMNS, LOG_NCOLUMNS, is_ours_alone(rel));
+	log_table.plain = relation_shape_is_plain(log_table.shape);
+	MemoryContextSwitchTo(before);
+	table_close(rel, NoLock);
+
+	/* who is writing to it up the stack may look at what was known */
+	if (log_table.context)
+		MemoryContextSetParent(log_table.context, TopTransactionContext);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	log_table.context = context;
+	log_table.valid = true;
+}
+
+/* Has no column but ours a default, or must have a value? */
+static bool
+is_ours_alone(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			i;
+	int			j;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		for (j = 0; j < LOG_NCOLUMNS; j++)
+			if (log_table.attnum[j] == att->attnum)
+				break;
+		if (!att->attisdropped && j == LOG_NCOLUMNS &&
+			(att->attnotnull || att->atthasdef || att->attidentity || att->attgenerated ||
+			 get_typtype(att->atttypid) == TYPTYPE_DOMAIN))
+			return false;
+	}
+	return true;
+}
+
+/* The primary key's index, if it is on transaction_id and execution_time. */
+static Oid
+key_index(Relation rel)
+{
+	Oid			relid = columns_primary_key_index(rel);
+	Relation	index;
+	bool		right;
+
+	if (!OidIsValid(relid))
+		return InvalidOid;
+	index = index_open(relid, AccessShareLock);
+	right = IndexRelationGetNumberOfKeyAttributes(index) == 2 &&
+		index->rd_index->indkey.values[0] == log_table.attnum[LOG_TRANSACTION] &&
+		index->rd_index->indkey.values[1] == log_table.attnum[LOG_TIME];
+	index_close(index, AccessShareLock);
+	return right ? relid : InvalidOid;
+}
+
+/* Is this transaction in the log?  Without the key's index all of it is read. */
+static bool
+has_entry(Relation rel)
+{
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key[0], log_table.attnum[LOG_TRANSACTION], BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+	ScanKeyInit(&key[1], log_table.attnum[LOG_TIME], BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+				TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	scan = systable_beginscan(rel, log_table.key_index, OidIsValid(log_table.key_index),
+							  SnapshotSelf, 2, key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	return found;
+}
+
+/* Our columns; the others are NULL. */
+static void
+fill(TupleTableSlot *slot, const LogEntry *entry)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	memset(slot->tts_values, 0, sizeof(Datum) * natts);
+	memset(slot->tts_isnull, true, sizeof(bool) * natts);
+	put(slot, LOG_TRANSACTION,
+		Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+	put(slot, LOG_TIME, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	if (entry->has_user)
+		put(slot, LOG_USER, Int32GetDatum(entry->user_id));
+	if (entry->has_project)
+		put(slot, LOG_PROJECT, Int32GetDatum(entry->project_id));
+	put(slot, LOG_CHANGE_TYPE, change_type_datum(entry->change_type));
+	put(slot, LOG_LABEL, CStringGetTextDatum(entry->label));
+	if (entry->context)
+		put(slot, LOG_CONTEXT, PointerGetDatum(entry->context));
+}
+
+static void
+put(TupleTableSlot *slot, LogColumn column, Datum value)
+{
+	AttrNumber	attnum = log_table.attnum[column];
+
+	if (attnum == 0)
+		return;
+	slot->tts_values[attnum - 1] = value;
+	slot->tts_isnull[attnum - 1] = false;
+}
+
+/* Columns of the site's own get their defaults, as in an INSERT that does not name them. */
+static void
+fill_others(RelationWriter *writer, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	ExprContext *econtext = GetPerTupleExprContext(writer->estate);
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Node	   *expression;
+		int			j;
+
+		for (j = 0; j < LOG_NCOLUMNS; j++)
+			if (log_table.attnum[j] == att->attnum)
+				break;
+		if (att->attisdropped || att->attgenerated || j < LOG_NCOLUMNS)
+			continue;
+		expression = build_column_default(writer->rel, att->attnum);
+		if (expression == NULL)
+			continue;
+		slot->tts_values[i] =
+			ExecEvalExprSwitchContext(ExecPrepareExpr((Expr *) expression, writer->estate),
+									  econtext, &slot->tts_isnull[i]);
+	}
+}
+
+/* The enum's label of that name. */
+static Datum
+change_type_datum(int change_type)
+{
+	static const char *const labels[] = {"", "Backend", "Migration", "External"};
+	Oid			label = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
+										ObjectIdGetDatum(log_table.type),
+										CStringGetDatum(labels[change_type]));
+
+	if (!OidIsValid(label))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("type %s has no label \"%s\"", format_type_be(log_table.type),
+						labels[change_type])));
+	return ObjectIdGetDatum(label);
+}
