@@ -461,7 +461,6 @@ extern char *view_drop_commands(List *views);
 extern bool view_shows(Oid view, List *relations);
 extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
-extern bool view_has_dependents(Oid view);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);
 
@@ -648,6 +647,10 @@ extern List *indexes_tracking_columns(List *key);
 extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
 								   ScanKey scankey);
 
+/* comments.c: what \d+ says of the tables that belong to a live table */
+extern void comments_put(const RegistryRow *row);
+extern void comments_put_tracking(Oid tracking, int n);
+
 /* derived.c: the tables that belong to a live table */
 extern Oid	derived_create_history(Relation live, Oid parent);
 extern Oid	derived_create_tracking(Relation live, List *key, bool loose);
@@ -779,8 +782,11 @@ extern void view_refresh(const RegistryRow *row);
 extern void view_renew(const RegistryRow *row);
 extern void view_protect(const RegistryRow *row);
 extern void view_take_over(const RegistryRow *row);
-extern void view_drop(Oid live);
+extern void view_drop(Oid live, bool cascade);
 extern const char **view_renamed_columns(Oid view, Oid live, bool thorough);
+#define VIEW_COMMENT \
+	"The rows of the table and all their former versions, each with its period."
+
 extern Oid	view_of_name(Oid live);
 extern Oid	view_find(Oid live);
 extern Oid	view_of_table(Oid live);
@@ -1120,7 +1126,7 @@ extern Oid	catalog_create_index(Oid relid, const char *name, bool unique,
 extern Oid	catalog_create_trigger(Oid relid, const char *name, int16 type,
 								   Oid function, List *arguments);
 extern void catalog_switch_trigger(Oid relid, const char *name, char fires);
-extern void catalog_comment(Oid class, Oid object, const char *comment);
+extern void catalog_comment(Oid class, Oid object, AttrNumber column, const char *comment);
 extern void catalog_grant_select(Oid relid, Oid grantee, bool grant_option);
 extern void catalog_set_row_security(Oid relid, bool enabled, bool forced);
 extern void catalog_revoke_all(Oid relid, Oid grantee);

@@ -372,6 +372,7 @@ adopt_table(AdoptedTable *table, Report *report)
 	view = view_of_name(table->row->live);
 	was_older = OidIsValid(view) && view_find(table->row->live) != view;
 	repair_table(table->row, table->tracked, true);
+	comments_put(table->row);
 	if (was_older && OidIsValid(view_find(table->row->live)))
 		adopt_readers(table->row, view_find(table->row->live), report);
 	error_context_stack = context.previous;

@@ -291,6 +291,7 @@ make_history_anew(RegistryRow *row)
 	if (parent && get_rel_name(parent->history) == NULL)
 		parent = NULL;
 	row->history = derived_create_history(live, parent ? parent->history : InvalidOid);
+	comments_put(row);
 	key = columns_key(live);
 	table_close(live, NoLock);
 	registry_update(row);

@@ -210,7 +210,7 @@ catmaid_history_drop_view(PG_FUNCTION_ARGS)
 
 	lock_table(live, ShareUpdateExclusiveLock, 0);
 	if (OidIsValid(view_find(live)))
-		view_drop(live);
+		view_drop(live, false);
 	else
 		ereport(NOTICE,
 				(errmsg("table \"%s\" has no history view, nothing changed",
