@@ -204,6 +204,14 @@ typedef struct DerivedState
 	int			natts;
 } DerivedState;
 
+/* A table's name, schema and owner. */
+typedef struct TableIdentity
+{
+	NameData	name;
+	Oid			namespace;
+	Oid			owner;
+} TableIdentity;
+
 typedef struct TableState
 {
 	Oid			live;
@@ -283,6 +291,15 @@ extern List *check_add(List *findings, Oid live, const char *severity,
 					   const char *detail, const char *hint);
 extern void check_warn(Oid live, const char *what, List *findings);
 
+/* api_table.c: the table that an SQL function is called for */
+extern Oid	api_table_argument(FunctionCallInfo fcinfo, int sqlstate);
+extern void api_lock_table(Oid live, LOCKMODE mode, int sqlstate);
+extern RegistryRow *api_require_history(Oid live, int sqlstate);
+
+/* derived_names.c: derived tables are named as their live table is */
+extern void derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
+									const TableIdentity *now);
+
 /* repair.c: mend what can be */
 extern void repair_row(RegistryRow *row);
 extern void repair_owners(const RegistryRow *row, Oid on_behalf_of);
@@ -294,6 +311,15 @@ extern void repair_table(RegistryRow *row, bool tracked, bool adopting);
 extern List *repair_in_order(List *rows);
 
 /* follower.c: the event triggers */
+/* What a command does to columns, as far as views upon our views are concerned. */
+typedef enum ColumnChange
+{
+	COLUMNS_STAY,
+	COLUMNS_COME_AND_GO,		/* which gives them other numbers */
+	COLUMNS_CHANGE_TYPE			/* which views upon views show, too */
+} ColumnChange;
+
+extern void followed_lock_views(Oid relid, bool parents, ColumnChange change);
 extern bool follower_tracks(Oid live, RegistryRow **row);
 
 /* dependents.c: what goes with what a command drops */
@@ -353,11 +379,10 @@ extern void follow_columns(RegistryRow *row, const TableState *before,
 
 /* follow_kept.c: kept columns give way */
 extern void follow_kept_free_name(Oid history, const char *name);
+extern void kept_columns_move(Oid history, const char *name, Oid other);
 extern void follow_kept_make_room(Oid history, Oid child);
 
 /* follow_table.c: everything but columns, of a table that still is there */
-extern void follow_identity(RegistryRow *row, const TableState *before,
-							const TableState *now);
 extern void follow_hierarchy(RegistryRow *row, const TableState *before,
 							 const TableState *now);
 extern void follow_partitions(RegistryRow *row, const TableState *before,
@@ -1071,6 +1096,7 @@ extern char *columns_type_sql(Form_pg_attribute att);
 extern char *columns_collation_sql(Oid collation);
 extern bool columns_map_is_simple(const HistoryMap *map);
 extern char *columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
+extern bool columns_have_type(Oid relid, AttrNumber attnum, Oid type, int32 typmod, Oid collation);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);
 extern Oid	columns_key_opclass(Relation index, int column, Oid type);
