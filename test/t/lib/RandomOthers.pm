@@ -100,7 +100,7 @@ sub answer
 	my $step = $s->{step};
 	my $error = $answer->{error};
 	my $where = "session $s->{wire}{name}, story $s->{story}: $step->{sql}\n  ";
-	return if $step->{look} && $s->{began} != $self->{disturbed};
+	return if exists $step->{look} && $s->{began} != $self->{disturbed};
 	if ($step->{fails})
 	{
 		die $where . ($error ? "$error->{C} $error->{M}" : 'no error') . ", not $step->{fails}\n"
