@@ -35,7 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "adopt/adopt.h"
 #include "compat.h"
 
 typedef struct AdoptedTable

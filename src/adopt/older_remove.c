@@ -20,7 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "adopt/adopt.h"
 
 static bool is_used(Oid function);
 

@@ -56,7 +56,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static CreateStmt *table_statement(Oid namespace, const char *name, List *columns,

@@ -22,7 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 #include "compat.h"
 
 /* see check_in_turn */

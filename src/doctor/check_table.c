@@ -24,7 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 #include "compat.h"
 
 static bool check_tables(Check *check);

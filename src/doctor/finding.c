@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 /* Append a finding to the list. */
 List *

@@ -34,7 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 #define DELETE_TRIGGER	"on_delete_update_history_txid_regular"
 

@@ -28,7 +28,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 /* the columns of a history table that get other types */
 typedef struct Widening

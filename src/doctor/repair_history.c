@@ -15,7 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 #include "compat.h"
 
 static List *repair_each(List *rows, DDLAction action, bool alone);

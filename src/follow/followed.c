@@ -10,7 +10,7 @@
 #include "catalog/pg_inherits.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 
 /*
  * Park the view of a registered table, which the caller has locked.  Also while

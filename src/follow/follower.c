@@ -32,7 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 /* A table that the command has touched. */

@@ -18,7 +18,7 @@
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 static void refuse_derived(Oid live);

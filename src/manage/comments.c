@@ -12,7 +12,7 @@
 #include "commands/comment.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static void comment_on_column(Oid relid, const char *column, const char *comment);
 static void comment_on(Oid relid, AttrNumber attnum, const char *comment);

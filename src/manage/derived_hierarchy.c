@@ -27,7 +27,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 /* What a parent has that a child lacks. */

@@ -11,7 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static void follow_name(Oid derived, const char *name,
 						const TableIdentity *before, const TableIdentity *now);

@@ -32,7 +32,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 /* a relation's rows in the catalogs */
 typedef struct TableFacts

@@ -13,7 +13,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 /*
  * The history child is about to inherit from history: of columns that have one

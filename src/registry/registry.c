@@ -35,7 +35,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 enum
 {
