@@ -54,7 +54,11 @@ jobs_run()
 		done
 		[ "${#job_of[@]}" -gt 0 ] || break
 
+		pid=
 		wait -n -p pid "${!job_of[@]}" || true
+		# (interrupted by a signal, or the shell has forgotten one that ended)
+		[ -n "${pid:-}" ] || pid=$(job_gone "${!job_of[@]}")
+		[ -n "$pid" ] || continue
 		ended[${job_of[$pid]}]=yes
 		[ -z "${is_long[$pid]:-}" ] || long=$((long - 1))
 		unset "job_of[$pid]" "is_long[$pid]"
@@ -64,6 +68,20 @@ jobs_run()
 		done
 	done
 	QUEUE=()
+}
+
+# Print one of the processes that is not there any more, after a moment if all are.
+job_gone()
+{
+	local pid
+
+	for pid; do
+		kill -0 "$pid" 2>/dev/null || {
+			echo "$pid"
+			return
+		}
+	done
+	sleep 0.1
 }
 
 # job_start FILE JOB: in the background; its process is $!.
@@ -81,12 +99,15 @@ job_start()
 
 job_report()
 {
-	local passed failed skipped
+	local counts
 
 	cat "$1.out"
-	if ! read -r passed failed skipped 2>/dev/null <"$1.count"; then
-		echo "$2: ended before its time"
-		passed=0 failed=1 skipped=0
+	counts=$(cat "$1.count" 2>/dev/null)
+	if ! [[ $counts =~ ^([0-9]+)\ ([0-9]+)\ ([0-9]+)$ ]]; then
+		echo "$2: ended before its time${counts:+, with \"$counts\" for its counts}"
+		counts='0 1 0'
 	fi
-	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+	# shellcheck disable=SC2086 # three numbers
+	set -- $counts
+	PASSED=$((PASSED + $1)) FAILED=$((FAILED + $2)) SKIPPED=$((SKIPPED + $3))
 }

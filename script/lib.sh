@@ -186,7 +186,7 @@ cleanup()
 	trap - EXIT
 	trap '' INT TERM HUP
 	jobs_stop
-	[ -z "${AT_EXIT:-}" ] || "$AT_EXIT"
+	[ -z "${AT_EXIT:-}" ] || "$AT_EXIT" "$status"
 	if [ -n "${WORK:-}" ] && [ -z "${KEEP_WORK:-}" ]; then
 		server_stop
 		rm -rf "$WORK"

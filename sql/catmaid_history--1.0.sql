@@ -51,7 +51,7 @@ COMMENT ON COLUMN catmaid_history_table.live_table_pkey_columns IS
 COMMENT ON COLUMN catmaid_history_table.key_since IS
     'Since when this is the primary key: versions that ended before may have been told by another one. NULL: always.';
 COMMENT ON COLUMN catmaid_history_table.maker_until IS
-    'Until when exec_transaction_id was the transaction that made the version, as the PL/pgSQL functions stored it; in versions that ended later it is the one that ended it. NULL: in all of them.';
+    'Until when exec_transaction_id was the transaction that made the version (PL/pgSQL functions); NULL: always the one that ended it.';
 COMMENT ON COLUMN catmaid_history_table.maker_snapshot IS
     'Which transactions had committed by maker_until: what others stored, though they had begun before, has the one that ended the version, too.';
 COMMENT ON COLUMN catmaid_history_table.tracking_table IS

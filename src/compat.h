@@ -466,6 +466,12 @@ find_option_compat(const char *name)
 #define build_generation_expression_compat(rel, attnum)	(NULL)
 #endif
 
+/*
+ * 18 gives NOT NULL of a column a constraint with a name, and changes no column's type
+ * where a child has declared it, too, under another name (ATPostAlterTypeCleanup).
+ */
+#define not_null_has_name_compat	(PG_VERSION_NUM >= 180000)
+
 /* 17 can give a generated column another expression. */
 #if PG_VERSION_NUM >= 170000
 #define sets_expression_compat(cmd)	((cmd)->subtype == AT_SetExpression)

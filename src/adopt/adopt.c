@@ -35,7 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "adopt/adopt.h"
 #include "compat.h"
 
 typedef struct AdoptedTable
@@ -372,6 +372,7 @@ adopt_table(AdoptedTable *table, Report *report)
 	view = view_of_name(table->row->live);
 	was_older = OidIsValid(view) && view_find(table->row->live) != view;
 	repair_table(table->row, table->tracked, true);
+	comments_put(table->row);
 	if (was_older && OidIsValid(view_find(table->row->live)))
 		adopt_readers(table->row, view_find(table->row->live), report);
 	error_context_stack = context.previous;
@@ -415,10 +416,10 @@ tell_functions(List *functions)
 
 	foreach(lc, functions)
 		ereport(WARNING,
-				(errmsg("trigger function %s() stays",
+				(errmsg("trigger function %s() was not dropped",
 						naming_quoted_function(lfirst_oid(lc))),
-				 errdetail("It has a name of the older implementation, but something else than the registered tables uses it, or it is another role's."),
-				 errhint("Drop it when nothing needs it any more.")));
+				 errdetail("Its name is one of the older implementation's, but it is used by an object other than the registered tables, or it belongs to another role."),
+				 errhint("Drop it when it is no longer needed.")));
 }
 
 /* What check_history() will not tell, as it is over, or none of its business. */
@@ -427,15 +428,15 @@ tell_report(const Report *report)
 {
 	if (report->gaps.len > 0)
 		ereport(WARNING,
-				(errmsg("changes have not been recorded in full until now"),
+				(errmsg("some changes made before adoption were not recorded"),
 				 errdetail("%s", report->gaps.data),
-				 errhint("SELECT %s(...) tracks a table that is not.",
+				 errhint("Use SELECT %s(...) to track a table.",
 						 naming_quoted_in(registry_namespace(), "enable_history_tracking_for_table"))));
 	if (report->readers.len > 0)
 		ereport(WARNING,
-				(errmsg("history views are read with the rights of their readers now, which some roles lack"),
+				(errmsg("history views now use the privileges of their readers, and some roles lack these privileges"),
 				 errdetail("To let them read as before:\n%s", report->readers.data),
-				 errhint("Grant what is meant to be granted.")));
+				 errhint("Grant the privileges that these roles should have.")));
 }
 
 static void

@@ -10,7 +10,7 @@
 #include "access/xact.h"
 #include "utils/resowner.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 /*

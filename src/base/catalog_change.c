@@ -56,7 +56,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static CreateStmt *table_statement(Oid namespace, const char *name, List *columns,
@@ -442,11 +442,11 @@ catalog_switch_trigger(Oid relid, const char *name, char fires)
 	alter_as_superuser(relid, column_command(subtype, name, NULL), true);
 }
 
-/* Set the comment of an object.  Below all checks. */
+/* Set the comment of an object, or of its column (0: none).  Below all checks. */
 void
-catalog_comment(Oid class, Oid object, const char *comment)
+catalog_comment(Oid class, Oid object, AttrNumber column, const char *comment)
 {
-	CreateComments(object, class, 0, comment);
+	CreateComments(object, class, column, comment);
 	CommandCounterIncrement();
 }
 

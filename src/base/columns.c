@@ -27,7 +27,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 /* The column's default, or generation expression; NULL if it has none. */
@@ -289,4 +289,16 @@ fit_has_columns(Oid relid, List *names)
 		if (get_attnum(relid, lfirst(lc)) == InvalidAttrNumber)
 			return false;
 	return true;
+}
+
+/* Returns true if the relation's column has that type, modifier and collation. */
+bool
+columns_have_type(Oid relid, AttrNumber attnum, Oid type, int32 typmod, Oid collation)
+{
+	Oid			column_type;
+	int32		column_typmod;
+	Oid			column_collation;
+
+	get_atttypetypmodcoll(relid, attnum, &column_type, &column_typmod, &column_collation);
+	return column_type == type && column_typmod == typmod && column_collation == collation;
 }

@@ -38,7 +38,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static int	ddl_depth = 0;

@@ -35,7 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 
 static const char *name_of(bool keep_data);
 static HeapTuple find(bool keep_data);

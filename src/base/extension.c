@@ -19,7 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 #define REGISTRY_TABLE	"catmaid_history_table"

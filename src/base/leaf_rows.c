@@ -29,7 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static bool is_needed(Oid live);

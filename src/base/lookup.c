@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 /*

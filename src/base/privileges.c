@@ -14,7 +14,7 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static List *acl_grantees(List *grantees, Acl *acl);

@@ -11,7 +11,7 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 /*

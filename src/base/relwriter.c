@@ -28,7 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 /* rows that may wait, as in copyfrom.c */

@@ -29,7 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static void part_triggers(RelationWriter *writer);

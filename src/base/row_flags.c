@@ -10,7 +10,7 @@
 #include "catalog/pg_class.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 
 /* Would policies hide rows of the live table that the derived one shows? */
 bool

@@ -27,12 +27,13 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static bool is_trusted(Oid namespace, Oid owner);
 static Oid	database_owner(void);
 static void hide_values(void *arg);
+static bool is_restriction(const char *message_id);
 static bool may_quote(int category);
 
 /*
@@ -238,13 +239,19 @@ hide_values(void *arg)
 	context = MemoryContextSwitchTo(CurTransactionContext);
 	error = CopyErrorData();
 	error->detail_log = NULL;
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+	if (is_restriction(error->message_id))
+	{
+		error->detail = _("What the owner of the table has put on its history runs as the owner, in a security-restricted operation.");
+		error->hint = _("The owner can make the constraint immediate: NOT DEFERRABLE, or by SET CONSTRAINTS in the function of the trigger.");
+	}
+	else if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 	{
 		/* for the server's log */
 		error->detail_log = error->message;
 		error->message = _("the history of the table does not take the row");
 	}
-	error->detail = _("The values are shown to the owner of the table only.");
+	if (!is_restriction(error->message_id))
+		error->detail = _("The values are shown to the owner of the table only.");
 	error->context = error->internalquery = NULL;
 	error->internalpos = 0;
 	MemoryContextSwitchTo(context);
@@ -256,6 +263,17 @@ hide_values(void *arg)
 	}
 	errmsg("%s", error->message);
 	errdetail("%s", error->detail);
+}
+
+/*
+ * Is it PostgreSQL's message that a deferred trigger was to be queued?  No value is in that, and
+ * whoever writes could not know otherwise why she may not.
+ */
+static bool
+is_restriction(const char *message_id)
+{
+	return message_id &&
+		strcmp(message_id, "cannot fire deferred trigger within security-restricted operation") == 0;
 }
 
 /*

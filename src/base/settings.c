@@ -27,7 +27,7 @@
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static const struct config_enum_entry on_drop_options[] = {

@@ -15,7 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "base/base.h"
 #include "compat.h"
 
 static bool row_prints_exactly(Oid type);

@@ -39,7 +39,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 /* so many tables at most are kept open, partitions for the most part */

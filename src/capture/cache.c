@@ -35,7 +35,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 
 static HTAB *cache = NULL;
 

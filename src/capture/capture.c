@@ -34,7 +34,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 /*

@@ -36,7 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 
 static List *postponed = NIL;
 

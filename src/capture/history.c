@@ -29,7 +29,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 struct HistoryWriter

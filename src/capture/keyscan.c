@@ -17,7 +17,7 @@
 #include "executor/tuptable.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 struct KeyScan

@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 static bool may_read(Oid relid);

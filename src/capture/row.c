@@ -11,7 +11,7 @@
 #include "executor/tuptable.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 /*

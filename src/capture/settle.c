@@ -14,7 +14,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 
 static void before_commit(XactEvent event, void *arg);
 static void settle_all(void);

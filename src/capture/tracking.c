@@ -44,7 +44,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 static void write_version(TrackingTable *tracking, const Datum *key,

@@ -36,7 +36,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 static void loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor);

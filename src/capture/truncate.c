@@ -26,7 +26,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 static void store_uncovered_partitions(Relation root, Trigger *trigger);

@@ -8,7 +8,7 @@
 #include "executor/tuptable.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "capture/capture.h"
 #include "compat.h"
 
 /*

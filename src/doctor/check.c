@@ -22,7 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 #include "compat.h"
 
 /* see check_in_turn */
@@ -64,50 +64,6 @@ catmaid_history_check_history(PG_FUNCTION_ARGS)
 	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(depth) :
 				 check_one(PG_GETARG_OID(0), depth));
 	return (Datum) 0;
-}
-
-/* Append a finding to the list. */
-List *
-check_add(List *findings, Oid live, const char *severity, const char *finding,
-		  const char *object, const char *detail, const char *hint)
-{
-	Finding    *new = palloc(sizeof(Finding));
-
-	new->live = live;
-	new->severity = severity;
-	new->finding = finding;
-	new->object = object ? pstrdup(object) : NULL;
-	new->detail = detail;
-	new->hint = hint;
-	return lappend(findings, new);
-}
-
-/* One WARNING with all findings but those for information; none for none. */
-void
-check_warn(Oid live, const char *what, List *findings)
-{
-	StringInfoData detail;
-	ListCell   *lc;
-
-	initStringInfo(&detail);
-	foreach(lc, findings)
-	{
-		Finding    *finding = lfirst(lc);
-
-		if (strcmp(finding->severity, "info") == 0)
-			continue;
-		appendStringInfo(&detail, "%s%s", detail.len ? "\n" : "", finding->detail);
-		if (finding->hint)
-			appendStringInfo(&detail, " (%s)", finding->hint);
-	}
-	if (detail.len > 0)
-		ereport(WARNING,
-				(errmsg("%s", what),
-				 errdetail("%s", detail.data),
-				 errhint("SELECT * FROM %s(%s) lists what there is at any time.",
-						 naming_quoted_in(registry_namespace(), "check_history"),
-						 get_rel_name(live) == NULL ? "" :
-						 quote_literal_cstr(naming_quoted(live)))));
 }
 
 static List *

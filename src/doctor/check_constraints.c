@@ -20,7 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 static void check_unique_indexes(Check *check);
 static bool is_on_live_columns(Form_pg_index index, Oid history, Oid live);

@@ -16,7 +16,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 static bool can_be_sorted(Oid history, const char *column);
 static char *live_rows_sql(Check *check, Relation live);

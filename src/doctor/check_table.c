@@ -24,7 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 #include "compat.h"
 
 static bool check_tables(Check *check);
@@ -416,30 +416,6 @@ check_trigger(Check *check, const char *name, TriggerState state)
 			name);
 }
 
-/* Note a finding; the detail is what format makes of the rest. */
-void
-check_finding(Check *check, const char *severity, const char *finding, const char *object,
-			  const char *hint, const char *format,...)
-{
-	StringInfoData detail;
-
-	initStringInfo(&detail);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&detail, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&detail, needed);
-	}
-	check->findings = check_add(check->findings, check->row->live, severity, finding,
-								object, detail.data, hint);
-}
-
 /* Of an entry that is not sound. */
 static const char *
 way_out(const RegistryRow *row)
@@ -449,17 +425,4 @@ way_out(const RegistryRow *row)
 	char	   *command = registry_way_out(row, &by_superuser, &forgets);
 
 	return psprintf("%s;%s", command, by_superuser ? " as a superuser." : "");
-}
-
-/* What mends it without anybody's help. */
-const char *
-check_mend(Check *check)
-{
-	if (check->older)
-		return "ALTER EXTENSION catmaid_history UPDATE;";
-	if (get_rel_name(check->row->live) == NULL)
-		return psprintf("SELECT %s();", naming_quoted_in(registry_namespace(), "repair_history"));
-	return psprintf("SELECT %s(%s::regclass);",
-					naming_quoted_in(registry_namespace(), "repair_history"),
-					quote_literal_cstr(naming_quoted(check->row->live)));
 }

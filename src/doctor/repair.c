@@ -28,7 +28,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 /* the columns of a history table that get other types */
 typedef struct Widening
@@ -50,7 +50,6 @@ static void give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of)
 static void make_history_anew(RegistryRow *row);
 static RegistryRow *parent_of(const RegistryRow *row);
 static bool has_own_tracking(const RegistryRow *row);
-static bool is_taken(const char *name, Oid namespace, Oid ours);
 static bool is_empty(Oid relid);
 static void widen(void *arg);
 static void repair_own_columns(const RegistryRow *row);
@@ -181,45 +180,6 @@ repair_missing(RegistryRow *row)
 }
 
 /*
- * History, tracking table and view get the names and the schema that they should
- * have, after a RENAME or SET SCHEMA that was not followed, unless one is taken.
- */
-void
-repair_names(RegistryRow *row)
-{
-	TableState *now = table_state_now(row);
-	TableState before = *now;
-	Oid			namespace = get_rel_namespace(row->history);
-	char	   *history = get_rel_name(row->history);
-	char	   *live = history ? naming_live_of(history) : NULL;
-
-	/* renamed by hand, and not as a history is called */
-	if (history && live == NULL && registry_is_sound(row, now->owner) &&
-		!is_taken(naming_history_table(row->live), namespace, InvalidOid))
-	{
-		catalog_rename(row->history, naming_history_table(row->live));
-		live = NameStr(now->name);
-	}
-	if (live == NULL || !registry_is_sound(row, now->owner) ||
-		(strcmp(live, NameStr(now->name)) == 0 && namespace == now->namespace) ||
-		is_taken(naming_history_table(row->live), now->namespace, row->history) ||
-		is_taken(naming_tracking_table(row->live), now->namespace, row->tracking) ||
-		is_taken(naming_view(row->live), now->namespace, InvalidOid))
-		return;
-	namestrcpy(&before.name, live);
-	before.namespace = namespace;
-	follow_identity(row, &before, now);
-}
-
-static bool
-is_taken(const char *name, Oid namespace, Oid ours)
-{
-	Oid			relid = get_relname_relid(name, namespace);
-
-	return OidIsValid(relid) && relid != ours;
-}
-
-/*
  * Mend the rest.  tracked: versions shall be stored afterwards.  adopting: no
  * index is built on a history table that is not empty.  row is brought up to
  * date, and so is the registry.
@@ -291,6 +251,7 @@ make_history_anew(RegistryRow *row)
 	if (parent && get_rel_name(parent->history) == NULL)
 		parent = NULL;
 	row->history = derived_create_history(live, parent ? parent->history : InvalidOid);
+	comments_put(row);
 	key = columns_key(live);
 	table_close(live, NoLock);
 	registry_update(row);

@@ -35,7 +35,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 typedef struct Command

@@ -27,7 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 static void check_reserved(const RegistryRow *row, const char *name);
@@ -53,7 +53,6 @@ static void drop_column(RegistryRow *row, AttrNumber held, const char *name, boo
 static void add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 					   const TableState *before);
 static bool children_keep(Oid history, const char *name);
-static void replace_name(char **name, const char *from, const char *to);
 
 bool
 follow_columns_changed(const TableState *before, const TableState *now,
@@ -255,21 +254,6 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 		catalog_rename_column(view, from, to);
 
 	follow_column_name(row, from, to);
-}
-
-/* The live column has another name, also where it is registered. */
-void
-follow_column_name(RegistryRow *row, const char *from, const char *to)
-{
-	ListCell   *lc;
-
-	foreach(lc, row->key)
-		replace_name((char **) &lfirst(lc), from, to);
-	if (!OidIsValid(row->tracking))
-	{
-		replace_name(&row->time_column, from, to);
-		replace_name(&row->txid_column, from, to);
-	}
 }
 
 /*
@@ -532,11 +516,4 @@ children_keep(Oid history, const char *name)
 			return true;
 	}
 	return false;
-}
-
-static void
-replace_name(char **name, const char *from, const char *to)
-{
-	if (strcmp(*name, from) == 0)
-		*name = pstrdup(to);
 }

@@ -15,7 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 
 static bool cascades(Node *statement);
 static void clear_up_after(const RegistryRow *row, const TableState *before,

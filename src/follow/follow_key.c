@@ -23,7 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 static bool follow_key_is_restored(const RegistryRow *row, const TableState *before);

@@ -17,41 +17,12 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
-static void follow_name(Oid derived, const char *name,
-						const TableState *before, const TableState *now);
-static void follow_index_names(Oid live, Oid table);
 static RegistryRow *sound_parent(Oid live);
 static void cover_partition(RegistryRow *row, Oid leaf);
 static void release_partition(RegistryRow *row, Oid leaf);
-
-/* RENAME TO, SET SCHEMA, OWNER TO. */
-void
-follow_identity(RegistryRow *row, const TableState *before,
-				const TableState *now)
-{
-	Oid			view;
-
-	if (strcmp(NameStr(before->name), NameStr(now->name)) == 0 &&
-		before->namespace == now->namespace && before->owner == now->owner)
-		return;
-
-	naming_check_room(NameStr(now->name), ERRCODE_NAME_TOO_LONG);
-	view = view_of_table_named(row->live,
-							   psprintf("%s__with_history", NameStr(before->name)),
-							   before->namespace, before->owner);
-	if (OidIsValid(view))
-		follow_name(view, naming_view(row->live), before, now);
-	follow_name(row->history, naming_history_table(row->live), before, now);
-	follow_index_names(row->live, row->history);
-	if (OidIsValid(row->tracking))
-	{
-		follow_name(row->tracking, naming_tracking_table(row->live), before, now);
-		follow_index_names(row->live, row->tracking);
-	}
-}
 
 /* INHERIT and NO INHERIT. */
 void
@@ -122,57 +93,6 @@ follow_partitions(RegistryRow *row, const TableState *before,
 			get_rel_name(lfirst_oid(lc)) != NULL &&
 			lineage_root(lfirst_oid(lc)) != row->live)
 			release_partition(row, lfirst_oid(lc));
-}
-
-static void
-follow_name(Oid derived, const char *name,
-			const TableState *before, const TableState *now)
-{
-	Oid			taken = get_relname_relid(name, now->namespace);
-	char	   *current = get_rel_name(derived);
-
-	/* while the command waited for the lock of another one, perhaps */
-	if (current == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("history of table \"%s\" was dropped concurrently",
-						NameStr(now->name)),
-				 errhint("SELECT %s(%s::regclass) makes anew what is gone.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
-						 quote_literal_cstr(naming_quoted_in(before->namespace,
-															 NameStr(before->name))))));
-	if (OidIsValid(taken) && taken != derived)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation \"%s\" already exists, table \"%s\" needs the name for its history",
-						name, NameStr(now->name)),
-				 errhint("Rename or drop %s, or use another name for the table.",
-						 naming_quoted(taken))));
-	if (strcmp(current, name) != 0)
-		catalog_rename(derived, name);
-	if (get_rel_namespace(derived) != now->namespace)
-		catalog_move(derived, now->namespace);
-
-	/* somebody else's view under the name is not handed to the new owner */
-	if (security_owner_of(derived) != now->owner &&
-		security_owner_of(derived) == before->owner)
-		catalog_change_owner(derived, now->owner);
-}
-
-static void
-follow_index_names(Oid live, Oid table)
-{
-	ListCell   *lc;
-
-	foreach(lc, indexes_own(live, table))
-	{
-		OwnIndex   *own = lfirst(lc);
-		char	   *clipped = naming_index(live, own->label);
-
-		if (strcmp(get_rel_name(own->index), clipped) != 0)
-			catalog_rename(own->index,
-						   naming_free_index(live, get_rel_namespace(table), own->label));
-	}
 }
 
 /* TRUNCATE of the partition itself, and the edition times of its rows. */

@@ -32,7 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 /* A table that the command has touched. */
@@ -55,6 +55,7 @@ static List *touched_tables(void);
 static bool is_tracked(const RegistryRow *row, const TableState *before,
 					   const TableState *now);
 static void follow_tables(List *tables, Node *statement);
+static void follow_identity(const Touched *touched);
 static void follow_rest(Touched *touched, Node *statement);
 static void agree_on_triggers(Oid live);
 static bool switches_triggers(Oid live);
@@ -230,20 +231,6 @@ is_tracked(const RegistryRow *row, const TableState *before, const TableState *n
 	return now->tracked;
 }
 
-/*
- * Is DDL on the table to be followed: is it registered, and are its triggers
- * there?  The row is NULL if not registered.
- */
-bool
-follower_tracks(Oid live, RegistryRow **row)
-{
-	*row = registry_get(live);
-	return *row && get_rel_name(live) && get_rel_name((*row)->history) &&
-		settings_follow_ddl(security_owner_of(live)) &&
-		registry_is_sound(*row, security_owner_of(live)) &&
-		triggers_there(*row, NULL);
-}
-
 static void
 follow_tables(List *tables, Node *statement)
 {
@@ -257,7 +244,7 @@ follow_tables(List *tables, Node *statement)
 		if (!touched->tracked)
 			continue;
 		follow_check_derived(touched->row, touched->before, touched->now);
-		follow_identity(touched->row, touched->before, touched->now);
+		follow_identity(touched);
 		touched->columns_changed = follow_columns_changed(touched->before,
 														  touched->now, statement);
 		if (!touched->columns_changed)
@@ -291,6 +278,18 @@ follow_tables(List *tables, Node *statement)
 		if (touched->tracked)
 			follow_rest(touched, statement);
 	}
+}
+
+/* RENAME TO, SET SCHEMA, OWNER TO. */
+static void
+follow_identity(const Touched *touched)
+{
+	const TableState *then = touched->before;
+	const TableState *now = touched->now;
+	TableIdentity before = {then->name, then->namespace, then->owner};
+	TableIdentity after = {now->name, now->namespace, now->owner};
+
+	derived_follow_identity(touched->row, &before, &after);
 }
 
 static void

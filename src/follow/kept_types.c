@@ -34,7 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 static bool alters_row_type(AlterTableStmt *statement);

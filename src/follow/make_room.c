@@ -25,19 +25,10 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
-/* What a command does to columns, as far as views upon our views are concerned. */
-typedef enum ColumnChange
-{
-	COLUMNS_STAY,
-	COLUMNS_COME_AND_GO,		/* which gives them other numbers */
-	COLUMNS_CHANGE_TYPE			/* which views upon views show, too */
-} ColumnChange;
-
 static void lock_views(RangeVar *name, bool parents, ColumnChange change);
-static void lock_views_of(Oid relid, bool parents, ColumnChange change);
 static ColumnChange column_change(AlterTableStmt *statement);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
@@ -64,22 +55,6 @@ make_room(Node *statement)
 }
 
 /*
- * Park the view of a registered table, which the caller has locked.  Also while
- * tracking is disabled: the view is in nobody's way.  dropped: what goes with CASCADE, or
- * NULL.
- */
-void
-make_room_park_view(Oid live, const Dependents *dropped, Node *statement)
-{
-	RegistryRow *row = registered(live) ? registry_get(live) : NULL;
-
-	if (row && get_rel_name(row->history) &&
-		settings_follow_ddl(security_owner_of(live)) &&
-		registry_is_sound(row, security_owner_of(live)))
-		views_park(live, dropped, statement);
-}
-
-/*
  * Lock the views of what the command will lock against readers, before it does
  * (see views_lock): of the table and those that inherit from it; and of those
  * from which it inherits, if the command changes what their readers look into.
@@ -95,40 +70,7 @@ lock_views(RangeVar *name, bool parents, ColumnChange change)
 		return;
 	relid = RangeVarGetRelid(name, NoLock, true);
 	if (OidIsValid(relid) && relation_ownercheck_compat(relid, GetUserId()))
-		lock_views_of(relid, parents, change);
-}
-
-/* The same before the table is dropped. */
-void
-make_room_lock_views(Oid relid)
-{
-	lock_views_of(relid, true, COLUMNS_CHANGE_TYPE);
-}
-
-static void
-lock_views_of(Oid relid, bool parents, ColumnChange change)
-{
-	List	   *related;
-	List	   *changed = NIL;
-	List	   *tables = NIL;
-	ListCell   *lc;
-
-	if ((get_rel_relkind(relid) != RELKIND_RELATION &&
-		 get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE) ||
-		get_rel_relispartition(relid))
-		return;
-	related = find_all_inheritors(relid, NoLock, NULL);
-	foreach(lc, related)
-		if (registered(lfirst_oid(lc)))
-			changed = lappend_oid(changed, lfirst_oid(lc));
-	if (change != COLUMNS_STAY)
-		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
-	if (parents && registered(relid))
-		related = list_concat_unique_oid(related, lineage_of(relid));
-	foreach(lc, related)
-		if (registered(lfirst_oid(lc)))
-			tables = lappend_oid(tables, lfirst_oid(lc));
-	views_lock(tables, AccessExclusiveLock);
+		followed_lock_views(relid, parents, change);
 }
 
 /* May the command change the hierarchy, or a tracking table under a parent's? */

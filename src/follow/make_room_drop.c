@@ -32,7 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 /* A relation that the command names. */
@@ -51,7 +51,6 @@ static void name_objects(Dependents *dependents, DropStmt *statement);
 static bool lock_to_drop(const List *named, Oid relid);
 static void make_room_for_tables(DropStmt *statement, const List *named,
 								 const Dependents *dependents);
-static bool view_is_alone(Oid live);
 static void make_room_for(const Dependents *dependents, const List *named,
 						  Node *statement);
 static void park_views(const List *tables, const Dependents *dropped, Node *statement);
@@ -299,20 +298,11 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 			follower_tracks(live, &row))
 			follow_refuse_by_hand(live, "drop");
 
+		/* PostgreSQL would refuse, or with CASCADE tell of what is not the user's */
 		if (live == relid && lock_to_drop(named, relid) && registry_get(relid) &&
-			settings_follow_ddl(security_owner_of(relid)) &&
-			(statement->behavior == DROP_RESTRICT || view_is_alone(relid)))
-			view_drop(relid);
+			settings_follow_ddl(security_owner_of(relid)))
+			view_drop(relid, statement->behavior == DROP_CASCADE);
 	}
-}
-
-/* With CASCADE PostgreSQL takes along what is upon the view, and the view with it. */
-static bool
-view_is_alone(Oid live)
-{
-	Oid			view = view_of_table(live);
-
-	return !OidIsValid(view) || !view_has_dependents(view);
 }
 
 static void

@@ -28,7 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 static TableState *read_state(const RegistryRow *row, Snapshot snapshot, bool triggers);
@@ -121,17 +121,11 @@ same_derived(const DerivedState *a, const DerivedState *b)
 		  a->namespace == b->namespace && a->owner == b->owner));
 }
 
-/* Has the relation's column the type, and all that belongs to it, of this one? */
+/* Returns true if the relation's column has this one's type, modifier and collation. */
 bool
 table_state_has_type(Oid relid, AttrNumber attnum, const ColumnState *column)
 {
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
-	return type == column->type && typmod == column->typmod &&
-		collation == column->collation;
+	return columns_have_type(relid, attnum, column->type, column->typmod, column->collation);
 }
 
 /*

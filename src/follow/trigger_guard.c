@@ -39,7 +39,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
-#include "catmaid_history.h"
+#include "follow/follow.h"
 #include "compat.h"
 
 /* the columns of both of PostgreSQL's lists that are needed */

@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "log/log.h"
 #include "compat.h"
 
 static Jsonb *make_context(const Jsonb *said);

@@ -44,7 +44,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "log/log.h"
 #include "compat.h"
 
 #define LOG_DUMP_TABLE	"catmaid_transaction_info_dump"

@@ -33,7 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "log/log.h"
 #include "compat.h"
 
 bool		log_noted = false;

@@ -27,7 +27,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
-#include "catmaid_history.h"
+#include "log/log.h"
 #include "compat.h"
 
 /* what an index takes, with room for a time beside it */

@@ -38,7 +38,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "log/log.h"
 #include "compat.h"
 
 /* what is known of it */

@@ -18,28 +18,18 @@
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
-static Oid	table_argument(FunctionCallInfo fcinfo, int sqlstate);
-static void lock_table(Oid live, LOCKMODE mode, int sqlstate);
 static void refuse_derived(Oid live);
-static RegistryRow *require_history(Oid live, int sqlstate);
 static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
-static List *repair_each(List *rows, DDLAction action, bool alone);
-static void repair_what_is_there(void *arg);
-static void repair_the_rest(void *arg);
-static void warn_of_the_rest(void *arg);
 static bool is_enabled(FunctionCallInfo fcinfo);
 static List *owned_rows(int sqlstate);
 static List *lock_these(List *lives, LOCKMODE mode, int sqlstate);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
-static void lock_views_of_hierarchies(List *rows);
 static RegistryRow *require_history_table(Oid target);
 static void truncate_history(Oid history);
-static void forget_dropped(RegistryRow *row);
-static RegistryRow *require_registered(Oid live);
 
 PG_FUNCTION_INFO_V1(catmaid_history_create_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_drop_history_table);
@@ -57,14 +47,12 @@ PG_FUNCTION_INFO_V1(catmaid_history_drop_view);
 PG_FUNCTION_INFO_V1(catmaid_history_initialize_new_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_truncate_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_truncate_all_history_tables);
-PG_FUNCTION_INFO_V1(catmaid_history_repair_history);
-PG_FUNCTION_INFO_V1(catmaid_history_widen_history_table);
 
 /* create_history_table(live, time_column, txid_column, create_triggers, copy_inheritance, sync) */
 Datum
 catmaid_history_create_history_table(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
 	char	   *time_column = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *txid_column = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 
@@ -79,9 +67,9 @@ catmaid_history_create_history_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, AccessExclusiveLock, 0);
+	api_lock_table(live, AccessExclusiveLock, 0);
 	refuse_derived(live);
 	history_drop(live, false);
 	PG_RETURN_VOID();
@@ -90,9 +78,9 @@ catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, AccessExclusiveLock, 0);
+	api_lock_table(live, AccessExclusiveLock, 0);
 	refuse_derived(live);
 	history_drop(live, true);
 	PG_RETURN_VOID();
@@ -172,11 +160,11 @@ catmaid_history_reload(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_sync_tracking_table(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 	RegistryRow *row;
 
-	lock_table(live, ShareRowExclusiveLock, 0);
-	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	api_lock_table(live, ShareRowExclusiveLock, 0);
+	row = api_require_history(live, ERRCODE_UNDEFINED_OBJECT);
 	if (!OidIsValid(row->tracking) ||
 		(!PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->tracking))
 		ereport(ERROR,
@@ -196,21 +184,21 @@ catmaid_history_sync_tracking_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_create_view(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, ShareUpdateExclusiveLock, 0);
-	view_create(require_history(live, ERRCODE_UNDEFINED_OBJECT));
+	api_lock_table(live, ShareUpdateExclusiveLock, 0);
+	view_create(api_require_history(live, ERRCODE_UNDEFINED_OBJECT));
 	PG_RETURN_VOID();
 }
 
 Datum
 catmaid_history_drop_view(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(live, ShareUpdateExclusiveLock, 0);
+	api_lock_table(live, ShareUpdateExclusiveLock, 0);
 	if (OidIsValid(view_find(live)))
-		view_drop(live);
+		view_drop(live, false);
 	else
 		ereport(NOTICE,
 				(errmsg("table \"%s\" has no history view, nothing changed",
@@ -222,12 +210,12 @@ catmaid_history_drop_view(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 	RegistryRow *row;
 	Relation	rel;
 
-	lock_table(live, ShareRowExclusiveLock, 0);
-	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	api_lock_table(live, ShareRowExclusiveLock, 0);
+	row = api_require_history(live, ERRCODE_UNDEFINED_OBJECT);
 	if (PG_ARGISNULL(1) || PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -258,9 +246,9 @@ catmaid_history_initialize_new_history_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 {
-	Oid			target = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			target = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	lock_table(require_history_table(target)->live, AccessShareLock, 0);
+	api_lock_table(require_history_table(target)->live, AccessShareLock, 0);
 	registry_check_sound(require_history_table(target), 0);
 	truncate_history(target);
 	PG_RETURN_VOID();
@@ -281,238 +269,23 @@ catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* repair_history(live): NULL for all */
-Datum
-catmaid_history_repair_history(PG_FUNCTION_ARGS)
-{
-	List	   *rows = PG_ARGISNULL(0) ? registry_all() :
-		list_make1(require_registered(PG_GETARG_OID(0)));
-	List	   *lives = NIL;
-	List	   *there = NIL;
-	ListCell   *lc;
-
-	batch_let_go();
-	lock_views_of_hierarchies(rows);
-	foreach(lc, rows)
-		lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
-	lock_order_take(lives, ShareRowExclusiveLock);
-	foreach(lc, rows)
-	{
-		RegistryRow *row = lfirst(lc);
-
-		if (get_rel_name(row->live) == NULL)
-			forget_dropped(row);
-		else
-		{
-			security_check_owner(row->live, 0);
-			row = registry_get(row->live);
-			if (row)
-				there = lappend(there, row);
-		}
-	}
-	there = repair_each(repair_in_order(there), repair_what_is_there, !PG_ARGISNULL(0));
-	there = repair_each(there, repair_the_rest, !PG_ARGISNULL(0));
-	(void) repair_each(there, warn_of_the_rest, !PG_ARGISNULL(0));
-	PG_RETURN_VOID();
-}
-
-/*
- * Do it for each of the rows, and return those for which it went well.  Of several,
- * one that fails, by what its owner has put there, is told in a WARNING, and the
- * others go on.
- */
-static List *
-repair_each(List *rows, DDLAction action, bool alone)
-{
-	List	   *done = NIL;
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		RegistryRow *row = lfirst(lc);
-		char	   *message = NULL;
-
-		if (alone)
-			action(row);
-		else
-			message = ddl_attempt_one(action, row);
-		if (message == NULL)
-			done = lappend(done, row);
-		else
-			ereport(WARNING,
-					(errmsg("the history of table %s cannot be repaired", naming_quoted(row->live)),
-					 errdetail("%s.", message),
-					 errhint("SELECT %s(%s::regclass) shows the error.",
-							 naming_quoted_in(registry_namespace(), "repair_history"),
-							 quote_literal_cstr(naming_quoted(row->live)))));
-	}
-	return done;
-}
-
-static void
-repair_what_is_there(void *arg)
-{
-	repair_row(arg);
-	repair_owners(arg, GetUserId());
-	repair_missing(arg);
-	repair_names(arg);
-}
-
-static void
-repair_the_rest(void *arg)
-{
-	RegistryRow *row = arg;
-	Relation	live = table_open(row->live, NoLock);
-	bool		tracked = row->triggers_installed || triggers_enabled(row->live, row);
-
-	table_close(live, NoLock);
-	repair_table(row, tracked, false);
-}
-
-static void
-warn_of_the_rest(void *arg)
-{
-	Oid			live = ((RegistryRow *) arg)->live;
-	RegistryRow *row = registry_get(live);
-
-	if (row)
-		check_warn(live, psprintf("the history of table %s is not in order", naming_quoted(live)),
-				   check_table(row, CHECK_CATALOGS));
-}
-
-/* widen_history_table(live): what repair_history does without a rewrite */
-Datum
-catmaid_history_widen_history_table(PG_FUNCTION_ARGS)
-{
-	Oid			live = table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
-	RegistryRow *row;
-
-	lock_views_of_hierarchies(list_make1(require_history(live, ERRCODE_UNDEFINED_OBJECT)));
-	lock_table(live, ShareRowExclusiveLock, 0);
-	row = require_history(live, ERRCODE_UNDEFINED_OBJECT);
-	derived_check_there(row, 0);
-	repair_widen(row, true);
-	PG_RETURN_VOID();
-}
-
-/*
- * Lock, before any table, the views of these tables, of their parents and of their
- * children.  Mending locks derived tables ACCESS EXCLUSIVE, children's with them,
- * and not in the order in which a reader of such a view does.
- */
-static void
-lock_views_of_hierarchies(List *rows)
-{
-	List	   *lives = NIL;
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		Oid			live = ((RegistryRow *) lfirst(lc))->live;
-
-		if (get_rel_name(live) == NULL)
-			continue;
-		security_check_owner(live, 0);
-		lives = list_concat_unique_oid(lives, lineage_of(live));
-		lives = list_concat_unique_oid(lives, find_all_inheritors(live, NoLock, NULL));
-	}
-	views_lock(lives, AccessExclusiveLock);
-}
-
-/* Of a table that is gone the registry knows no more; its history stays. */
-static void
-forget_dropped(RegistryRow *row)
-{
-	char	   *history = get_rel_name(row->history);
-
-	if (history && !relation_ownercheck_compat(row->history, GetUserId()))
-		return;
-	if (!registry_delete(row->live))
-		return;
-	ereport(NOTICE,
-			(errmsg("forgot the table with OID %u, which is gone", row->live),
-			 history ? errdetail("Its history table %s stays.", naming_quoted(row->history)) : 0));
-}
-
-static RegistryRow *
-require_registered(Oid live)
-{
-	RegistryRow *row = registry_get(live);
-
-	if (row == NULL)
-	{
-		/* what there is to say of a table that has none */
-		lock_table(live, AccessShareLock, 0);
-		return require_history(live, ERRCODE_UNDEFINED_OBJECT);
-	}
-	return row;
-}
-
-/* The first argument, which must be there. */
-static Oid
-table_argument(FunctionCallInfo fcinfo, int sqlstate)
-{
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("the table must not be NULL"),
-				 errhint("Pass the table as regclass, like 'treenode'::regclass.")));
-	return PG_GETARG_OID(0);
-}
-
-/*
- * Lock a table that the current user owns.  A trigger of the application's may be
- * what calls us: nothing of ours is open, then, that the table or its history would
- * be in use by.
- */
-static void
-lock_table(Oid live, LOCKMODE mode, int sqlstate)
-{
-	batch_let_go();
-	if (get_rel_name(live) != NULL)
-	{
-		security_check_owner(live, sqlstate);
-		lock_order_take(list_make1_oid(live), mode);
-	}
-	if (get_rel_name(live) == NULL)
-		ereport(ERROR,
-				(errcode(sqlstate ? sqlstate : ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", live),
-				 errhint("Name a table of this database.")));
-	security_check_owner(live, sqlstate);
-}
-
 /* A history or tracking table has no history of its own to be dropped. */
 static void
 refuse_derived(Oid live)
 {
 	if (registry_get(live) == NULL && registry_get_by_derived(live) != NULL)
-		(void) require_history(live, ERRCODE_UNDEFINED_OBJECT);
-}
-
-static RegistryRow *
-require_history(Oid live, int sqlstate)
-{
-	RegistryRow *row = registry_get(live);
-
-	if (row == NULL)
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("table \"%s\" has no history", get_rel_name(live)),
-				 registry_hint_for_untracked(live)));
-	registry_check_sound(row, sqlstate);
-	return row;
+		(void) api_require_history(live, ERRCODE_UNDEFINED_OBJECT);
 }
 
 /* What enable and disable are called for: (live, history or NULL). */
 static RegistryRow *
 history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
 	RegistryRow *row;
 
-	lock_table(live, mode, ERRCODE_HISTORY_REFUSED);
-	row = require_history(live, ERRCODE_HISTORY_REFUSED);
+	api_lock_table(live, mode, ERRCODE_HISTORY_REFUSED);
+	row = api_require_history(live, ERRCODE_HISTORY_REFUSED);
 	if (PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -529,7 +302,7 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
 static bool
 is_enabled(FunctionCallInfo fcinfo)
 {
-	Oid			live = table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
+	Oid			live = api_table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
 	RegistryRow *row;
 
 	if (get_rel_name(live) == NULL || !relation_ownercheck_compat(live, GetUserId()))

@@ -44,7 +44,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 /* rows that are converted in one subtransaction, at first */

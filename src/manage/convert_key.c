@@ -20,7 +20,7 @@
 #include "parser/parse_relation.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 /* see convert_key_try */

@@ -24,7 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 typedef struct TextColumn
 {

@@ -18,7 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 typedef struct CreateOptions
@@ -199,7 +199,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
 {
 	ListCell   *lc;
 
-	view_drop(row->live);
+	view_drop(row->live, false);
 	registry_delete(row->live);
 
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
@@ -265,7 +265,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	/* what an earlier history has left */
 	mark_clear(live);
-	view_drop(live);
+	view_drop(live, false);
 	old = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
 	if (OidIsValid(old))
 		foreach(lc, find_inheritance_children(old, AccessExclusiveLock))
@@ -296,6 +296,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	rekey_put_under_parents(&row);
 
 	view_create(&row);
+	comments_put(&row);
 	if (OidIsValid(parent_history))
 	{
 		RegistryRow *parent = registry_get_by_derived(parent_history);

@@ -22,7 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 static Oid	create_table(Relation live, const char *name, char persistence,
@@ -121,6 +121,7 @@ derived_create_tracking(Relation live, List *key, bool loose)
 		indexes_loosen_tracking(live, tracking, key);
 	else
 		indexes_create_tracking(live, tracking, key);
+	comments_put_tracking(tracking, list_length(key));
 	return tracking;
 }
 

@@ -27,7 +27,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 /* What a parent has that a child lacks. */
@@ -204,7 +204,8 @@ add_constraint(Oid child, Oid constraint)
  * what their owners have put on them.  The action goes down by itself, and acts as
  * the owner of the table that it is called for: so tables of another owner's than
  * their parent's are taken off, have the action called for themselves, and are put
- * back.
+ * back.  So are all tracking tables where their columns' NOT NULL has a name, which
+ * forbids changing a type in a hierarchy.
  *
  * Takes ACCESS EXCLUSIVE on all of them.
  */
@@ -214,6 +215,8 @@ derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *a
 	List	   *tree = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	List	   *children = NIL;
 	List	   *parents = NIL;
+	bool		all = not_null_has_name_compat && list_length(tree) > 1 &&
+		derived_serves_tracking(relid);
 	ListCell   *lc;
 	ListCell   *above;
 
@@ -223,7 +226,7 @@ derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *a
 
 		foreach(above, child == relid ? NIL : lineage_parents(child))
 			if (list_member_oid(tree, lfirst_oid(above)) &&
-				security_owner_of(lfirst_oid(above)) != security_owner_of(child))
+				(all || security_owner_of(lfirst_oid(above)) != security_owner_of(child)))
 			{
 				children = lappend_oid(children, child);
 				parents = lappend_oid(parents, lfirst_oid(above));

@@ -41,7 +41,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 #define DUMP_TABLE	"catmaid_history_table_by_name"
 #define FORMER_DUMP_TABLE "catmaid_history_dump"

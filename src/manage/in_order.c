@@ -32,7 +32,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 /* a relation's rows in the catalogs */
 typedef struct TableFacts
@@ -50,7 +50,7 @@ typedef enum IndexKind
 	INDEX_PLAIN
 } IndexKind;
 
-static bool found_in_order(const RegistryRow *row);
+static bool found_in_order(const RegistryRow *row, Oid *busy);
 static bool tables_there(const RegistryRow *row);
 static bool columns_held(Relation live, Oid history);
 static bool is_named_after(const TableFacts *history, const TableFacts *live);
@@ -73,38 +73,59 @@ static bool is_index_on(HeapTuple index, TupleDesc desc, const TableFacts *table
  * Are history, tracking table, indexes, view and triggers of the table there as
  * enabling would have them?  Takes ACCESS SHARE on the live table and what is
  * derived from it, and lets go of it: what is done then is looked at again, under other
- * locks, which are to be taken in their own order (lock_order.c).
+ * locks, which are to be taken in their own order (lock_order.c).  Nor is a lock held
+ * while another one is waited for.
  */
 bool
 in_order(const RegistryRow *row)
 {
-	ResourceOwner before = CurrentResourceOwner;
-	ResourceOwner looking = ResourceOwnerCreate(before, "catmaid_history in order");
+	Oid			busy;
 	bool		is;
 
-	/* (after an error it goes with its parent) */
-	CurrentResourceOwner = looking;
-	is = found_in_order(row);
-	CurrentResourceOwner = before;
-	ResourceOwnerRelease(looking, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
-	ResourceOwnerRelease(looking, RESOURCE_RELEASE_LOCKS, false, false);
-	ResourceOwnerRelease(looking, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
-	ResourceOwnerDelete(looking);
+	do
+	{
+		ResourceOwner before = CurrentResourceOwner;
+		ResourceOwner looking = ResourceOwnerCreate(before, "catmaid_history in order");
+
+		/* (after an error it goes with its parent) */
+		CurrentResourceOwner = looking;
+		is = found_in_order(row, &busy);
+		CurrentResourceOwner = before;
+		ResourceOwnerRelease(looking, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+		ResourceOwnerRelease(looking, RESOURCE_RELEASE_LOCKS, false, false);
+		ResourceOwnerRelease(looking, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+		ResourceOwnerDelete(looking);
+		if (OidIsValid(busy))
+		{
+			LockRelationOid(busy, AccessShareLock);
+			UnlockRelationOid(busy, AccessShareLock);
+		}
+	} while (OidIsValid(busy));
 	return is;
 }
 
-/* The same, for the current resource owner.  The view first, as a reader locks it. */
+/*
+ * The same, for the current resource owner.  *busy: a relation that has to be waited
+ * for first, or InvalidOid.
+ */
 static bool
-found_in_order(const RegistryRow *row)
+found_in_order(const RegistryRow *row, Oid *busy)
 {
+	Oid			relids[] = {view_of_table(row->live), row->live, row->history, row->tracking};
+	int			i;
 	Relation	live;
 	bool		is;
 	bool		has_key;
 	bool		has_period;
 	bool		has_xid;
 
-	views_lock(list_make1_oid(row->live), AccessShareLock);
-	LockRelationOid(row->live, AccessShareLock);
+	for (i = 0; i < lengthof(relids); i++)
+		if (OidIsValid(relids[i]) && !ConditionalLockRelationOid(relids[i], AccessShareLock))
+		{
+			*busy = relids[i];
+			return false;
+		}
+	*busy = InvalidOid;
 	if (get_rel_name(row->live) == NULL || !row->triggers_installed || !tables_there(row) ||
 		!registry_is_sound(row, security_owner_of(row->live)) || !mark_is_set(row))
 		return false;

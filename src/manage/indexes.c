@@ -27,7 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static void drop_stale_key_index(Oid live, Oid history);
 static Oid	create_key_index(Relation live, Oid table, bool unique,

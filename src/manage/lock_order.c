@@ -23,7 +23,7 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static List *lock_order_roots(List *tables);
 

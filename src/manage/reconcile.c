@@ -15,7 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static void rename_column(RegistryRow *row, Oid view, const char *from, const char *to);
 

@@ -27,7 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 /* see rekey_make_unique */
 typedef struct UniqueIndex

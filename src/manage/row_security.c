@@ -29,7 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static bool changes_flags(AlterTableStmt *statement, bool *lowers);
 static Oid	altered_table(void);

@@ -18,7 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 
 static void widen_columns(Oid live, Oid history);
 

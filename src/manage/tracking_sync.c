@@ -22,7 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 /* see key_sql */

@@ -39,7 +39,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 #include "compat.h"
 
 typedef enum Fate

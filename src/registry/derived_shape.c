@@ -18,7 +18,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 #include "compat.h"
 
 static int	count_tracking_columns(Oid relid, int *others);

@@ -29,7 +29,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 #include "compat.h"
 
 /* How a live value becomes a history value where the types differ. */

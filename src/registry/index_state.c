@@ -19,7 +19,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
 static List *add_own(List *own, Oid index, const char *label);

@@ -15,7 +15,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 /*
  * "The live row l and the tracking row t have the same key", by the operators

@@ -38,7 +38,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 #include "compat.h"
 
 static List *marked_by(Oid trigger, Oid live, Snapshot snapshot);

@@ -14,7 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 typedef struct Answer
 {

@@ -35,7 +35,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 enum
 {
@@ -54,6 +54,7 @@ static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid,
 						  Snapshot snapshot);
 static Oid	index_on(Relation registry, AttrNumber column);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
+static void replace_name(char **name, const char *from, const char *to);
 
 PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
 
@@ -465,4 +466,26 @@ scan_live(Relation registry, Oid live, ScanKey key)
 	return systable_beginscan(registry, columns_primary_key_index(registry),
 							  OidIsValid(columns_primary_key_index(registry)),
 							  NULL, 1, key);
+}
+
+/* The live column has another name, also where it is registered. */
+void
+follow_column_name(RegistryRow *row, const char *from, const char *to)
+{
+	ListCell   *lc;
+
+	foreach(lc, row->key)
+		replace_name((char **) &lfirst(lc), from, to);
+	if (!OidIsValid(row->tracking))
+	{
+		replace_name(&row->time_column, from, to);
+		replace_name(&row->txid_column, from, to);
+	}
+}
+
+static void
+replace_name(char **name, const char *from, const char *to)
+{
+	if (strcmp(*name, from) == 0)
+		*name = pstrdup(to);
 }

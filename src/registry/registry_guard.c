@@ -24,7 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 static void check_all_rows(Relation registry);
 static void check_row(HeapTuple tuple, TupleDesc desc, bool is_new);

@@ -23,7 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 
 static bool unmarked_is_sound(const RegistryRow *row);
 static bool names_agree(const RegistryRow *row);

@@ -27,7 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "registry/registry.h"
 #include "compat.h"
 
 const TriggerSpec trigger_specs[TRIGGER_SPECS] = {

@@ -30,7 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static bool changes_columns(const ViewChange *change);

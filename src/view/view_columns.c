@@ -42,7 +42,7 @@
 #include "utils/fmgroids.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 /* Where a catalog says something of a column. */

@@ -12,7 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 
 static bool same_column(Form_pg_attribute a, Form_pg_attribute b);
 

@@ -26,7 +26,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static bool runs_code(Node *node, void *context);

@@ -31,7 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static List *queries_upon(Oid class, Oid object, List *views);
@@ -253,37 +253,6 @@ view_meanings(Oid view)
 			uses = lappend(uses, object);
 		}
 	return uses;
-}
-
-/* Does anything depend on the view, but what is part of it? */
-bool
-view_has_dependents(Oid view)
-{
-	Oid			row_type = get_rel_type_id(view);
-	ObjectAddress objects[3];
-	bool		has = false;
-	int			i;
-
-	ObjectAddressSet(objects[0], RelationRelationId, view);
-	ObjectAddressSet(objects[1], TypeRelationId, row_type);
-	ObjectAddressSet(objects[2], TypeRelationId, get_array_type(row_type));
-	for (i = 0; !has && i < lengthof(objects); i++)
-	{
-		Relation	depend = table_open(DependRelationId, AccessShareLock);
-		ScanKeyData key[2];
-		SysScanDesc scan = dependents_of(depend, objects[i].classId, objects[i].objectId, key);
-		HeapTuple	tuple;
-
-		while (!has && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-			has = form->deptype != DEPENDENCY_INTERNAL && !is_of_view(view, form);
-		}
-		systable_endscan(scan);
-		table_close(depend, AccessShareLock);
-	}
-	return has;
 }
 
 /* Error out for what depends on the view and cannot follow the change. */

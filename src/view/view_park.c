@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static TupleDesc columns_of(Oid view);

@@ -38,7 +38,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static int	begin_exact_text(void);

@@ -18,7 +18,7 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static ViewChange *read_again(ViewFollower *follower);

@@ -27,7 +27,7 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 /* How the columns of a range table entry are numbered now. */

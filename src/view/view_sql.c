@@ -31,7 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
 
 static char *view_sql(const RegistryRow *row, Relation live);

@@ -31,11 +31,8 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "view/view.h"
 #include "compat.h"
-
-#define VIEW_COMMENT \
-	"The rows of the table and all their former versions, each with its period."
 
 static void update(Oid view, const RegistryRow *row);
 static void check_name(const RegistryRow *row);
@@ -66,7 +63,7 @@ view_create(const RegistryRow *row)
 	view = view_query_create(get_rel_namespace(row->live), naming_view(row->live),
 							 security_owner_of(row->live), view_query(row));
 	security_copy_select(row->live, view);
-	catalog_comment(RelationRelationId, view, VIEW_COMMENT);
+	catalog_comment(RelationRelationId, view, 0, VIEW_COMMENT);
 }
 
 /* If there is a view of ours: what it should be. */
@@ -275,9 +272,9 @@ check_name(const RegistryRow *row)
 			 errhint("Rename or drop %s.", naming_quoted(taken))));
 }
 
-/* Drop the view if it is there; what a user has built on it is an error. */
+/* Drop the view if it is there; what a user has built on it is an error, or with cascade goes. */
 void
-view_drop(Oid live)
+view_drop(Oid live, bool cascade)
 {
 	Oid			view = view_find(live);
 
@@ -286,7 +283,7 @@ view_drop(Oid live)
 	if (!OidIsValid(view))
 		view = view_of_table_before(live);
 	if (OidIsValid(view))
-		catalog_drop(RelationRelationId, view, false);
+		catalog_drop(RelationRelationId, view, cascade);
 }
 
 /* The view that has the right name, whatever it shows and whosoever it is, or InvalidOid. */

@@ -12,10 +12,9 @@ INSERT INTO k VALUES (1, 'one');
 INSERT INTO k VALUES (2, 'two');
 UPDATE k SET a = 3 WHERE a = 2;
 SELECT set_eq('SELECT live_pk FROM k__tracking', 'VALUES (2), (6)', 'a key that changes with another column');
-SELECT max(edition_time) AS edited FROM k__tracking \gset
 ALTER TABLE k ALTER id SET EXPRESSION AS (a * 6);
 SELECT set_eq('SELECT live_pk FROM k__tracking', 'VALUES (6), (18)', 'SET EXPRESSION: tracked by the new keys');
-SELECT is((SELECT count(*)::int FROM k__tracking WHERE edition_time <= :'edited'), 0, 'no other row''s start');
+SELECT is((SELECT string_agg(edition_time::text, ' ') FROM k__tracking), '-infinity -infinity', 'no other row''s start, nor now');
 SELECT is(misplaced('k'), '', 'all is in its place');
 SELECT follows('k', 'and goes on');
 UPDATE k SET v = 'ONE' WHERE a = 1;

@@ -20,7 +20,7 @@ SET ROLE t68_evil;
 SET search_path = pg_catalog, public, tap, pg_temp; -- temporary types last, or this file meets them
 CREATE PROCEDURE public.plant() LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	functions text[] := '{tstzrange,txid_current,row_security_active,clock_timestamp,lower_inf,min,num_nulls,upper,max,pg_event_trigger_ddl_commands,concat,format,unnest,pg_partition_tree,pg_extension_config_dump,current_setting,now,transaction_timestamp,quote_ident,quote_literal,array_agg,count,current_database,current_schema,isempty,lead,lower,pg_get_userbyid,strpos,substr,upper_inf,nextval,string_agg,any,"array",text,int4,int8,int2,oid,regclass,tid,name,bool,timestamptz}';
+	functions text[] := '{tstzrange,txid_current,row_security_active,clock_timestamp,lower_inf,min,num_nulls,upper,max,pg_event_trigger_ddl_commands,concat,format,unnest,pg_partition_tree,pg_extension_config_dump,current_setting,now,transaction_timestamp,quote_ident,quote_literal,array_agg,count,current_database,current_schema,isempty,lead,lower,pg_get_userbyid,row_number,strpos,substr,upper_inf,nextval,string_agg,any,"array",text,int4,int8,int2,oid,regclass,tid,name,bool,timestamptz}';
 	operators text[] := '{=,<>,<,>,<=,>=,~,~~,||,-,&&}';
 	types text[] := '{oid,regclass,text,name,"char",bool,int2,int4,int8,timestamptz,tstzrange,tid,"text[]","name[]","oid[]",regproc}';
 	domains text[] := '{oid,regclass,text,name,"char",bool,int2,int4,int8,timestamptz,tstzrange,tid,event_trigger,regrole}';

@@ -2,7 +2,7 @@
 -- on_drop_table = keep the history table stays, with a NOTICE.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(58);
+SELECT plan(60);
 SELECT format('psql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %s -U %s -d %s',
 	:'HOST', :'PORT', :'USER', :'DBNAME') AS client \gset
 \set run '-c "SET client_min_messages = notice" -c'
@@ -160,5 +160,16 @@ SELECT make('t1');
 SELECT disable_history_tracking_for_table('t1');
 \set out `:client :run "DROP TABLE t1 CASCADE" 2>&1`
 SELECT matches(:'out'::text, 'NOTICE:.*t1__history', 'disabled, CASCADE: a NOTICE');
+DROP TABLE t1__history;
+
+-- CASCADE tells of what is the user's, not of what is ours.
+SELECT make('t1', 'timed1');
+TRUNCATE t1__history;
+\set out `:client :run "DROP TABLE t1 CASCADE" 2>&1`
+SELECT is(:'out'::text, '', 'CASCADE: no word about our view');
+CREATE VIEW upon6 AS SELECT id FROM timed1__with_history;
+\set out `:client :run "DROP TABLE timed1 CASCADE" 2>&1`
+SELECT is((SELECT string_agg(l, ' ') FROM regexp_split_to_table(:'out', E'\n') l WHERE l ~ 'cascades'), 'NOTICE:  drop cascades to view upon6',
+	'CASCADE: one about the user''s');
 
 SELECT * FROM finish();

@@ -11,7 +11,9 @@ $$ SELECT attcollation::regcollation::text FROM pg_attribute WHERE attrelid = re
 CREATE TABLE t (id text COLLATE "C" PRIMARY KEY, w text, v text);
 CREATE TABLE k (a text COLLATE "C", b int, w text, v text, PRIMARY KEY (a, b));
 CREATE TABLE above (id varchar(20) COLLATE "C" PRIMARY KEY, w text, v text);
-CREATE TABLE below (PRIMARY KEY (id)) INHERITS (above);
+-- (With the key in CREATE TABLE, PostgreSQL 18 refuses to change its type, whoever asks.)
+CREATE TABLE below () INHERITS (above);
+ALTER TABLE below ADD PRIMARY KEY (id);
 SELECT create_history_table(x) FROM unnest('{t,k,below}'::regclass[]) x;
 INSERT INTO t VALUES ('a', 'one', 'a'), ('b', 'two', 'a');
 INSERT INTO k VALUES ('a', 1, 'one', 'a'), ('a', 2, 'two', 'a');

@@ -140,7 +140,9 @@ SELECT seen('keyed');
 SELECT is(wrong_as_of('keyed'), '', 'partitions');
 
 CREATE TABLE above (id int PRIMARY KEY, w text, v text);
-CREATE TABLE below (x int, PRIMARY KEY (id)) INHERITS (above);
+-- (With the key in CREATE TABLE, PostgreSQL 18 refuses to change its type, whoever asks.)
+CREATE TABLE below (x int) INHERITS (above);
+ALTER TABLE below ADD PRIMARY KEY (id);
 CREATE TABLE beside (x int, PRIMARY KEY (x)) INHERITS (above);
 SELECT create_history_table('below'), create_history_table('beside');
 INSERT INTO above VALUES (1, 'one', 'a');

@@ -9,7 +9,7 @@ CREATE ROLE rights_writer_writer;
 \set owner 'rights_writer_owner'
 \set writer 'rights_writer_writer'
 CREATE EXTENSION catmaid_history;
-SELECT plan(47);
+SELECT plan(51);
 CREATE SCHEMA o AUTHORIZATION rights_writer_owner;
 CREATE SCHEMA w AUTHORIZATION rights_writer_writer;
 GRANT USAGE ON SCHEMA o, w TO PUBLIC;
@@ -348,6 +348,30 @@ RESET ROLE;
 \else
 SELECT skip('virtual generated columns');
 \endif
+
+-- The owner's trigger writes where a deferred constraint stands: that would be checked with the
+-- rights of whoever commits.
+SET ROLE rights_writer_owner;
+CREATE TABLE o.kinds (k text PRIMARY KEY);
+INSERT INTO o.kinds VALUES ('x');
+CREATE TABLE o.audited (id int PRIMARY KEY, v text);
+CREATE TABLE o.audit (k text REFERENCES o.kinds DEFERRABLE INITIALLY DEFERRED, was text);
+SELECT create_history_table('o.audited');
+CREATE FUNCTION o.audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO o.audit VALUES ('x', NEW.v); RETURN NULL; END $$;
+CREATE TRIGGER audit AFTER INSERT ON o.audited__history FOR EACH ROW EXECUTE FUNCTION o.audit();
+GRANT ALL ON o.audited TO rights_writer_writer;
+INSERT INTO o.audited VALUES (1, 'a');
+SELECT lives_ok($$UPDATE o.audited SET v = 'b'$$, 'a deferred constraint elsewhere: the owner''s own write');
+SET ROLE rights_writer_writer;
+SELECT throws_ok($$UPDATE o.audited SET v = 'c'$$, '42501', 'cannot fire deferred trigger within security-restricted operation',
+	'a deferred constraint elsewhere: another''s write is refused, and told why');
+RESET ROLE;
+CREATE OR REPLACE FUNCTION o.audit() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN SET CONSTRAINTS o.audit_k_fkey IMMEDIATE; INSERT INTO o.audit VALUES ('x', NEW.v); RETURN NULL; END $$;
+SET ROLE rights_writer_writer;
+SELECT lives_ok($$UPDATE o.audited SET v = 'c'$$, 'a deferred constraint elsewhere: made immediate it is none');
+RESET ROLE;
+SELECT is((SELECT string_agg(was, '' ORDER BY was) FROM o.audit), 'ab', 'a deferred constraint elsewhere: both are written');
 
 -- A table of two: the code of the one who owns it, also where the writer owns the live one's parent.
 SELECT is((SELECT count(*) FROM check_history('o.t') WHERE severity = 'error'), 0::bigint, 'nothing has come to harm');

@@ -318,7 +318,7 @@ cmp_ok(scalar keys %seen, '>', 25, 'the hints of src/ are known');
 my %elsewhere = map { $_ => 1 } (
 	# patterns for any table, in what is said while a database is adopted
 	'SELECT %s(...) registers a table.',
-	'SELECT %s(...) tracks a table that is not.',
+	'Use SELECT %s(...) to track a table.',
 	# likewise, while a dump is restored
 	'As its owner, SELECT %s(%s::regclass, ...) registers it and reuses its history table.',
 	'Drop the triggers, then SELECT %s(%s::regclass, ...);',

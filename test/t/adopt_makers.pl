@@ -21,6 +21,8 @@ $node->start;
 my $by_maker = q{SELECT string_agg(v, ' ' ORDER BY v) FROM t__history, catmaid_history_table
 	WHERE history_table = 't__history'::regclass AND (isempty(sys_period) OR upper(sys_period) <= maker_until)
 		AND pg_visible_in_snapshot(exec_transaction_id::text::xid8, maker_snapshot)};
+my $told = q{SELECT string_agg(concat_ws(' ', objoid::regclass, objsubid, description), E'\n' ORDER BY objoid::regclass::text, objsubid)
+	FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid::regclass::text ~ '__'};
 my $marks = q{SELECT string_agg(concat_ws(' ', live_table, maker_until, maker_snapshot), ', ' ORDER BY live_table::text)
 	FROM catmaid_history_table};
 
@@ -76,6 +78,9 @@ is($s->value($marks), $at, '... and when the extension is made anew');
 $s->do(q{SELECT drop_history_table_keep_data('kept'), create_history_table('kept')});
 is($s->value($marks), $at, '... and when its history is kept and taken up');
 
+like($s->value($told), qr/^t__history 5? ?.*of versions until the registry's maker_until the one that made it/m, '\d+ tells it');
+my $comments = $s->value($told);
+
 # Dumped and restored, as the registry's other columns; by pg_restore -j too.
 my $dump = $node->backup_dir . '/makers.dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'older' ], 'dumped');
@@ -87,6 +92,7 @@ for my $how ('-1', '-j2', '--disable-triggers')
 	my $a = PgWire->new($node, db => 'again');
 	is($a->value($marks), $at, "$how: as it was");
 	is($a->value($by_maker), '0 waited for 1 empty 1 made', "$how: told apart");
+	is($a->value($told), $comments, "$how: the comments are there");
 	is($a->value('SELECT count(*) FROM check_history()'), 0, "$how: check_history is silent");
 	$a->close;
 }

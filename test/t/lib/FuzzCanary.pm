@@ -210,7 +210,7 @@ sub events
 		my $trace = shift @traces // '';
 		$traced++ if $trace;
 		# the hooks, of which the standard function is the next
-		$trace =~ s/(standard_\w+\([^\n]*\n)[^\n]*catmaid_history\.so[^\n]*/$1/g;
+		$trace =~ s/(\(standard_\w+[^\n]*\n)[^\n]*catmaid_history\.so[^\n]*/$1/g;
 		push @events, { tag => $tag, user => $user, session => $session, restricted => $restricted, ours => scalar($trace =~ /catmaid_history\.so/), context => $notice->{W} // '' };
 	}
 	return @events;

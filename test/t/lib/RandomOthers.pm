@@ -100,7 +100,7 @@ sub answer
 	my $step = $s->{step};
 	my $error = $answer->{error};
 	my $where = "session $s->{wire}{name}, story $s->{story}: $step->{sql}\n  ";
-	return if $step->{look} && $s->{began} != $self->{disturbed};
+	return if exists $step->{look} && $s->{began} != $self->{disturbed};
 	if ($step->{fails})
 	{
 		die $where . ($error ? "$error->{C} $error->{M}" : 'no error') . ", not $step->{fails}\n"
@@ -220,7 +220,7 @@ sub changed_off
 	return (tracked($t), 'SET catmaid_history.follow_ddl = off', $ddl, 'RESET catmaid_history.follow_ddl',
 		map({ { %$stays } } 1 .. 4),
 		$ddl =~ /ADD PRIMARY|ADD COLUMN x/ ? { sql => "UPDATE $t SET k = k", look => '', fails => '55000' } : (),
-		"SELECT enable_history_tracking_for_table('$t'), repair_history('$t')", "UPDATE $t SET k = k", look("SELECT count(*) FROM ${t}__history", 4), "DROP TABLE $t");
+		"SELECT enable_history_tracking_for_table('$t')", "SELECT repair_history('$t')", "UPDATE $t SET k = k", look("SELECT count(*) FROM ${t}__history", 4), "DROP TABLE $t");
 }
 
 sub partitions

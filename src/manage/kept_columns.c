@@ -1,5 +1,5 @@
 /*
- * follow_kept.c
+ * kept_columns.c
  *		Kept columns give way.
  *
  * A history keeps what the live table has dropped, or changed with loss.  Where
@@ -10,34 +10,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_inherits.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
-#include "catmaid_history.h"
-
-static bool held_by_live(Oid history, const char *name);
-static void move_kept(Oid history, const char *name, Oid other);
-
-/*
- * The history table is about to get a column of this name, and with it all that
- * inherit from it: kept columns that bear the name move to the next free one.
- */
-void
-follow_kept_free_name(Oid history, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
-	{
-		Oid			relid = lfirst_oid(lc);
-
-		if (get_attnum(relid, name) != InvalidAttrNumber &&
-			(relid == history || !held_by_live(relid, name)))
-			move_kept(relid, name, InvalidOid);
-	}
-}
+#include "manage/manage.h"
 
 /*
  * The history child is about to inherit from history: of columns that have one
@@ -63,8 +39,6 @@ follow_kept_make_room(Oid history, Oid child)
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
 		char	   *name = NameStr(att->attname);
 		AttrNumber	attnum;
-		ColumnState column = {.type = att->atttypid,.typmod = att->atttypmod,
-		.collation = att->attcollation};
 
 		if (att->attisdropped || strcmp(name, PERIOD_COLUMN) == 0 ||
 			strcmp(name, XID_COLUMN) == 0 ||
@@ -73,40 +47,19 @@ follow_kept_make_room(Oid history, Oid child)
 		attnum = get_attnum(child, name);
 		if (get_attnum(row->live, name) != InvalidAttrNumber)
 			above = lappend(above, pstrdup(name));
-		else if (attnum != InvalidAttrNumber && !table_state_has_type(child, attnum, &column))
+		else if (attnum != InvalidAttrNumber && !columns_have_type(child, attnum, att->atttypid, att->atttypmod, att->attcollation))
 			below = lappend(below, pstrdup(name));
 	}
 	table_close(rel, NoLock);		/* keep the lock */
 	foreach(lc, above)
-		move_kept(history, lfirst(lc), child);
+		kept_columns_move(history, lfirst(lc), child);
 	foreach(lc, below)
-		move_kept(child, lfirst(lc), history);
-}
-
-/*
- * Is the column of a history further down no kept one, but that of the live
- * table, with which a new column of the parent is merged?
- */
-static bool
-held_by_live(Oid history, const char *name)
-{
-	RegistryRow *row = registry_get_by_derived(history);
-	TableState *before = row ?
-		table_state_before(row, command_since(row->live)) : NULL;
-	int			i;
-
-	if (before == NULL)
-		return true;
-	for (i = 0; i < before->natts; i++)
-		if (before->columns[i].exists &&
-			strcmp(NameStr(before->columns[i].name), name) == 0)
-			return true;
-	return false;
+		kept_columns_move(child, lfirst(lc), history);
 }
 
 /* To the next name that is free, also in other if that is not InvalidOid. */
-static void
-move_kept(Oid history, const char *name, Oid other)
+void
+kept_columns_move(Oid history, const char *name, Oid other)
 {
 	List	   *parents;
 

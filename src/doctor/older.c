@@ -34,7 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "catmaid_history.h"
+#include "doctor/doctor.h"
 
 #define DELETE_TRIGGER	"on_delete_update_history_txid_regular"
 
@@ -61,7 +61,6 @@ static const char *const shared_functions[] = {
 
 static bool is_before_0096(Relation live);
 static bool is_generated(const char *name);
-static bool is_used(Oid function);
 
 /* Is the database in the state before adoption: without functions of ours? */
 bool
@@ -182,63 +181,6 @@ older_tracks(Relation live)
 	return false;
 }
 
-/*
- * Remove the older implementation's triggers from the table, under whatever
- * name they go.  Takes ACCESS EXCLUSIVE on it.  Returns whether there were any.
- */
-bool
-older_remove_triggers(Oid live)
-{
-	Relation	rel = table_open(live, AccessExclusiveLock);
-	TriggerDesc *there = CopyTriggerDesc(rel->trigdesc);
-	List	   *names = NIL;
-	ListCell   *lc;
-	int			t;
-
-	for (t = 0; there && t < there->numtriggers; t++)
-		if (!there->triggers[t].tgisinternal &&
-			older_is_function(there->triggers[t].tgfoid))
-			names = lappend(names, pstrdup(there->triggers[t].tgname));
-	table_close(rel, NoLock);
-	foreach(lc, names)
-		catalog_drop(TriggerRelationId, get_trigger_oid(live, lfirst(lc), false), false);
-	return names != NIL;
-}
-
-/*
- * Drop its trigger functions, except for those that something still uses, or
- * that are neither a superuser's nor the registrar's; these are returned.
- */
-List *
-older_drop_functions(Oid registrar)
-{
-	Relation	catalog = table_open(ProcedureRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-	List	   *functions = NIL;
-	List	   *left = NIL;
-	ListCell   *lc;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-
-		if (form->pronargs > 0 || !older_is_function(form->oid))
-			continue;
-		if (is_used(form->oid) ||
-			(form->proowner != registrar && !superuser_arg(form->proowner)))
-			left = lappend_oid(left, form->oid);
-		else
-			functions = lappend_oid(functions, form->oid);
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-
-	foreach(lc, functions)
-		catalog_drop(ProcedureRelationId, lfirst_oid(lc), false);
-	return left;
-}
-
 /* update_history_X_reg, update_history_txid_X_reg */
 static bool
 is_generated(const char *name)
@@ -250,23 +192,4 @@ is_generated(const char *name)
 	return length > strlen(prefix) + strlen(suffix) &&
 		strncmp(name, prefix, strlen(prefix)) == 0 &&
 		strcmp(name + length - strlen(suffix), suffix) == 0;
-}
-
-static bool
-is_used(Oid function)
-{
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	bool		used;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(ProcedureRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(function));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	used = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return used;
 }

@@ -1,0 +1,73 @@
+/*
+ * comments.c
+ *		What psql's \d+ says of the tables that belong to a live table.
+ *
+ * A comment is put where there is none: a site's own stays.  None names the live
+ * table, so that a renaming makes none wrong; pg_dump takes them along as any.
+ */
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "catalog/pg_class.h"
+#include "commands/comment.h"
+#include "utils/lsyscache.h"
+
+#include "manage/manage.h"
+
+static void comment_on_column(Oid relid, const char *column, const char *comment);
+static void comment_on(Oid relid, AttrNumber attnum, const char *comment);
+
+/*
+ * Tell what history table, tracking table and view are, those that are there, and the
+ * columns of ours.  The caller holds a lock on them, or on the live table.
+ */
+void
+comments_put(const RegistryRow *row)
+{
+	Oid			view = view_find(row->live);
+
+	if (get_rel_name(row->history) != NULL)
+	{
+		comment_on(row->history, 0,
+				   "Former versions of the table's rows, each with its period.");
+		comment_on_column(row->history, PERIOD_COLUMN,
+						  "When this was the row: from this time to that, which is excluded.");
+		comment_on_column(row->history, XID_COLUMN, row->maker_until == 0 ?
+						  "The transaction that ended this version." :
+						  "The transaction that ended this version; of versions until the registry's maker_until the one that made it.");
+	}
+	comments_put_tracking(row->tracking, list_length(row->key));
+	if (OidIsValid(view))
+		comment_on(view, 0, VIEW_COMMENT);
+}
+
+/* The same for a tracking table, of a key of n columns; InvalidOid: nothing. */
+void
+comments_put_tracking(Oid tracking, int n)
+{
+	int			i;
+
+	if (!OidIsValid(tracking) || get_rel_name(tracking) == NULL)
+		return;
+	comment_on(tracking, 0, "Since when each of the table's rows is as it is.");
+	for (i = 0; i < n; i++)
+		comment_on_column(tracking, tracking_key_column(n, i), "The row, by its primary key.");
+	comment_on_column(tracking, EDITION_COLUMN, "Since when it is as it is.");
+	comment_on_column(tracking, TRACKING_XID_COLUMN, "The transaction that made it so.");
+}
+
+static void
+comment_on_column(Oid relid, const char *column, const char *comment)
+{
+	AttrNumber	attnum = get_attnum(relid, column);
+
+	if (attnum > 0)
+		comment_on(relid, attnum, comment);
+}
+
+static void
+comment_on(Oid relid, AttrNumber attnum, const char *comment)
+{
+	if (GetComment(relid, RelationRelationId, attnum) == NULL)
+		catalog_comment(RelationRelationId, relid, attnum, comment);
+}
