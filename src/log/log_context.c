@@ -6,18 +6,10 @@
  * It is the default of the log's column "context", which no one but the owners of
  * the extension and of the database can name in an INSERT; so an entry that an
  * application makes has it too, and nobody can say that he is another role.
- *
- * Also the trigger that sees rows come into a table which has no other trigger for
- * that.
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -25,7 +17,6 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "log/log.h"
 #include "compat.h"
@@ -34,11 +25,8 @@ static Jsonb *make_context(const Jsonb *said);
 static Jsonb *session(void);
 static void add(StringInfo json, const char *key, const char *value);
 static char *client_address(void);
-static bool has_new_rows(Relation rel);
-static bool has_inserted(Relation rel);
 
 PG_FUNCTION_INFO_V1(catmaid_history_log_context);
-PG_FUNCTION_INFO_V1(catmaid_history_log_insert);
 
 /* catmaid_history_log_context() returns jsonb: the default of the log's column. */
 Datum
@@ -165,61 +153,4 @@ client_address(void)
 	if (fcinfo->isnull)
 		return NULL;
 	return TextDatumGetCString(DirectFunctionCall1(network_host, address));
-}
-
-/*
- * AFTER INSERT, FOR EACH STATEMENT, on tables with a time column, which store nothing
- * then: have rows come?  Result: none.
- */
-Datum
-catmaid_history_log_insert(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
-	triggers_check_call(fcinfo, "catmaid_history_log_insert",
-						CALLED_AS_TRIGGER(fcinfo) &&
-						TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
-						TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
-						TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event));
-	if (log_wanted && !log_noted && has_new_rows(trigdata->tg_relation))
-		log_note();
-	return PointerGetDatum(NULL);
-}
-
-/* Has this transaction put rows into the table, or a partition of it? */
-static bool
-has_new_rows(Relation rel)
-{
-	bool		found = false;
-	ListCell   *lc;
-
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return has_inserted(rel);
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel), NoLock, NULL))
-	{
-		Relation	leaf;
-
-		/* what the command has put rows into, it has locked */
-		if (found || lfirst_oid(lc) == RelationGetRelid(rel) ||
-			!derived_is_locked(lfirst_oid(lc), RowExclusiveLock))
-			continue;
-		leaf = table_open(lfirst_oid(lc), NoLock);
-		found = leaf->rd_rel->relkind != RELKIND_PARTITIONED_TABLE && has_inserted(leaf);
-		table_close(leaf, NoLock);
-	}
-	return found;
-}
-
-/*
- * By the counts that go to the statistics when the transaction ends.  Where nobody
- * counts (track_counts), an INSERT counts as one of rows.
- */
-static bool
-has_inserted(Relation rel)
-{
-	PgStat_TableStatus *counts = rel->pgstat_info;
-
-	if (!pgstat_track_counts || counts == NULL)
-		return !pgstat_track_counts;
-	return counts->trans != NULL && counts->trans->tuples_inserted > 0;
 }

@@ -133,7 +133,7 @@ typedef struct TriggerSpec
 
 /* those for each statement, which partitions have of their own */
 #define FIRST_STATEMENT_SPEC	4
-/* it records nothing: it is for the log (log_context.c) */
+/* it records nothing: it is for the log (log_insert.c) */
 #define LOG_SPEC			4
 
 /* the one that has the mark */
