@@ -37,6 +37,7 @@ datestyle = 'ISO'
 deadlock_timeout = 20ms
 max_prepared_transactions = 20
 log_statement = none
+catmaid_history.log_transactions = on
 CONF
 $node->start;
 $node->backup('base');
@@ -51,6 +52,7 @@ if (!make_slot($main, 'witness'))
 	plan skip_all => 'test_decoding is not there (it comes with the server package and contrib)';
 }
 make_tables($main);
+my $first_xid = $main->value('SELECT txid_current()');
 # No rows that trade keys at once: SPEC does not say which of them goes on.
 my $deferred = $Workload::statements{deferred};
 $Workload::statements{deferred} = sub {
@@ -155,7 +157,9 @@ sub conflicts
 
 sub check_all
 {
-	my ($expected, $live, $order) = replay(decode());
+	my @changes = decode();
+	logged(@changes);
+	my ($expected, $live, $order) = replay(@changes);
 	for my $name (sort keys %tables)
 	{
 		compare($name, $expected, $live, $transactions / 60);
@@ -165,6 +169,29 @@ sub check_all
 	}
 	is($order, undef, 'history tables were only inserted into');
 	return ($expected, $live);
+}
+
+# Every committed transaction that wrote a tracked table is in the log, once, and no other.
+# (TRUNCATE of a table without rows writes nothing; the stream does not tell.)
+sub logged
+{
+	my (%wrote, %perhaps, %entries);
+	for my $change (@_)
+	{
+		my ($xid, $table, $verb) = @$change;
+		next if $xid <= $first_xid;
+		$entries{$xid} += $verb eq 'INSERT' ? 1 : $verb eq 'DELETE' ? -1 : 0 if $table eq 'public.catmaid_transaction_info';
+		next unless $tables{ $root{$table} // $table };
+		($verb eq 'TRUNCATE' ? \%perhaps : \%wrote)->{$xid} = 1;
+	}
+	my %all = map { $_ => 1 } keys %wrote, keys %entries;
+	my @wrong = grep { my $n = $entries{$_} // 0; $n != ($wrote{$_} ? 1 : 0) && !($n == 1 && $perhaps{$_}) } sort { $a <=> $b } keys %all;
+	is(join(', ', map { "$_: " . ($entries{$_} // 0) } @wrong), '', 'each transaction that wrote has one entry in the log, and no other has');
+	cmp_ok(scalar keys %wrote, '>', $transactions / 3, '... of many');
+	my $there = $main->do("SELECT transaction_id FROM catmaid_transaction_info WHERE transaction_id > $first_xid ORDER BY 1")->{rows};
+	is(join(' ', map { $_->[0] } @$there), join(' ', grep { $entries{$_} } sort { $a <=> $b } keys %entries), '... as the log itself has them');
+	is($main->value("SELECT count(*) FROM catmaid_transaction_info i JOIN txlog t ON t.xid = i.transaction_id WHERE execution_time <> ts"), 0, '... at their times');
+	return;
 }
 
 sub as_of

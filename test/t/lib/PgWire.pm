@@ -14,11 +14,12 @@ use Carp;
 use IO::Socket::UNIX;
 use IO::Select;
 
-# new($node, db => 'postgres', user => 'x'): connect to a PostgreSQL::Test::Cluster.
+# new($node, db => 'postgres', user => 'x'): connect to a PostgreSQL::Test::Cluster, or,
+# with host and port, to what stands before it.
 sub new
 {
 	my ($class, $node, %opt) = @_;
-	my $path = $node->host . '/.s.PGSQL.' . $node->port;
+	my $path = ($opt{host} // $node->host) . '/.s.PGSQL.' . ($opt{port} // $node->port);
 	my $sock = IO::Socket::UNIX->new(Peer => $path)
 	  or croak "could not connect to $path: $!";
 	my $user = $opt{user} // $ENV{PGUSER} // getpwuid($<);
