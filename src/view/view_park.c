@@ -161,7 +161,7 @@ uses_columns(Oid view, List *tables, List *columns)
 		foreach(lc, columns)
 		{
 			AttrNumber	attnum = get_attnum(lfirst_oid(table),
-												((TableColumn *) lfirst(lc))->name);
+											((TableColumn *) lfirst(lc))->name);
 
 			if (attnum > 0)
 				flags[attnum - 1] = true;

@@ -494,6 +494,8 @@ sub source_map
 	my @missing = grep { index($map, "`$_`") < 0 }
 	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,src/*,script}/* $top/sql/catmaid_history--[0-9]*.sql";
 	is(join("\n", @missing), '', 'doc/architecture.md has every source file and script');
+	my ($drawn) = $map =~ /^```text\n(src.*?)^```$/ms;
+	is($drawn, scalar qx{"$top/script/arrows" --drawing}, 'and what script/arrows --drawing prints');
 	return;
 }
 
