@@ -12,7 +12,7 @@ BEGIN
         AND n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema() FOR SHARE OF n;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the schema of extension % was renamed concurrently', 'catmaid_history'
-            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+            USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
     END IF;
 END
 $$;

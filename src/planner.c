@@ -218,7 +218,7 @@ with_correlation(HeapTuple stats, float4 correlation)
 	values[1] = ObjectIdGetDatum(OID_RANGE_LESS_OP);
 	columns[2] = Anum_pg_statistic_stanumbers1 + i;
 	values[2] = PointerGetDatum(construct_array(&number, 1, FLOAT4OID, sizeof(float4),
-											  true, TYPALIGN_INT));
+												true, TYPALIGN_INT));
 
 	catalog = table_open(StatisticRelationId, AccessShareLock);
 	copy = heap_modify_tuple_by_cols(stats, RelationGetDescr(catalog), 3,

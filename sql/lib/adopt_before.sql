@@ -23,7 +23,7 @@ BEGIN
         AND n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema() FOR SHARE OF n;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the schema of extension % was renamed concurrently', 'catmaid_history'
-            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+            USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
     END IF;
 END
 $adopt$;
@@ -112,7 +112,7 @@ BEGIN
         OR EXISTS (SELECT FROM pg_class WHERE oid IN (registry, log) AND (relnamespace <> namespace
             OR relname <> CASE oid WHEN registry THEN 'catmaid_history_table' ELSE 'catmaid_transaction_info' END)) THEN
         RAISE EXCEPTION 'a table of the older implementation was renamed concurrently'
-            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+            USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
     END IF;
 
     -- What is a member already will be replaced in place and keep its owner, who could

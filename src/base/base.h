@@ -206,7 +206,7 @@ extern List *lineage_leaf_partitions(Oid root, LOCKMODE mode);
 
 /* lookup.c: keys looked up in a table, one after another */
 extern Lookup *lookup_open(Relation rel, Oid index, const ScanKeyData *keys,
-							 int nkeys);
+						   int nkeys);
 extern void lookup_start(Lookup *scan, const Datum *key, Snapshot snapshot);
 extern HeapTuple lookup_next(Lookup *scan);
 extern void lookup_stop(Lookup *scan);

@@ -28,6 +28,7 @@ static Oid	registry_oid = InvalidOid;
 static uint64 changes = 0;
 
 static Oid	find_registry(void);
+static Oid	ordinary_table(Oid relid);
 
 /* The registry's OID, found through the extension, not through search_path. */
 Oid
@@ -105,5 +106,16 @@ find_registry(void)
 	table_close(extensions, AccessShareLock);
 
 	return OidIsValid(namespace) ?
-		get_relname_relid(REGISTRY_TABLE, namespace) : InvalidOid;
+		ordinary_table(get_relname_relid(REGISTRY_TABLE, namespace)) : InvalidOid;
+}
+
+/*
+ * The relation if it can be read as a table, or InvalidOid: what is to be adopted is still
+ * another role's, who may put anything in its place.
+ */
+static Oid
+ordinary_table(Oid relid)
+{
+	return OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP ? relid : InvalidOid;
 }

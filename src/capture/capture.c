@@ -86,9 +86,9 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	int			settings;
 
 	triggers_check_call(fcinfo, "catmaid_history_capture",
-				   CALLED_AS_TRIGGER(fcinfo) &&
-				   TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
-				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
+						CALLED_AS_TRIGGER(fcinfo) &&
+						TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
+						TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
 		is_being_restored(trigdata->tg_relation))
@@ -197,10 +197,10 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
 	CaptureRelation *capture;
 
 	triggers_check_call(fcinfo, "catmaid_history_set_txid",
-				   CALLED_AS_TRIGGER(fcinfo) &&
-				   TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
-				   TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) &&
-				   TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event));
+						CALLED_AS_TRIGGER(fcinfo) &&
+						TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
+						TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) &&
+						TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event));
 
 	capture = cache_peek(trigdata->tg_relation);
 	if (capture == NULL)

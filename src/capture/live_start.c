@@ -9,7 +9,8 @@
  *
  * It reads what the caller need not have a privilege on: SELECT on the parent is enough for
  * the parent's view.  So it answers only who may read a table that the row is a row
- * of, and has the row to show.
+ * of, is not subject to policies there (they hide the tracking table, too), and has
+ * the row to show.
  *
  * Reads under the query's snapshot.  Takes ACCESS SHARE on what it reads.
  */
@@ -26,6 +27,7 @@
 #include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
@@ -73,9 +75,12 @@ catmaid_history_live_start(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(start);
 }
 
+/* Whom policies may hide rows from could ask here whether a row is what he guesses. */
 static bool
 may_read(Oid relid)
 {
+	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		return false;
 	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT,
 								  ACLMASK_ALL) == ACLCHECK_OK;

@@ -99,9 +99,9 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 		tracking_delete_row(tracking, &row);
 	else
 		tracking_put_row(tracking, new_key,
-				  Max(GetCurrentTransactionStartTimestamp(), row.edition),
-				  (int64) U64FromFullTransactionId(GetTopFullTransactionId()),
-				  &row, false);
+						 Max(GetCurrentTransactionStartTimestamp(), row.edition),
+						 (int64) U64FromFullTransactionId(GetTopFullTransactionId()),
+						 &row, false);
 	return true;
 }
 

@@ -44,7 +44,7 @@ tracking_open(CaptureRelation *capture, bool may_wait)
 	tracking->may_wait = may_wait;
 	tracking->rel = table_open(capture->tracking, RowExclusiveLock);
 	tracking->keys = lookup_open(tracking->rel, capture->tracking_index,
-								  capture->tracking_scankey, capture->nkeys);
+								 capture->tracking_scankey, capture->nkeys);
 	return tracking;
 }
 
@@ -127,7 +127,7 @@ tracking_last_end(TrackingTable *tracking, const Datum *key)
 
 		tracking->history = table_open(capture->history, AccessShareLock);
 		tracking->history_keys = lookup_open(tracking->history, capture->history_index,
-											  capture->history_scankey, capture->nkeys);
+											 capture->history_scankey, capture->nkeys);
 		MemoryContextSwitchTo(before);
 	}
 	for (i = 0; i < capture->nkeys; i++)

@@ -85,41 +85,41 @@ check_tables(Check *check)
 	if (get_rel_name(row->live) == NULL)
 	{
 		check_finding(check, "warning", "live_table_gone", NULL, check_mend(check),
-			"The table with OID %u is gone, but still registered; %s.", row->live,
-			history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
-			"so is its history");
+					  "The table with OID %u is gone, but still registered; %s.", row->live,
+					  history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
+					  "so is its history");
 		return false;
 	}
 	if (history == NULL)
 	{
 		check_finding(check, "error", "history_table_gone", NULL, check_mend(check),
-			"The table's history table is gone.");
+					  "The table's history table is gone.");
 		return false;
 	}
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
 	if (!registry_owners_agree(row, security_owner_of(row->live)))
 		check_finding(check, "error", "other_owner", history,
-			check->older ? check_mend(check) : way_out(row),
-			"History and tracking table do not both belong to the table's owner.");
+					  check->older ? check_mend(check) : way_out(row),
+					  "History and tracking table do not both belong to the table's owner.");
 	else if (!check->sound && derived_is_history(row->history))
 		check_finding(check, "error", "registry_differs", history,
-			check->older ? check_mend(check) : way_out(row), "%s", registry_fault(row));
+					  check->older ? check_mend(check) : way_out(row), "%s", registry_fault(row));
 	/* what may be another table's history is not looked at */
 	if (!check->sound && !check->older && derived_is_history(row->history))
 		return false;
 	if (!derived_is_history(row->history))
 	{
 		check_finding(check, "error", "not_a_history_table", history, NULL,
-			"%s has no columns %s tstzrange and %s bigint.",
-			naming_quoted(row->history), PERIOD_COLUMN, XID_COLUMN);
+					  "%s has no columns %s tstzrange and %s bigint.",
+					  naming_quoted(row->history), PERIOD_COLUMN, XID_COLUMN);
 		return false;
 	}
 	if (strcmp(history, naming_history_table(row->live)) != 0 ||
 		get_rel_namespace(row->history) != get_rel_namespace(row->live))
 		check_finding(check, "warning", "name_differs", history, check_mend(check),
-			"The history table should be %s.%s.",
-			quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
-			quote_identifier(naming_history_table(row->live)));
+					  "The history table should be %s.%s.",
+					  quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
+					  quote_identifier(naming_history_table(row->live)));
 	return true;
 }
 
@@ -134,8 +134,8 @@ check_row_security(Check *check)
 	for (i = 0; i < lengthof(derived); i++)
 		if (OidIsValid(derived[i]) && row_security_lacks(row->live, derived[i]))
 			check_finding(check, "error", "row_security_missing", get_rel_name(derived[i]), check_mend(check),
-				"Policies hide rows of the table, but %s lacks its row-level security.",
-				naming_quoted(derived[i]));
+						  "Policies hide rows of the table, but %s lacks its row-level security.",
+						  naming_quoted(derived[i]));
 }
 
 /* Has the history table a column for each live one, with room for its values? */
@@ -156,8 +156,8 @@ check_columns(Check *check, Relation live)
 		target = columns_find(history, NameStr(att->attname));
 		if (target == NULL)
 			check_finding(check, "error", "column_missing", NameStr(att->attname), check_mend(check),
-				"History table %s has no column \"%s\".",
-				naming_quoted(check->row->history), NameStr(att->attname));
+						  "History table %s has no column \"%s\".",
+						  naming_quoted(check->row->history), NameStr(att->attname));
 		else
 			check_column_type(check, live, att, target);
 	}
@@ -175,13 +175,13 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 	columns_base_type(att, &type, &typmod);
 	if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
 		check_finding(check, "error", "column_too_narrow", NameStr(att->attname),
-			!check->older ? types_widen_hint(check->row->live, check->row->history,
-											   target, type, typmod) :
-			types_widen_in_place(target, type, typmod) ? check_mend(check) :
-			"Adopt the database, then see this hint again.",
-			"Column \"%s\" has type %s, in history table %s type %s.",
-			NameStr(att->attname), format_type_with_typemod(type, typmod),
-			history, format_type_with_typemod(target->atttypid, target->atttypmod));
+					  !check->older ? types_widen_hint(check->row->live, check->row->history,
+													   target, type, typmod) :
+					  types_widen_in_place(target, type, typmod) ? check_mend(check) :
+					  "Adopt the database, then see this hint again.",
+					  "Column \"%s\" has type %s, in history table %s type %s.",
+					  NameStr(att->attname), format_type_with_typemod(type, typmod),
+					  history, format_type_with_typemod(target->atttypid, target->atttypmod));
 	if (target->attnotnull && att->attnotnull)
 		check_finding(check, "info", "column_not_null", NameStr(att->attname),
 					  psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL;", history,
@@ -190,8 +190,8 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 					  NameStr(att->attname), history);
 	else if (target->attnotnull)
 		check_finding(check, "error", "column_not_null", NameStr(att->attname), check_mend(check),
-			"Column \"%s\" may be NULL, but not in history table %s.",
-			NameStr(att->attname), history);
+					  "Column \"%s\" may be NULL, but not in history table %s.",
+					  NameStr(att->attname), history);
 }
 
 /* The defaults of the history's own two columns, on which migrations rely. */
@@ -200,8 +200,8 @@ check_own_columns(Check *check)
 {
 	if (!derived_was_history(check->row->history))
 		check_finding(check, "warning", "default_missing", NULL, check_mend(check),
-			"Columns %s and %s of history table %s have no defaults.",
-			PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
+					  "Columns %s and %s of history table %s have no defaults.",
+					  PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
 }
 
 /* The columns that tell who edited a row when. */
@@ -223,16 +223,16 @@ check_time_columns(Check *check, Relation live)
 
 		if (att == NULL || att->atttypid != types[i])
 			check_finding(check, "error", "time_column_unfit", names[i],
-				psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-						 drop_function_name(true),
-						 quote_literal_cstr(naming_quoted(row->live))),
-				"The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
+						  psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
+								   drop_function_name(true),
+								   quote_literal_cstr(naming_quoted(row->live))),
+						  "The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
 		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
 			check_finding(check, "error", "time_column_unfit", names[i],
-				psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-						 drop_function_name(true),
-						 quote_literal_cstr(naming_quoted(row->live))),
-				"Column \"%s\" is a generated column.", names[i]);
+						  psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
+								   drop_function_name(true),
+								   quote_literal_cstr(naming_quoted(row->live))),
+						  "Column \"%s\" is a generated column.", names[i]);
 	}
 }
 
@@ -247,13 +247,13 @@ check_key(Check *check, Relation live)
 
 	if (state == KEY_REPLACED || (state == KEY_HELD && columns_key(live) == NIL))
 		check_finding(check, "error", "key_changed", linitial(fit_primary_key(check->row->live)),
-			check_mend(check), "The table's primary key is not the registered one.");
+					  check_mend(check), "The table's primary key is not the registered one.");
 	else if (goes_on)
 		check_finding(check, "warning", "no_primary_key", NULL, add_key,
-			"The table has no primary key; rows that came since may have no known start.");
+					  "The table has no primary key; rows that came since may have no known start.");
 	else if (state != KEY_HELD)
 		check_finding(check, "error", "no_primary_key", NULL, add_key,
-			"The table has no primary key.");
+					  "The table has no primary key.");
 	return state == KEY_HELD || (goes_on && state == KEY_LOOSE);
 }
 
@@ -265,21 +265,21 @@ check_tracking(Check *check, Relation live)
 	if (get_rel_name(tracking) == NULL)
 	{
 		check_finding(check, "error", "tracking_table_gone", NULL, check_mend(check),
-			"The table's tracking table is gone.");
+					  "The table's tracking table is gone.");
 		return;
 	}
 	if (!derived_serves_tracking(tracking))
 	{
 		check_finding(check, "error", "not_a_tracking_table", get_rel_name(tracking),
-			check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
-			"%s has not the columns of a tracking table.", naming_quoted(tracking));
+					  check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
+					  "%s has not the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
 	if (!check_tracking_key(check, live))
 		return;
 	if (!check->older && !indexes_there_tracking(tracking, check->row->key))
 		check_finding(check, "error", "index_missing", get_rel_name(tracking), check_mend(check),
-			"Tracking table %s has no unique index on its key.", naming_quoted(tracking));
+					  "Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
 	if (check->sound && (fit_key(check->row) == KEY_HELD || fit_lacks_key(check->row)) &&
@@ -302,15 +302,15 @@ check_tracking_key(Check *check, Relation live)
 		if (column->fit == COLUMN_FITS || column->fit == COLUMN_HOLDS)
 			continue;
 		check_finding(check, "error", "tracking_key_unfit", column->held_by, check_mend(check),
-			"Key column \"%s\" has type %s, in tracking table %s it has %s.",
-			column->name, format_type_with_typemod(column->type, column->typmod),
-			naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
-			psprintf("type %s", format_type_with_typemod(column->held_type, column->held_typmod)));
+					  "Key column \"%s\" has type %s, in tracking table %s it has %s.",
+					  column->name, format_type_with_typemod(column->type, column->typmod),
+					  naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
+					  psprintf("type %s", format_type_with_typemod(column->held_type, column->held_typmod)));
 	}
 	if (worst == COLUMN_MISSING && list_length(columns) > 0 &&
 		((KeyColumn *) llast(columns))->fit != COLUMN_MISSING)
 		check_finding(check, "error", "tracking_key_unfit", get_rel_name(check->row->tracking),
-			check_mend(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
+					  check_mend(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
 	return worst <= COLUMN_CONVERTS;
 }
 
@@ -328,10 +328,10 @@ check_indexes(Check *check)
 	for (i = 0; i < lengthof(there); i++)
 		if (!there[i] && columns[i])
 			check_finding(check, "warning", "index_missing", columns[i],
-				check->older ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
-										naming_quoted(check->row->history)) : check_mend(check),
-				"History table %s has no index on \"%s\".",
-				naming_quoted(check->row->history), columns[i]);
+						  check->older ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
+												  naming_quoted(check->row->history)) : check_mend(check),
+						  "History table %s has no index on \"%s\".",
+						  naming_quoted(check->row->history), columns[i]);
 }
 
 static void
@@ -344,22 +344,22 @@ check_view(Check *check)
 		return;
 	if (get_rel_relkind(view) != RELKIND_VIEW)
 		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
-			"Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
+					  "Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
 	else if (security_owner_of(view) != security_owner_of(check->row->live))
 		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
-			psprintf("Rename or drop %s, or ALTER VIEW %s OWNER TO %s if you trust its definition.",
-					 naming_quoted(view), naming_quoted(view),
-					 security_role_sql(security_owner_of(check->row->live))),
-			"View %s belongs to role %s, which does not own the table, and may show anything.",
-			naming_quoted(view), security_role_sql(security_owner_of(view)));
+					  psprintf("Rename or drop %s, or ALTER VIEW %s OWNER TO %s if you trust its definition.",
+							   naming_quoted(view), naming_quoted(view),
+							   security_role_sql(security_owner_of(check->row->live))),
+					  "View %s belongs to role %s, which does not own the table, and may show anything.",
+					  naming_quoted(view), security_role_sql(security_owner_of(view)));
 	else if (!check->older && view_shows_hidden(view, check->row->live))
 		check_finding(check, "error", "view_shows_hidden_rows", get_rel_name(view), check_mend(check),
-			"Policies hide rows of the table from readers, but view %s is read with its owner's rights.",
-			naming_quoted(view));
+					  "Policies hide rows of the table from readers, but view %s is read with its owner's rights.",
+					  naming_quoted(view));
 	else if (!view_fits(check->row, check->older))
 		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
-			"View %s does not show the columns of the table%s.", naming_quoted(view),
-			check->older ? "" : " and its history");
+					  "View %s does not show the columns of the table%s.", naming_quoted(view),
+					  check->older ? "" : " and its history");
 }
 
 static void
@@ -384,14 +384,14 @@ check_triggers(Check *check, Relation live)
 	if (!check->older && check->sound && mark_read(row->live, NULL, &mark) &&
 		!OidIsValid(mark.history))
 		check_finding(check, "error", "not_marked", NULL, check_mend(check),
-			"The table's triggers are not marked with its history.");
+					  "The table's triggers are not marked with its history.");
 	installed = check->older ? older_tracks(live) : triggers_complete(row->live, row);
 	if (right && row->triggers_installed && !installed)
 		check_finding(check, "error", "trigger_missing", NULL, check_mend(check),
-			"A partition of the table lacks a history trigger.");
+					  "A partition of the table lacks a history trigger.");
 	if (!row->triggers_installed && installed)
 		check_finding(check, "warning", "flag_differs", "triggers_installed", check_mend(check),
-			"The table is registered as not tracked, but its triggers are there.");
+					  "The table is registered as not tracked, but its triggers are there.");
 }
 
 static void
@@ -401,19 +401,19 @@ check_trigger(Check *check, const char *name, TriggerState state)
 
 	if (state == TRIGGER_MISSING)
 		check_finding(check, "error", "trigger_missing", name, check_mend(check),
-			"Trigger \"%s\" is gone; what it should have recorded is not.", name);
+					  "Trigger \"%s\" is gone; what it should have recorded is not.", name);
 	else if (state == TRIGGER_SWITCHED_OFF)
 		check_finding(check, "error", "trigger_disabled", name, check_mend(check),
-			"Trigger \"%s\" is switched off; what it should have recorded is not.", name);
+					  "Trigger \"%s\" is switched off; what it should have recorded is not.", name);
 	else if (state == TRIGGER_ALTERED)
 		check_finding(check, "error", "trigger_altered", name, check_mend(check),
-			"Trigger \"%s\" is not as it must be.", name);
+					  "Trigger \"%s\" is not as it must be.", name);
 	else if (state == TRIGGER_FOREIGN)
 		check_finding(check, "error", "trigger_foreign", name,
-			psprintf("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it; then enable tracking.",
-					 quote_identifier(name), naming_quoted(live)),
-			"Trigger \"%s\" is not the history's, but has its name: the table cannot be tracked.",
-			name);
+					  psprintf("ALTER TRIGGER %s ON %s RENAME TO ...; or drop it; then enable tracking.",
+							   quote_identifier(name), naming_quoted(live)),
+					  "Trigger \"%s\" is not the history's, but has its name: the table cannot be tracked.",
+					  name);
 }
 
 /* Of an entry that is not sound. */

@@ -70,7 +70,7 @@ Datum
 catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 {
 	Node	   *statement = event_statement(fcinfo, "catmaid_history_ddl_start",
-										   "ddl_command_start");
+											"ddl_command_start");
 
 	if (!is_followed())
 		PG_RETURN_NULL();
@@ -86,7 +86,7 @@ Datum
 catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 {
 	Node	   *statement = event_statement(fcinfo, "catmaid_history_ddl_end",
-										   "ddl_command_end");
+											"ddl_command_end");
 
 	/* what has to be seen to whatever the settings are */
 	if (!IsBinaryUpgrade)

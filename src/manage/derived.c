@@ -108,8 +108,8 @@ derived_create_tracking(Relation live, List *key, bool loose)
 
 	foreach(lc, key)
 		columns = lappend(columns, derived_column_like(columns_find(live, lfirst(lc)),
-											   tracking_key_column(list_length(key), i++),
-											   " NOT NULL"));
+													   tracking_key_column(list_length(key), i++),
+													   " NOT NULL"));
 	columns = lappend(columns, column_of(EDITION_COLUMN, TIMESTAMPTZOID, " NOT NULL"));
 	columns = lappend(columns, column_of(TRACKING_XID_COLUMN, INT8OID, " NOT NULL"));
 

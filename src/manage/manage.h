@@ -133,7 +133,7 @@ extern void triggers_install(Relation live, const RegistryRow *row,
 extern void triggers_follow_columns(const RegistryRow *row);
 extern bool triggers_remove(Relation live);
 extern void triggers_install_truncate(Relation leaf, const RegistryRow *row,
-							 int sqlstate);
+									  int sqlstate);
 extern void triggers_remove_truncate(Relation leaf);
 
 #pragma GCC visibility pop

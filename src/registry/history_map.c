@@ -137,7 +137,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							format_type_with_typemod(type, typmod),
 							get_rel_name(live)),
 					 errhint("%s", types_widen_hint(live, RelationGetRelid(history),
-													  target, type, typmod))));
+													target, type, typmod))));
 		}
 
 		map->source[j] = att->attnum;

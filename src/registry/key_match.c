@@ -40,7 +40,7 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
 		key_match_append(&sql, index, i, columns_find(live, lfirst(lc)), row->tracking,
-					 tracking_key_column(n, i));
+						 tracking_key_column(n, i));
 		i++;
 	}
 	if (index)
@@ -54,7 +54,7 @@ tracking_match_sql(const RegistryRow *row, Relation live)
  */
 void
 key_match_append(StringInfo sql, Relation index, int i, Form_pg_attribute att,
-			 Oid tracking, const char *held_by)
+				 Oid tracking, const char *held_by)
 {
 	char	   *live_sql = psprintf("l.%s", quote_identifier(NameStr(att->attname)));
 	char	   *tracking_sql = psprintf("t.%s", held_by);

@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
@@ -53,6 +54,7 @@ static Oid	live_in_column(Relation registry, AttrNumber column, Oid relid,
 static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid,
 						  Snapshot snapshot);
 static Oid	index_on(Relation registry, AttrNumber column);
+static bool is_btree(Oid index);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
 static void replace_name(char **name, const char *from, const char *to);
 
@@ -167,7 +169,7 @@ find_row(Relation registry, AttrNumber column, Oid relid, Snapshot snapshot)
 	return tuple;
 }
 
-/* A complete index of that column alone, or InvalidOid. */
+/* A complete btree index of that column alone, or InvalidOid. */
 static Oid
 index_on(Relation registry, AttrNumber column)
 {
@@ -183,7 +185,7 @@ index_on(Relation registry, AttrNumber column)
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (form->indisvalid && form->indnatts == 1 &&
+		if (form->indisvalid && form->indnatts == 1 && is_btree(lfirst_oid(lc)) &&
 			form->indkey.values[0] == column &&
 			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
 			found = lfirst_oid(lc);
@@ -191,6 +193,19 @@ index_on(Relation registry, AttrNumber column)
 	}
 	list_free(indexes);
 	return found;
+}
+
+/* Another kind, which an adopted registry may have, cannot be asked as ours are. */
+static bool
+is_btree(Oid index)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	bool		is = HeapTupleIsValid(tuple) &&
+		((Form_pg_class) GETSTRUCT(tuple))->relam == BTREE_AM_OID;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return is;
 }
 
 /* All rows, by the OID of the live table: the order in which to lock them. */

@@ -193,7 +193,7 @@ extern bool fit_alike(const RegistryRow *child, const RegistryRow *parent);
 
 /* history_map.c: which history column holds which live column */
 extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
-								Oid type, int32 typmod);
+							  Oid type, int32 typmod);
 extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
 extern Datum columns_cast(struct HistoryCast *cast, Datum value);
@@ -212,7 +212,7 @@ extern Oid	indexes_find_simple(Relation rel, const char *column, Oid am);
 extern Oid	indexes_find_period(Relation rel);
 extern List *indexes_tracking_columns(List *key);
 extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
-								   ScanKey scankey);
+							 ScanKey scankey);
 
 /* key_match.c: how live rows and tracking rows belong together, as SQL */
 extern void key_match_append(StringInfo sql, Relation index, int i, Form_pg_attribute att,

@@ -73,7 +73,7 @@ bool
 triggers_enabled(Oid live, const RegistryRow *row)
 {
 	Trigger    *trigger = triggers_find(live,
-									   triggers_name_for(OidIsValid(row->tracking), false));
+										triggers_name_for(OidIsValid(row->tracking), false));
 
 	return trigger && triggers_is_ours(trigger->tgfoid) && fires(trigger);
 }

@@ -61,6 +61,7 @@ typedef struct ViewFollower
 	"The rows of the table and all their former versions, each with its period."
 
 /* view_change.c: views that get other columns, and the views on them */
+extern bool view_change_adds(const ViewChange *change);
 extern void view_change_all(List *changes, List *texts);
 
 /* view_columns.c: a view's columns, changed in place with all that is put on them */
@@ -83,6 +84,8 @@ extern char *view_drop_commands(List *views);
 extern bool view_shows(Oid view, List *relations);
 extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
+extern bool view_lock_upon(Oid upon, Oid view);
+extern bool view_is_held_by_strangers(const ViewChange *change);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);
 

@@ -64,6 +64,18 @@ concerns_others(const ViewChange *change)
 	return change->renumbered || change->any_retyped;
 }
 
+/* Does the view get nothing but more columns, and new names? */
+bool
+view_change_adds(const ViewChange *change)
+{
+	int			i;
+
+	for (i = 0; i < change->old->natts; i++)
+		if (change->map[i] == InvalidAttrNumber)
+			return false;
+	return !change->any_retyped;
+}
+
 /*
  * Make the changes, of views that may stand on each other's tables but not on each
  * other.  texts: of views whose text is to be read again in any case, ViewText.
@@ -231,7 +243,14 @@ find_followers(List *changes, List *texts)
 			ViewFollower *follower;
 
 			/* it may be dropped, or get another query, while we wait */
-			LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+			if (!view_lock_upon(lfirst_oid(cell), change->view))
+				ereport(ERROR,
+						(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						 errmsg("cannot change table \"%s\" because a view on its history view is in use",
+								get_rel_name(change->about)),
+						 errdetail("View %s is locked, and its owner may not read the history view.",
+								   naming_quoted(lfirst_oid(cell))),
+						 errhint("Try again, or have its owner drop it.")));
 			if (!OidIsValid(view_query_rule(lfirst_oid(cell))))
 				continue;
 			follower = add_follower(lfirst_oid(cell), change->about, &followers);

@@ -6,7 +6,7 @@
  * its columns by number, or holds its rows, cannot: PostgreSQL would not let the
  * view be dropped because of it, so we do not change it.
  *
- * Locks: ACCESS SHARE on catalogs.
+ * Locks: ACCESS SHARE on catalogs; those of view_lock_upon.
  */
 #include "postgres.h"
 
@@ -18,7 +18,9 @@
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
@@ -27,6 +29,8 @@
 #include "miscadmin.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteSupport.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -38,6 +42,9 @@ static List *queries_upon(Oid class, Oid object, List *views);
 static void collect(Oid relid, List **seen, List **views);
 static SysScanDesc dependents_of(Relation depend, Oid class, Oid object, ScanKey key);
 static SysScanDesc references_of(Relation depend, Oid view, ScanKey key);
+static bool count_in_the_way(const ViewChange *change, Oid class, Oid object, bool *strangers);
+static bool is_stranger(Oid role, Oid view);
+static Oid	owner_of(const ObjectAddress *object);
 static void list_dependents(const ViewChange *change, Oid class, Oid object,
 							StringInfo list);
 static bool stands_in_the_way(const ViewChange *change, Form_pg_depend form,
@@ -253,6 +260,125 @@ view_meanings(Oid view)
 			uses = lappend(uses, object);
 		}
 	return uses;
+}
+
+/*
+ * Lock what is upon the view, which is to change, against readers.  PostgreSQL lets anybody
+ * put a view upon any other in a schema that he may use; who may not read it has none that
+ * anybody can read, and is not waited for.  Returns false where such a one is locked.
+ */
+bool
+view_lock_upon(Oid upon, Oid view)
+{
+	if (get_rel_name(upon) && is_stranger(security_owner_of(upon), view))
+		return ConditionalLockRelationOid(upon, AccessExclusiveLock);
+	LockRelationOid(upon, AccessExclusiveLock);
+	return true;
+}
+
+/*
+ * Is the view kept from the change by nothing but what belongs to roles that may not read
+ * it?  Locks the views upon it.
+ */
+bool
+view_is_held_by_strangers(const ViewChange *change)
+{
+	Oid			row_type = get_rel_type_id(change->view);
+	bool		held = false;
+	ListCell   *lc;
+
+	foreach(lc, view_upon_rows(change->view))
+	{
+		Oid			upon = lfirst_oid(lc);
+
+		if (!view_lock_upon(upon, change->view))
+			held = true;
+		else if (OidIsValid(view_query_rule(upon)) &&
+				 is_stranger(security_owner_of(upon), change->view) &&
+				 !view_remap(view_query_of(upon), list_make1((void *) change)))
+			held = true;
+	}
+	return count_in_the_way(change, RelationRelationId, change->view, &held) &&
+		count_in_the_way(change, TypeRelationId, row_type, &held) &&
+		count_in_the_way(change, TypeRelationId, get_array_type(row_type), &held) && held;
+}
+
+/* Sets *strangers if some of it is; returns false if something is not. */
+static bool
+count_in_the_way(const ViewChange *change, Oid class, Oid object, bool *strangers)
+{
+	Relation	depend;
+	bool		all = true;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(object))
+		return true;
+	depend = table_open(DependRelationId, AccessShareLock);
+	scan = dependents_of(depend, class, object, key);
+	while (all && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		ObjectAddress dependent;
+
+		if (!stands_in_the_way(change, (Form_pg_depend) GETSTRUCT(tuple), &dependent))
+			continue;
+		all = is_stranger(owner_of(&dependent), change->view);
+		*strangers |= all;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return all;
+}
+
+/* May the role read nothing of the view? */
+static bool
+is_stranger(Oid role, Oid view)
+{
+	return OidIsValid(role) &&
+		pg_class_aclcheck(view, role, ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(view, role, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK;
+}
+
+/* The owner of the object, or of its table; InvalidOid for others than may use a view. */
+static Oid
+owner_of(const ObjectAddress *object)
+{
+	static const struct
+	{
+		Oid			class;
+		AttrNumber	oid;
+		AttrNumber	owner;
+		bool		of_table;
+	}			kinds[] = {
+		{RelationRelationId, Anum_pg_class_oid, Anum_pg_class_relowner, false},
+		{ProcedureRelationId, Anum_pg_proc_oid, Anum_pg_proc_proowner, false},
+		{TypeRelationId, Anum_pg_type_oid, Anum_pg_type_typowner, false},
+		{OperatorRelationId, Anum_pg_operator_oid, Anum_pg_operator_oprowner, false},
+		{PolicyRelationId, Anum_pg_policy_oid, Anum_pg_policy_polrelid, true},
+		{RewriteRelationId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class, true}
+	};
+	Oid			owner = InvalidOid;
+	int			i;
+
+	for (i = 0; i < lengthof(kinds); i++)
+	{
+		Relation	catalog;
+		HeapTuple	tuple;
+		bool		isnull;
+
+		if (kinds[i].class != object->classId)
+			continue;
+		catalog = table_open(object->classId, AccessShareLock);
+		tuple = get_catalog_object_by_oid(catalog, kinds[i].oid, object->objectId);
+		if (HeapTupleIsValid(tuple))
+			owner = DatumGetObjectId(heap_getattr(tuple, kinds[i].owner,
+												  RelationGetDescr(catalog), &isnull));
+		table_close(catalog, AccessShareLock);
+		if (OidIsValid(owner) && kinds[i].of_table)
+			owner = security_owner_of(owner);
+	}
+	return owner;
 }
 
 /* Error out for what depends on the view and cannot follow the change. */

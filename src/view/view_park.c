@@ -74,7 +74,9 @@ views_lock_upon(List *lives, bool deep)
 		List	   *views = upon == NIL ? NIL : view_dependents(list_make1_oid(view));
 
 		for (; views != NIL; views = list_delete_last(views))
-			if (deep || list_member_oid(upon, llast_oid(views)))
+			if (list_member_oid(upon, llast_oid(views)))
+				(void) view_lock_upon(llast_oid(views), view);
+			else if (deep)
 				LockRelationOid(llast_oid(views), AccessExclusiveLock);
 	}
 }
@@ -159,7 +161,7 @@ uses_columns(Oid view, List *tables, List *columns)
 		foreach(lc, columns)
 		{
 			AttrNumber	attnum = get_attnum(lfirst_oid(table),
-												((TableColumn *) lfirst(lc))->name);
+											((TableColumn *) lfirst(lc))->name);
 
 			if (attnum > 0)
 				flags[attnum - 1] = true;

@@ -83,7 +83,7 @@ read_again(ViewFollower *follower)
 		if (type_is_collatable(TupleDescAttr(change->new, i)->atttypid) &&
 			!OidIsValid(TupleDescAttr(change->new, i)->attcollation))
 			view_refuse_follower(follower, psprintf("No collation could be derived for its column \"%s\".",
-									  NameStr(TupleDescAttr(change->new, i)->attname)));
+													NameStr(TupleDescAttr(change->new, i)->attname)));
 	if (change->any_retyped)
 	{
 		view_refuse_dependents(change);
@@ -125,7 +125,7 @@ refuse_new_uses(const ViewFollower *follower)
 		}
 		if (!used)
 			view_refuse_follower(follower, psprintf("The view's definition would come to use %s.",
-									  getObjectDescriptionCompat(now)));
+													getObjectDescriptionCompat(now)));
 	}
 }
 

@@ -76,13 +76,29 @@ view_update(const RegistryRow *row)
 		update(view, row);
 }
 
+/*
+ * A view that is to show more columns, and cannot because of what roles that may not read
+ * it have put upon it, shows those that it had: the table's owner is not to wait for them.
+ */
 static void
 update(Oid view, const RegistryRow *row)
 {
-	if (!views_parked(row->live))
-		view_change_all(list_make1(view_change(view, row->live, view_query(row),
-											   view_renamed_columns(view, row->live, false), false)),
-						NIL);
+	ViewChange *change;
+
+	if (views_parked(row->live))
+		return;
+	change = view_change(view, row->live, view_query(row),
+						 view_renamed_columns(view, row->live, false), false);
+	if (!change->renumbered || !view_change_adds(change) || !view_is_held_by_strangers(change))
+		view_change_all(list_make1(change), NIL);
+	else
+		ereport(WARNING,
+				(errmsg("view \"%s\" does not show the columns of table \"%s\" that are new",
+						get_rel_name(view), get_rel_name(row->live)),
+				 errdetail("What roles that may not read the view have put upon it does not let it change."),
+				 errhint("DROP VIEW %s CASCADE; SELECT %s(%s::regclass);", naming_quoted(view),
+						 naming_quoted_in(registry_namespace(), "create_history_view_for_table"),
+						 quote_literal_cstr(naming_quoted(row->live)))));
 }
 
 /* If the view is there and shows other columns than the table has: what it should be. */

@@ -10,7 +10,7 @@ CREATE ROLE rights_row_security_former;
 CREATE ROLE rights_row_security_other;
 \set owner 'rights_row_security_owner'
 CREATE EXTENSION catmaid_history;
-SELECT plan(66);
+SELECT plan(69);
 
 CREATE SCHEMA o;
 GRANT USAGE ON SCHEMA o TO PUBLIC;
@@ -266,6 +266,22 @@ ALTER TABLE o.viewed ENABLE ROW LEVEL SECURITY;
 \endif
 SELECT is(hidden('viewed__with_history'), '0', 'repaired, it hides them');
 SELECT is((SELECT count(*) FROM check_history('o.viewed') WHERE severity <> 'info'), 0::bigint, 'and nothing is found');
+
+-- The function that tells since when a row is as it is does not tell what a hidden row holds.
+SELECT make('guessed');
+CREATE FUNCTION told(guess text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL ROLE rights_row_security_reader;
+	RETURN (SELECT count(catmaid_history_live_start('o.guessed'::regclass, tid::tid, ROW(2, 'other', guess)::o.guessed)) > 0
+		FROM unnest('{"(0,1)","(0,2)","(0,3)","(0,4)","(0,5)","(0,6)"}'::text[]) AS tid);
+END $$;
+SELECT is(told('hidden!'), true, 'control: without policies a reader is told of the row that he may read');
+RESET ROLE;
+ALTER TABLE o.guessed ENABLE ROW LEVEL SECURITY;
+SELECT is(told('hidden!'), false, 'with policies he is told nothing of it, whether he guesses right');
+RESET ROLE;
+SELECT is(told('wrong'), false, 'or wrong');
+RESET ROLE;
 
 -- A registry row gives nobody power over a table: of another owner's, or of no history.
 CREATE TABLE o.others AS TABLE o.timed__history WITH NO DATA;

@@ -387,6 +387,13 @@ sub errors
 				$message, @hints);
 		}
 	}
+	# PostgreSQL's own that the code looks for
+	my $sources = join '', map { slurp_file($_) } glob "$top/src/*.c $top/src/*/*.c";
+	for my $row (grep { !$_->[3] } @rows)
+	{
+		my ($message) = $row->[1] =~ /^`([^`]+)`/;
+		$row->[3] = 1 if defined $message && $sources =~ /strcmp\(\w+, "\Q$message\E"\)/;
+	}
 	is(join("\n", @unknown), '', 'doc/errors.md has every message, with its SQLSTATE and hints');
 	is(join("\n", map { $_->[1] } grep { !$_->[3] } @rows), '', 'and no other');
 	return;
@@ -487,6 +494,8 @@ sub source_map
 	my @missing = grep { index($map, "`$_`") < 0 }
 	  map { s{^\Q$top\E/}{}r } grep { -f && !/\.(?:o|bc|so)$/ } glob "$top/{src,src/*,script}/* $top/sql/catmaid_history--[0-9]*.sql";
 	is(join("\n", @missing), '', 'doc/architecture.md has every source file and script');
+	my ($drawn) = $map =~ /^```text\n(src.*?)^```$/ms;
+	is($drawn, scalar qx{"$top/script/arrows" --drawing}, 'and what script/arrows --drawing prints');
 	return;
 }
 

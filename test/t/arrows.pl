@@ -45,7 +45,7 @@ source('base/a' => 'low', 'manage/b' => 'mid -> low', 'adopt/c' => 'high -> mid 
 ok($fine, 'a way down is fine');
 like($said, qr/^3 files, 3 arrows/m, 'its arrows are counted, and comments are not');
 ($fine, $said) = arrows($other, '--drawing');
-like($said, qr/^src\/adopt -> manage base\n     c\nsrc\/manage -> base\n     b\nsrc\/base\n     a\n/, 'and drawn');
+like($said, qr/^src\/adopt -> manage base\n    c\nsrc\/manage -> base\n    b\nsrc\/base\n    a\n/, 'and drawn');
 
 source('base/a' => 'low -> high', 'adopt/c' => 'high');
 ($fine, $said) = arrows($other);
