@@ -133,7 +133,10 @@ log_settings_init(void)
 
 	for (i = 0; i < NSAID; i++)
 		if (placeholders[i] != NEVER && !said[i])
+		{
 			unfit[i] = placeholders[i];
+			log_wanted = true;
+		}
 	if (by_client && find_option_compat(LOG_TRANSACTIONS)->source < PGC_S_CLIENT)
 	{
 		forced = true;

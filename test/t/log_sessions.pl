@@ -182,7 +182,7 @@ SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::regclass, t.
 WHERE t.tgfoid IN ('catmaid_history_capture'::regproc, 'catmaid_history_truncate'::regproc) \gexec
 SQL
 	$main->do('CREATE PUBLICATION people FOR TABLE person');
-	my $connect = $node->connstr('postgres');
+	my $connect = $node->connstr('postgres') =~ s/'/''/gr;
 	$sub->safe_psql('postgres', "CREATE SUBSCRIPTION people CONNECTION '$connect' PUBLICATION people");
 	$sub->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate <> 'r'") or die 'not synchronized';
 	$sub->safe_psql('postgres', 'DELETE FROM catmaid_transaction_info');
