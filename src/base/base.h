@@ -177,7 +177,7 @@ extern char *ddl_dependents(MemoryContext context);
 extern char *drop_function_name(bool keep_data);
 extern bool drop_function_altered(bool keep_data);
 extern void drop_functions_let_go(Node *statement);
-extern void drop_functions_take_back(void);
+extern void drop_functions_take_back(Node *statement);
 
 /* extension.c: the extension's schema and registry, found through the extension */
 extern Oid	registry_relid(void);

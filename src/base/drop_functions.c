@@ -106,9 +106,9 @@ drop_functions_let_go(Node *statement)
 		HeapTuple	function;
 		Form_pg_proc form;
 
-		owner_let_go[keep_data] = InvalidOid;
 		if (!drops(statement, name_of(keep_data)) || !OidIsValid(registry_relid_or_invalid()))
 			continue;
+		owner_let_go[keep_data] = InvalidOid;
 		function = find(keep_data);
 		if (!HeapTupleIsValid(function))
 			continue;
@@ -127,7 +127,7 @@ drop_functions_let_go(Node *statement)
  * another of its name was meant, is a member again.
  */
 void
-drop_functions_take_back(void)
+drop_functions_take_back(Node *statement)
 {
 	for (int keep_data = 0; keep_data <= 1; keep_data++)
 	{
@@ -136,6 +136,9 @@ drop_functions_take_back(void)
 		ObjectAddress extension;
 		Oid			owner = owner_let_go[keep_data];
 
+		/* (commands within this one, of other event triggers, end as well) */
+		if (!drops(statement, name_of(keep_data)))
+			continue;
 		owner_let_go[keep_data] = InvalidOid;
 		if (!OidIsValid(owner) || !OidIsValid(registry_relid_or_invalid()))
 			continue;

@@ -97,7 +97,7 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	trigger_guard(statement);
 	if (!is_followed())
 		PG_RETURN_NULL();
-	drop_functions_take_back();
+	drop_functions_take_back(statement);
 	command_is_innermost(statement);
 	if (settings_follow_any())
 		follow(statement);

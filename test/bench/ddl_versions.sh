@@ -111,7 +111,7 @@ measure() {
 }
 
 main() {
-	local argument name round
+	local argument name
 
 	[ $# -gt 0 ] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 2; }
 	for argument in "$@"; do
@@ -123,7 +123,7 @@ main() {
 		start "$name"
 		prepare "$name"
 	done
-	for round in $(seq "$rounds"); do
+	for _ in $(seq "$rounds"); do
 		for name in "${names[@]}"; do
 			measure "$name" >>"$home/$name.times"
 		done

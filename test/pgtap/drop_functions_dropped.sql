@@ -4,7 +4,7 @@
 DROP ROLE IF EXISTS drop_functions_dropped_owner, drop_functions_dropped_other;
 CREATE ROLE drop_functions_dropped_owner;
 CREATE ROLE drop_functions_dropped_other;
-SELECT plan(24);
+SELECT plan(26);
 SELECT current_user AS me \gset
 SELECT format('ALTER DATABASE %I OWNER TO drop_functions_dropped_owner', current_database()) \gexec
 GRANT CREATE ON SCHEMA public TO drop_functions_dropped_other, drop_functions_dropped_owner;
@@ -55,6 +55,21 @@ CREATE VIEW needs AS SELECT row(drop_history_table(NULL)) IS NULL AS dropped;
 SELECT is(left(state('DROP FUNCTION drop_history_table(regclass)'), 5), '2BP01', 'what depends on it keeps it');
 SELECT as_before('... as it is');
 DROP VIEW needs;
+-- Commands within it, of event triggers of the site's.
+CREATE FUNCTION tap.within() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF to_regclass('public.made_within') IS NULL THEN
+		CREATE TABLE public.made_within ();
+	ELSE
+		ALTER TABLE public.made_within ADD COLUMN IF NOT EXISTS a int;
+	END IF;
+END $$;
+CREATE EVENT TRIGGER zz_start ON ddl_command_start WHEN TAG IN ('DROP FUNCTION') EXECUTE FUNCTION tap.within();
+CREATE EVENT TRIGGER a_drop ON sql_drop WHEN TAG IN ('DROP FUNCTION') EXECUTE FUNCTION tap.within();
+SELECT allowed('DROP FUNCTION drop_history_table(regclass)', 'beside event triggers that run commands');
+SELECT as_before('... it is there again');
+DROP EVENT TRIGGER zz_start;
+DROP EVENT TRIGGER a_drop;
 BEGIN;
 DROP FUNCTION drop_history_table(regclass);
 ROLLBACK;
