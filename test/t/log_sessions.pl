@@ -203,7 +203,7 @@ sub recipes
 {
 	my $page = slurp_file("$FindBin::RealBin/../../doc/who.md");
 	my %block;
-	$block{$1} = $3 while $page =~ /^(Python, psycopg|Django|SQLAlchemy|Perl, DBI|JavaScript, node-postgres|Java, JDBC)\b[^`]*?^```(\w+)\n(.*?)^```/gms;
+	$block{$1} = $2 while $page =~ /^(Python, psycopg|Django|SQLAlchemy|Perl, DBI|JavaScript, node-postgres|Java, JDBC)\b[^\n]*:\n\n```\w+\n(.*?)^```/gms;
 	is(join(' ', sort map { (split /\W/)[0] } keys %block), 'Django Java JavaScript Perl Python SQLAlchemy', 'doc/who.md has its recipes');
 	my ($host, $port, $user) = ($node->host, $node->port, $main->value('SELECT current_user'));
 	my $dsn = "host=$host port=$port dbname=postgres user=$user";
