@@ -58,9 +58,9 @@ catmaid_history_check_history(PG_FUNCTION_ARGS)
 	if (!registry_has_shape(registry_relid()))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s has not the columns of a registry of histories",
+				 errmsg("registry table %s does not have the expected columns",
 						naming_quoted(registry_relid())),
-				 errhint("The documentation lists them; make the table anew and copy its rows.")));
+				 errhint("Re-create the table as documented and copy its rows.")));
 	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(depth) :
 				 check_one(PG_GETARG_OID(0), depth));
 	return (Datum) 0;
@@ -155,7 +155,7 @@ check_unregistered(List *findings)
 			continue;
 		findings = check_add(findings, live, "error", "not_registered", NULL,
 							 "The table has history triggers, but is not registered.",
-							 older ? "Drop the triggers, or have create_history_table begin its history anew." :
+							 older ? "Drop the triggers, or call create_history_table to begin a new history." :
 							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
 									  drop_function_name(false),
 									  quote_literal_cstr(naming_quoted(live))));
@@ -233,7 +233,7 @@ check_functions(List *findings)
 
 		if (drop_function_altered(keep_data))
 			findings = check_add(findings, InvalidOid, "warning", "function_replaced", name,
-								 psprintf("Function %s is not the extension's any more.",
+								 psprintf("Function %s is no longer the extension's.",
 										  naming_quoted_in(registry_namespace(), name)),
 								 THERE_AND_BACK);
 	}

@@ -272,7 +272,7 @@ check_tracking(Check *check, Relation live)
 	{
 		check_finding(check, "error", "not_a_tracking_table", get_rel_name(tracking),
 					  check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
-					  "%s has not the columns of a tracking table.", naming_quoted(tracking));
+					  "%s does not have the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
 	if (!check_tracking_key(check, live))

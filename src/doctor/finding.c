@@ -50,7 +50,7 @@ check_warn(Oid live, const char *what, List *findings)
 		ereport(WARNING,
 				(errmsg("%s", what),
 				 errdetail("%s", detail.data),
-				 errhint("SELECT * FROM %s(%s) lists what there is at any time.",
+				 errhint("SELECT * FROM %s(%s) lists the current findings.",
 						 naming_quoted_in(registry_namespace(), "check_history"),
 						 get_rel_name(live) == NULL ? "" :
 						 quote_literal_cstr(naming_quoted(live)))));

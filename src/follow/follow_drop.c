@@ -79,7 +79,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	if (stays)
 	{
 		ereport(NOTICE,
-				(errmsg("history table %s stays", naming_quoted(row->history)),
+				(errmsg("keeping history table %s", naming_quoted(row->history)),
 				 errdetail("Its live table was dropped.")));
 		return;
 	}

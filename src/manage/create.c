@@ -499,7 +499,7 @@ check_time_column(Relation live, const char *name, Oid type, bool is_parent)
 	if (attribute_is_virtual_compat(att))
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which no row holds",
+				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which is not stored",
 						name, RelationGetRelationName(live)),
 				 errhint("%s", hint)));
 	if (type == INT8OID && (att->attgenerated || att->attidentity))

@@ -119,7 +119,7 @@ derived_check_tracking(Oid live, Oid tracking, int sqlstate)
 		!derived_serves_tracking(tracking))
 		ereport(ERROR,
 				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("\"%s\" has not the columns of the tracking table of table \"%s\", which it should be",
+				 errmsg("\"%s\" is registered as the tracking table of table \"%s\" but does not have its columns",
 						get_rel_name(tracking), get_rel_name(live)),
 				 errhint("%s", derived_tracking_hint(live, tracking))));
 }
@@ -145,7 +145,7 @@ derived_refuse_gone(Oid live, bool tracking, int sqlstate)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
-				 errhint("SELECT %s(%s::regclass) makes it anew.",
+				 errhint("SELECT %s(%s::regclass) re-creates it.",
 						 naming_quoted_in(registry_namespace(), "repair_history"), argument)));
 	ereport(ERROR,
 			(errcode(sqlstate),
