@@ -109,8 +109,8 @@ check_in_turn(const RegistryRow *row, CheckDepth depth)
 					 psprintf("The table cannot be checked: %s.", message),
 					 get_rel_name(row->live) == NULL ? NULL :
 					 psprintf("SELECT * FROM %s(%s) shows the error.",
-							  naming_quoted_in(registry_namespace(), "check_history"),
-							  quote_literal_cstr(naming_quoted(row->live))));
+							  hint_function("check_history"),
+							  hint_table(row->live)));
 }
 
 static void
@@ -158,7 +158,7 @@ check_unregistered(List *findings)
 							 older ? "Drop the triggers, or call create_history_table to begin a new history." :
 							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
 									  drop_function_name(false),
-									  quote_literal_cstr(naming_quoted(live))));
+									  hint_table(live)));
 	}
 	return findings;
 }
@@ -202,8 +202,8 @@ check_unused_histories(List *findings)
 							 psprintf("The table is not tracked, but there is a history of it: %s.",
 									  naming_quoted(form->oid)),
 							 psprintf("SELECT %s(%s::regclass) goes on with it.",
-									  naming_quoted_in(registry_namespace(), "create_history_table"),
-									  quote_literal_cstr(naming_quoted(live))));
+									  hint_function("create_history_table"),
+									  hint_table(live)));
 	}
 	systable_endscan(scan);
 	table_close(classes, AccessShareLock);

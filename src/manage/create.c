@@ -405,7 +405,7 @@ check_trackable(Oid live)
 				 errmsg("cannot keep a history of \"%s\" alone: it is a partition of \"%s\"",
 						name, get_rel_name(root)),
 				 errhint("SELECT %s(%s::regclass) covers all partitions.",
-						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 hint_function("create_history_table"),
 						 naming_argument(root))));
 	}
 	if (relkind == RELKIND_PARTITIONED_TABLE)

@@ -61,7 +61,7 @@ follow_name(Oid derived, const char *name,
 				 errmsg("history of table \"%s\" was dropped concurrently",
 						NameStr(now->name)),
 				 errhint("SELECT %s(%s::regclass) re-creates what is missing.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 hint_function("repair_history"),
 						 quote_literal_cstr(naming_quoted_in(before->namespace,
 															 NameStr(before->name))))));
 	if (OidIsValid(taken) && taken != derived)
