@@ -116,7 +116,7 @@ typedef enum DerivedTables
 } DerivedTables;
 
 extern List *followed_lock_views(Oid relid, bool parents, ColumnChange change,
-								  DerivedTables derived);
+								 DerivedTables derived);
 extern bool follower_tracks(Oid live, RegistryRow **row);
 extern void make_room_park_view(Oid live, const Dependents *dropped, Node *statement);
 extern List *make_room_lock_views(Oid relid);
