@@ -261,7 +261,7 @@ forget(RegistryRow *row, const char *why)
 			(errmsg("table %s %s: it is not registered any more", naming_quoted(row->live), why),
 			 errdetail("Neither it nor its history table have been changed."),
 			 errhint("SELECT %s(...) registers a table.",
-					 naming_quoted_in(registry_namespace(), "create_history_table"))));
+					 hint_function("create_history_table"))));
 }
 
 /*
@@ -302,8 +302,8 @@ register_tracked(Oid live, List *writers)
 						naming_quoted(live)),
 				 errdetail("They are left as they are."),
 				 errhint("Drop the triggers, then SELECT %s(%s::regclass, ...);",
-						 naming_quoted_in(registry_namespace(), "create_history_table"),
-						 quote_literal_cstr(naming_quoted(live)))));
+						 hint_function("create_history_table"),
+						 hint_table(live))));
 	table_close(rel, NoLock);
 }
 
@@ -431,7 +431,7 @@ tell_report(const Report *report)
 				(errmsg("some changes made before adoption were not recorded"),
 				 errdetail("%s", report->gaps.data),
 				 errhint("Use SELECT %s(...) to track a table.",
-						 naming_quoted_in(registry_namespace(), "enable_history_tracking_for_table"))));
+						 hint_function("enable_history_tracking_for_table"))));
 	if (report->readers.len > 0)
 		ereport(WARNING,
 				(errmsg("history views now use the privileges of their readers, and some roles lack these privileges"),

@@ -173,6 +173,10 @@ extern void ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
 								 DDLSearchPath search_path);
 extern char *ddl_dependents(MemoryContext context);
 
+/* hint.c: what a hint names */
+extern char *hint_function(const char *name);
+extern char *hint_table(Oid relid);
+
 /* drop_functions.c: the two functions that the database's owner may replace, in hints and checks */
 extern char *drop_function_name(bool keep_data);
 extern bool drop_function_altered(bool keep_data);

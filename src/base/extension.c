@@ -39,9 +39,9 @@ registry_relid(void)
 	if (!OidIsValid(relid) && OidIsValid(get_extension_oid("catmaid_history", true)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s\" of extension \"%s\" is gone, or has another name",
+				 errmsg("table \"%s\" of extension \"%s\" was dropped or renamed",
 						REGISTRY_TABLE, "catmaid_history"),
-				 errhint("Give it its name back.")));
+				 errhint("Rename it back to \"%s\".", REGISTRY_TABLE)));
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -248,10 +248,10 @@ hide_values(void *arg)
 	{
 		/* for the server's log */
 		error->detail_log = error->message;
-		error->message = _("the history of the table does not take the row");
+		error->message = _("could not store the row version in the history table");
 	}
 	if (!is_restriction(error->message_id))
-		error->detail = _("The values are shown to the owner of the table only.");
+		error->detail = _("Only the owner of the table can see the values.");
 	error->context = error->internalquery = NULL;
 	error->internalpos = 0;
 	MemoryContextSwitchTo(context);

@@ -248,8 +248,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has history triggers but no history",
 						RelationGetRelationName(rel)),
-				 errhint("SELECT %s(%s::regclass%s) makes it, or takes up what there is of it. SELECT %s(%s::regclass) removes the triggers.",
-						 naming_quoted_in(registry_namespace(), "create_history_table"),
+				 errhint("SELECT %s(%s::regclass%s) creates one, or reuses an existing history table. SELECT %s(%s::regclass) removes the triggers.",
+						 hint_function("create_history_table"),
 						 naming_argument(new.live),
 						 trigger && trigger->tgnargs == 2 ?
 						 psprintf(", %s, %s", quote_literal_cstr(trigger->tgargs[0]),
@@ -287,9 +287,10 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		if (!columns_are_time_columns(rel, row->time_column, row->txid_column))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("columns \"%s\" and \"%s\" of table \"%s\" do not tell who edited a row when: the one is virtual, or the other generated",
+					 errmsg("columns \"%s\" and \"%s\" of table \"%s\" cannot be used to track edits",
 							row->time_column, row->txid_column, RelationGetRelationName(rel)),
-					 errhint("Make them ordinary columns, or track the table anew by others: drop_history_table_keep_data, then create_history_table.")));
+					 errdetail("The time column must not be virtual, and the transaction ID column must not be generated."),
+					 errhint("Make them ordinary columns, or call drop_history_table_keep_data and then create_history_table with other columns.")));
 	}
 	build_key(&new, rel, row, history, tracking);
 
@@ -464,7 +465,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 				 errmsg("key column \"%s\" of history table \"%s\" is gone", name,
 						RelationGetRelationName(history)),
 				 errhint("SELECT %s(%s::regclass) adds it.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 hint_function("repair_history"),
 						 naming_argument(entry->live))));
 	columns_base_type(live_att, &type, &typmod);
 	entry->key[i] = live_att->attnum;
@@ -491,7 +492,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 						RelationGetRelationName(tracking),
 						get_rel_name(entry->live)),
 				 errhint("SELECT %s(%s::regclass) makes it fit.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 hint_function("repair_history"),
 						 naming_argument(entry->live))));
 	build_scankey(&entry->tracking_scankey[i], tracking_att->attnum,
 				  type, tracking_att->attcollation, index, i);
@@ -541,7 +542,7 @@ check_arguments(const Trigger *trigger, const RegistryRow *row)
 			 errmsg("trigger \"%s\" of table \"%s\" and the registry name different columns",
 					trigger->tgname, get_rel_name(row->live)),
 			 errhint("SELECT %s(%s::regclass) corrects the registry entry.",
-					 naming_quoted_in(registry_namespace(), "repair_history"),
+					 hint_function("repair_history"),
 					 naming_argument(row->live))));
 }
 
@@ -559,11 +560,10 @@ open_derived(Oid relid, Oid live, bool tracking)
 		derived->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is no permanent table, but is registered as belonging to the history of table \"%s\"",
+				 errmsg("\"%s\" is registered as part of the history of table \"%s\" but is not a permanent table",
 						RelationGetRelationName(derived), get_rel_name(live)),
-				 errhint("SELECT %s(%s::regclass) lets writes go on, unrecorded; then drop it.",
-						 naming_quoted_in(registry_namespace(),
-										  "disable_history_tracking_for_table"),
+				 errhint("SELECT %s(%s::regclass) allows unrecorded writes; then drop it.",
+						 hint_function("disable_history_tracking_for_table"),
 						 naming_argument(live))));
 	return derived;
 }
@@ -578,7 +578,7 @@ refuse_unprotected(Oid live, Oid derived)
 				 errmsg("\"%s\" lacks the row-level security of table \"%s\", whose rows it holds",
 						get_rel_name(derived), get_rel_name(live)),
 				 errhint("SELECT %s(%s::regclass) gives it the same.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 hint_function("repair_history"),
 						 naming_argument(live))));
 }
 

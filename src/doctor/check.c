@@ -58,9 +58,9 @@ catmaid_history_check_history(PG_FUNCTION_ARGS)
 	if (!registry_has_shape(registry_relid()))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s has not the columns of a registry of histories",
+				 errmsg("registry table %s does not have the expected columns",
 						naming_quoted(registry_relid())),
-				 errhint("The documentation lists them; make the table anew and copy its rows.")));
+				 errhint("Re-create the table as documented and copy its rows.")));
 	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(depth) :
 				 check_one(PG_GETARG_OID(0), depth));
 	return (Datum) 0;
@@ -109,8 +109,8 @@ check_in_turn(const RegistryRow *row, CheckDepth depth)
 					 psprintf("The table cannot be checked: %s.", message),
 					 get_rel_name(row->live) == NULL ? NULL :
 					 psprintf("SELECT * FROM %s(%s) shows the error.",
-							  naming_quoted_in(registry_namespace(), "check_history"),
-							  quote_literal_cstr(naming_quoted(row->live))));
+							  hint_function("check_history"),
+							  hint_table(row->live)));
 }
 
 static void
@@ -155,10 +155,10 @@ check_unregistered(List *findings)
 			continue;
 		findings = check_add(findings, live, "error", "not_registered", NULL,
 							 "The table has history triggers, but is not registered.",
-							 older ? "Drop the triggers, or have create_history_table begin its history anew." :
+							 older ? "Drop the triggers, or call create_history_table to begin a new history." :
 							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
 									  drop_function_name(false),
-									  quote_literal_cstr(naming_quoted(live))));
+									  hint_table(live)));
 	}
 	return findings;
 }
@@ -202,8 +202,8 @@ check_unused_histories(List *findings)
 							 psprintf("The table is not tracked, but there is a history of it: %s.",
 									  naming_quoted(form->oid)),
 							 psprintf("SELECT %s(%s::regclass) goes on with it.",
-									  naming_quoted_in(registry_namespace(), "create_history_table"),
-									  quote_literal_cstr(naming_quoted(live))));
+									  hint_function("create_history_table"),
+									  hint_table(live)));
 	}
 	systable_endscan(scan);
 	table_close(classes, AccessShareLock);
@@ -233,7 +233,7 @@ check_functions(List *findings)
 
 		if (drop_function_altered(keep_data))
 			findings = check_add(findings, InvalidOid, "warning", "function_replaced", name,
-								 psprintf("Function %s is not the extension's any more.",
+								 psprintf("Function %s is no longer the extension's.",
 										  naming_quoted_in(registry_namespace(), name)),
 								 THERE_AND_BACK);
 	}

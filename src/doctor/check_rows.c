@@ -40,7 +40,7 @@ check_tracking_rows(Check *check)
 	if (missing > 0)
 		check_finding(check, "warning", "tracking_rows_missing",
 					  get_rel_name(check->row->tracking), check_mend(check),
-					  INT64_FORMAT " live rows have no tracking row; it is not known since when they are as they are.",
+					  INT64_FORMAT " live rows have no tracking row, so their start time is unknown.",
 					  missing);
 
 	ddl_query_numbers(security_owner_of(check->row->live), list_make1_oid(check->row->tracking),
@@ -114,18 +114,18 @@ check_periods(Check *check, Relation live)
 					  counts, N);
 	if (counts[ENDLESS] > 0)
 		check_finding(check, "warning", "periods_without_end", PERIOD_COLUMN,
-					  "Only who knows when these versions ended can tell.",
+					  "Only someone who knows when these versions ended can correct them.",
 					  INT64_FORMAT " versions in %s have a period without an end, as if they were live.",
 					  counts[ENDLESS], history);
 	if (counts[OVERLAPPING] > 0)
 		check_finding(check, "warning", "periods_overlap", PERIOD_COLUMN,
-					  "Only who knows which of the versions was valid when can tell.",
+					  "Only someone who knows which version was valid at which time can correct them.",
 					  INT64_FORMAT " versions in %s overlap with the next version of their row.",
 					  counts[OVERLAPPING], history);
 	/* a time column is the application's, which need not move it on */
 	if (counts[LIVE_OVERLAPPING] > 0 && OidIsValid(check->row->tracking))
 		check_finding(check, "warning", "periods_overlap_live", PERIOD_COLUMN,
-					  "Only who knows when these versions ended can tell.",
+					  "Only someone who knows when these versions ended can correct them.",
 					  INT64_FORMAT " versions in %s overlap with the live row, so that a query as of such a time finds both.",
 					  counts[LIVE_OVERLAPPING], history);
 	check_future(check, history, counts[ENDS_AHEAD],

@@ -225,13 +225,13 @@ check_time_columns(Check *check, Relation live)
 			check_finding(check, "error", "time_column_unfit", names[i],
 						  psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
 								   drop_function_name(true),
-								   quote_literal_cstr(naming_quoted(row->live))),
+								   hint_table(row->live)),
 						  "The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
 		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
 			check_finding(check, "error", "time_column_unfit", names[i],
 						  psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
 								   drop_function_name(true),
-								   quote_literal_cstr(naming_quoted(row->live))),
+								   hint_table(row->live)),
 						  "Column \"%s\" is a generated column.", names[i]);
 	}
 }
@@ -272,7 +272,7 @@ check_tracking(Check *check, Relation live)
 	{
 		check_finding(check, "error", "not_a_tracking_table", get_rel_name(tracking),
 					  check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
-					  "%s has not the columns of a tracking table.", naming_quoted(tracking));
+					  "%s does not have the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
 	if (!check_tracking_key(check, live))

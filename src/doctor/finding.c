@@ -50,10 +50,10 @@ check_warn(Oid live, const char *what, List *findings)
 		ereport(WARNING,
 				(errmsg("%s", what),
 				 errdetail("%s", detail.data),
-				 errhint("SELECT * FROM %s(%s) lists what there is at any time.",
-						 naming_quoted_in(registry_namespace(), "check_history"),
+				 errhint("SELECT * FROM %s(%s) lists the current findings.",
+						 hint_function("check_history"),
 						 get_rel_name(live) == NULL ? "" :
-						 quote_literal_cstr(naming_quoted(live)))));
+						 hint_table(live))));
 }
 
 /* Note a finding; the detail is what format makes of the rest. */
@@ -87,8 +87,8 @@ check_mend(Check *check)
 	if (check->older)
 		return "ALTER EXTENSION catmaid_history UPDATE;";
 	if (get_rel_name(check->row->live) == NULL)
-		return psprintf("SELECT %s();", naming_quoted_in(registry_namespace(), "repair_history"));
+		return psprintf("SELECT %s();", hint_function("repair_history"));
 	return psprintf("SELECT %s(%s::regclass);",
-					naming_quoted_in(registry_namespace(), "repair_history"),
-					quote_literal_cstr(naming_quoted(check->row->live)));
+					hint_function("repair_history"),
+					hint_table(check->row->live));
 }

@@ -91,8 +91,8 @@ repair_each(List *rows, DDLAction action, bool alone)
 					(errmsg("the history of table %s cannot be repaired", naming_quoted(row->live)),
 					 errdetail("%s.", message),
 					 errhint("SELECT %s(%s::regclass) shows the error.",
-							 naming_quoted_in(registry_namespace(), "repair_history"),
-							 quote_literal_cstr(naming_quoted(row->live)))));
+							 hint_function("repair_history"),
+							 hint_table(row->live))));
 	}
 	return done;
 }

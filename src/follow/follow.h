@@ -107,10 +107,19 @@ extern void follow_partitions(RegistryRow *row, const TableState *before,
 							  const TableState *now);
 
 /* followed.c: which tables are followed, and their views out of the way */
-extern void followed_lock_views(Oid relid, bool parents, ColumnChange change);
+/* what is derived from a table and changes with it */
+typedef enum DerivedTables
+{
+	DERIVED_NONE,
+	DERIVED_HISTORY,
+	DERIVED_BOTH				/* the tracking table, too */
+} DerivedTables;
+
+extern List *followed_lock_views(Oid relid, bool parents, ColumnChange change,
+								 DerivedTables derived);
 extern bool follower_tracks(Oid live, RegistryRow **row);
 extern void make_room_park_view(Oid live, const Dependents *dropped, Node *statement);
-extern void make_room_lock_views(Oid relid);
+extern List *make_room_lock_views(Oid relid);
 
 /* kept_types.c: kept columns outlive their types, and become text */
 extern void kept_types_give_up(const Dependents *dependents, Node *statement);

@@ -79,7 +79,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	if (stays)
 	{
 		ereport(NOTICE,
-				(errmsg("history table %s stays", naming_quoted(row->history)),
+				(errmsg("keeping history table %s", naming_quoted(row->history)),
 				 errdetail("Its live table was dropped.")));
 		return;
 	}
@@ -230,7 +230,6 @@ follow_refuse_by_hand(Oid live, const char *verb)
 					 naming_argument(live)) :
 			 errhint("RENAME TO, SET SCHEMA and OWNER TO of table %s take them along; or SELECT %s(%s::regclass) first.",
 					 naming_quoted(live),
-					 naming_quoted_in(registry_namespace(),
-									  "disable_history_tracking_for_table"),
+					 hint_function("disable_history_tracking_for_table"),
 					 naming_argument(live))));
 }

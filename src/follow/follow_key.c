@@ -189,7 +189,7 @@ follow_key_warn(const RegistryRow *row)
 			 !OidIsValid(row->tracking) ?
 			 errdetail("Versions are recorded, but nothing tells which of them are of one row.") :
 			 gone ?
-			 errdetail("No column of its former key is left, so it is not known since when its rows are as they are.") :
+			 errdetail("No column of its former key is left, so the start time of its rows is unknown.") :
 			 errdetail("Its rows are told apart by the columns of its former key (%s) as long as their values are unique.",
 					   follow_key_names(row->key)),
 			 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);", naming_quoted(row->live))));
@@ -222,9 +222,10 @@ refuse_unfit(Oid live, const char *column, Oid type)
 	/* the history view, too, would stand in the way of the command */
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("column \"%s\" of table \"%s\" must stay, with type %s: its history is tracked by it",
-					column, get_rel_name(live), format_type_be(type)),
-			 errhint("SELECT %s(%s::regclass) first; create_history_table takes up the history again afterwards.",
+			 errmsg("cannot drop or alter column \"%s\" of table \"%s\" because history tracking depends on it",
+					column, get_rel_name(live)),
+			 errdetail("The column must keep type %s.", format_type_be(type)),
+			 errhint("SELECT %s(%s::regclass) first; create_history_table will reuse the history table afterwards.",
 					 drop_function_name(true),
 					 naming_argument(live))));
 }

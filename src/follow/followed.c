@@ -29,15 +29,21 @@ make_room_park_view(Oid live, const Dependents *dropped, Node *statement)
 }
 
 /* The same before the table is dropped. */
-void
+List *
 make_room_lock_views(Oid relid)
 {
-	followed_lock_views(relid, true, COLUMNS_CHANGE_TYPE);
+	return followed_lock_views(relid, true, COLUMNS_CHANGE_TYPE, DERIVED_BOTH);
 }
 
-void
-followed_lock_views(Oid relid, bool parents, ColumnChange change)
+/*
+ * Lock what the command will keep readers out of: views upon views that change, views,
+ * the tables themselves where they are registered; derived: and what is derived from
+ * them.  Returns all that was locked.
+ */
+List *
+followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables derived)
 {
+	List	   *all = NIL;
 	List	   *related;
 	List	   *changed = NIL;
 	List	   *tables = NIL;
@@ -46,19 +52,44 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change)
 	if ((get_rel_relkind(relid) != RELKIND_RELATION &&
 		 get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE) ||
 		get_rel_relispartition(relid))
-		return;
+		return NIL;
 	related = find_all_inheritors(relid, NoLock, NULL);
 	foreach(lc, related)
 		if (registered(lfirst_oid(lc)))
 			changed = lappend_oid(changed, lfirst_oid(lc));
-	if (change != COLUMNS_STAY)
-		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
 	if (parents && registered(relid))
 		related = list_concat_unique_oid(related, lineage_of(relid));
 	foreach(lc, related)
 		if (registered(lfirst_oid(lc)))
 			tables = lappend_oid(tables, lfirst_oid(lc));
+	if (tables == NIL)
+		return NIL;
+
+	if (list_member_oid(changed, relid))
+		all = lappend_oid(all, relid);
+	foreach(lc, changed)
+	{
+		RegistryRow *row;
+
+		if (change != COLUMNS_STAY)
+			all = list_append_unique_oid(all, lfirst_oid(lc));
+		if (derived == DERIVED_NONE || (change == COLUMNS_STAY && lfirst_oid(lc) != relid) ||
+			!follower_tracks(lfirst_oid(lc), &row))
+			continue;
+		all = list_append_unique_oid(all, row->history);
+		if (OidIsValid(row->tracking) && derived == DERIVED_BOTH)
+			all = list_append_unique_oid(all, row->tracking);
+	}
+	if (change != COLUMNS_STAY)
+		all = list_concat_unique_oid(all, views_upon(changed, change == COLUMNS_CHANGE_TYPE));
+	all = list_concat_unique_oid(all, views_of(tables));
+	lock_order_together(all);
+
+	/* in case that others have come meanwhile */
+	if (change != COLUMNS_STAY)
+		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
 	views_lock(tables, AccessExclusiveLock);
+	return all;
 }
 
 /*

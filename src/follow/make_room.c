@@ -28,7 +28,7 @@
 #include "follow/follow.h"
 #include "compat.h"
 
-static void lock_views(RangeVar *name, bool parents, ColumnChange change);
+static void lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables derived);
 static ColumnChange column_change(AlterTableStmt *statement);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
@@ -41,9 +41,13 @@ void
 make_room(Node *statement)
 {
 	if (IsA(statement, RenameStmt))
-		lock_views(((RenameStmt *) statement)->relation, true, COLUMNS_STAY);
+		lock_views(((RenameStmt *) statement)->relation, true, COLUMNS_STAY,
+				   ((RenameStmt *) statement)->renameType == OBJECT_TABLE ? DERIVED_BOTH :
+				   ((RenameStmt *) statement)->renameType == OBJECT_COLUMN ? DERIVED_HISTORY :
+				   DERIVED_NONE);
 	else if (IsA(statement, AlterObjectSchemaStmt))
-		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY);
+		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY,
+				   DERIVED_BOTH);
 	else if (IsA(statement, AlterTableStmt))
 		make_room_for_alter((AlterTableStmt *) statement);
 	else if (IsA(statement, AlterDomainStmt))
@@ -62,15 +66,22 @@ make_room(Node *statement)
  * views are locked only if they have to follow.
  */
 static void
-lock_views(RangeVar *name, bool parents, ColumnChange change)
+lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables derived)
 {
-	Oid			relid;
+	while (name)
+	{
+		Oid			relid = RangeVarGetRelid(name, NoLock, true);
+		List	   *locked;
 
-	if (name == NULL)
-		return;
-	relid = RangeVarGetRelid(name, NoLock, true);
-	if (OidIsValid(relid) && relation_ownercheck_compat(relid, GetUserId()))
-		followed_lock_views(relid, parents, change);
+		if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
+			return;
+		locked = followed_lock_views(relid, parents, change, derived);
+		if (RangeVarGetRelid(name, NoLock, true) == relid)
+			return;
+		/* somebody else's table has the name by now */
+		lock_order_undo(locked);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* May the command change the hierarchy, or a tracking table under a parent's? */
@@ -112,7 +123,8 @@ make_room_for_alter(AlterTableStmt *statement)
 	kept_types_before_alter(statement);
 	if (mode == AccessExclusiveLock)
 		lock_views(statement->relation, concerns_parents(statement),
-				   column_change(statement));
+				   column_change(statement),
+				   column_change(statement) == COLUMNS_STAY ? DERIVED_NONE : DERIVED_HISTORY);
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;
 	relid = lock_to_alter(statement->relation, mode);

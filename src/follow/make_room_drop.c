@@ -45,6 +45,7 @@ typedef struct NamedRelation
 static bool may_take_types(ObjectType type);
 static bool is_relation(ObjectType type);
 static List *find_relations(DropStmt *statement);
+static List *lock_named(DropStmt *statement, List *named);
 static Oid	find_to_drop(RangeVar *name);
 static bool drops_unrelated(DropStmt *statement, const List *named);
 static void name_objects(Dependents *dependents, DropStmt *statement);
@@ -78,6 +79,8 @@ make_room_for_drop(DropStmt *statement)
 		named = find_relations(statement);
 	if (drops_unrelated(statement, named))
 		return;
+	if (statement->removeType == OBJECT_TABLE)
+		named = lock_named(statement, named);
 	dependents = dependents_of_command(statement->behavior == DROP_CASCADE);
 	if (is_relation(statement->removeType))
 	{
@@ -186,6 +189,37 @@ find_relations(DropStmt *statement)
 	return named;
 }
 
+/*
+ * Lock what the command will keep readers out of, and return what its names mean by
+ * then.
+ */
+static List *
+lock_named(DropStmt *statement, List *named)
+{
+	for (;;)
+	{
+		List	   *locked = NIL;
+		List	   *now;
+		bool		same;
+		ListCell   *lc;
+		ListCell   *lc2;
+
+		foreach(lc, named)
+			locked = list_concat(locked,
+								 make_room_lock_views(((NamedRelation *) lfirst(lc))->relid));
+		now = find_relations(statement);
+		same = list_length(now) == list_length(named);
+		forboth(lc, named, lc2, now)
+			same = same && ((NamedRelation *) lfirst(lc))->relid ==
+				((NamedRelation *) lfirst(lc2))->relid;
+		if (same)
+			return named;
+		lock_order_undo(locked);
+		named = now;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* Its owner may drop it, and the owner of its schema. */
 static Oid
 find_to_drop(RangeVar *name)
@@ -284,8 +318,6 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 {
 	const ListCell *lc;
 
-	foreach(lc, named)
-		make_room_lock_views(((NamedRelation *) lfirst(lc))->relid);
 	foreach(lc, named)
 	{
 		Oid			relid = ((NamedRelation *) lfirst(lc))->relid;

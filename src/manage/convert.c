@@ -228,7 +228,7 @@ read_expression(void *arg)
 	if (convert_strip_qualifiers(using, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("whole rows of a history table are others than the table's")));
+				 errmsg("USING expression refers to the whole row, which differs in the history table")));
 	conversion->expression = transformExpr(pstate, using, EXPR_KIND_ALTER_COL_TRANSFORM);
 	table_close(history, NoLock);
 	free_parsestate(pstate);

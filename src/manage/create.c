@@ -405,7 +405,7 @@ check_trackable(Oid live)
 				 errmsg("cannot keep a history of \"%s\" alone: it is a partition of \"%s\"",
 						name, get_rel_name(root)),
 				 errhint("SELECT %s(%s::regclass) covers all partitions.",
-						 naming_quoted_in(registry_namespace(), "create_history_table"),
+						 hint_function("create_history_table"),
 						 naming_argument(root))));
 	}
 	if (relkind == RELKIND_PARTITIONED_TABLE)
@@ -499,7 +499,7 @@ check_time_column(Relation live, const char *name, Oid type, bool is_parent)
 	if (attribute_is_virtual_compat(att))
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which no row holds",
+				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which is not stored",
 						name, RelationGetRelationName(live)),
 				 errhint("%s", hint)));
 	if (type == INT8OID && (att->attgenerated || att->attidentity))

@@ -60,8 +60,8 @@ follow_name(Oid derived, const char *name,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("history of table \"%s\" was dropped concurrently",
 						NameStr(now->name)),
-				 errhint("SELECT %s(%s::regclass) makes anew what is gone.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+				 errhint("SELECT %s(%s::regclass) re-creates what is missing.",
+						 hint_function("repair_history"),
 						 quote_literal_cstr(naming_quoted_in(before->namespace,
 															 NameStr(before->name))))));
 	if (OidIsValid(taken) && taken != derived)

@@ -242,8 +242,8 @@ may_be_entered(const RegistryRow *row)
 					   security_role_sql(security_owner_of(lacks))) :
 			 errdetail("%s", registry_fault(row)),
 			 errhint("As its owner, SELECT %s(%s::regclass, ...) registers it and reuses its history table.",
-					 naming_quoted_in(registry_namespace(), "create_history_table"),
-					 quote_literal_cstr(naming_quoted(row->live)))));
+					 hint_function("create_history_table"),
+					 hint_table(row->live))));
 	return false;
 }
 

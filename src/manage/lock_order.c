@@ -13,6 +13,11 @@
  *	   PostgreSQL's own commands go by; after a partitioned table its partitions.
  *	3. derived tables: history before tracking table, parents' before children's.
  *
+ * A session that only reads takes ACCESS SHARE in an order of its own: the live table in
+ * one statement and the view in the next, or the history first.  So a followed command
+ * holds none of the locks that keep readers out while it waits for another one of them
+ * (lock_order_together).
+ *
  * Whoever looks first whether there is something to do lets go of all locks before
  * these are taken (in_order.c).  PostgreSQL's own commands on several tables lock
  * them as they are typed, and a few a child before its parent; that is theirs.
@@ -26,6 +31,10 @@
 #include "manage/manage.h"
 
 static List *lock_order_roots(List *tables);
+static Oid	lock_those_free(List *relids, Oid held);
+
+/* after which it is more important that somebody gets on */
+#define MOST_ROUNDS	20
 
 /*
  * Lock the live tables, with their partitions, in the mode; and, if that is for
@@ -85,4 +94,63 @@ lock_order_roots(List *tables)
 	list_sort(roots, list_oid_cmp);
 	list_deduplicate_oid(roots);
 	return roots;
+}
+
+/*
+ * Lock all of these relations ACCESS EXCLUSIVE, the first one for choice, without holding one
+ * while another is waited for.
+ */
+void
+lock_order_together(List *relids)
+{
+	Oid			busy = relids == NIL ? InvalidOid : linitial_oid(relids);
+	int			round;
+	ListCell   *lc;
+
+	for (round = 0; OidIsValid(busy) && round < MOST_ROUNDS; round++)
+	{
+		Oid			first = busy;
+
+		LockRelationOid(first, AccessExclusiveLock);
+		busy = lock_those_free(relids, first);
+		if (OidIsValid(busy))
+			UnlockRelationOid(first, AccessExclusiveLock);
+	}
+	if (OidIsValid(busy))
+		foreach(lc, relids)
+			LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+}
+
+/* Let go of them. */
+void
+lock_order_undo(List *relids)
+{
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		UnlockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+}
+
+/*
+ * Lock all but the one that is held.  If that would mean to wait, none is locked,
+ * and the one that is not free is returned.
+ */
+static Oid
+lock_those_free(List *relids, Oid held)
+{
+	List	   *locked = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		if (lfirst_oid(lc) == held)
+			continue;
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessExclusiveLock))
+		{
+			lock_order_undo(locked);
+			return lfirst_oid(lc);
+		}
+		locked = lappend_oid(locked, lfirst_oid(lc));
+	}
+	return InvalidOid;
 }

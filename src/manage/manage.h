@@ -96,6 +96,8 @@ extern void follow_kept_make_room(Oid history, Oid child);
 
 /* lock_order.c: one order of locks: views, hierarchies from the top, derived tables */
 extern void lock_order_take(List *lives, LOCKMODE mode);
+extern void lock_order_together(List *relids);
+extern void lock_order_undo(List *relids);
 
 /* reconcile.c: make a table's history side match the table: serves functions and follower */
 extern void reconcile_enable(RegistryRow *row, bool sync);

@@ -31,7 +31,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 				 errmsg("history table of table \"%s\" is gone",
 						RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) begins a new one.",
-						 naming_quoted_in(registry_namespace(), "repair_history"),
+						 hint_function("repair_history"),
 						 naming_argument(row->live))));
 
 	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);

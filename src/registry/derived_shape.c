@@ -119,7 +119,7 @@ derived_check_tracking(Oid live, Oid tracking, int sqlstate)
 		!derived_serves_tracking(tracking))
 		ereport(ERROR,
 				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("\"%s\" has not the columns of the tracking table of table \"%s\", which it should be",
+				 errmsg("\"%s\" is registered as the tracking table of table \"%s\" but does not have its columns",
 						get_rel_name(tracking), get_rel_name(live)),
 				 errhint("%s", derived_tracking_hint(live, tracking))));
 }
@@ -137,7 +137,7 @@ derived_check_there(const RegistryRow *row, int sqlstate)
 void
 derived_refuse_gone(Oid live, bool tracking, int sqlstate)
 {
-	const char *argument = quote_literal_cstr(naming_quoted(live));
+	const char *argument = hint_table(live);
 
 	if (sqlstate == 0)
 		sqlstate = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
@@ -145,13 +145,13 @@ derived_refuse_gone(Oid live, bool tracking, int sqlstate)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
-				 errhint("SELECT %s(%s::regclass) makes it anew.",
-						 naming_quoted_in(registry_namespace(), "repair_history"), argument)));
+				 errhint("SELECT %s(%s::regclass) re-creates it.",
+						 hint_function("repair_history"), argument)));
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
 			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
-					 naming_quoted_in(registry_namespace(), "repair_history"), argument,
+					 hint_function("repair_history"), argument,
 					 drop_function_name(false), argument)));
 }
 
@@ -160,8 +160,7 @@ char *
 derived_tracking_hint(Oid live, Oid tracking)
 {
 	return psprintf("If nothing else needs it: SELECT %s(%s::regclass); DROP %s %s CASCADE; then enable tracking again.",
-					naming_quoted_in(registry_namespace(),
-									 "disable_history_tracking_for_table"),
+					hint_function("disable_history_tracking_for_table"),
 					naming_argument(live),
 					get_rel_relkind(tracking) == RELKIND_VIEW ? "VIEW" : "TABLE",
 					naming_quoted(tracking));

@@ -69,7 +69,7 @@ fit_check_key(const RegistryRow *row, int sqlstate)
 				 errmsg("the primary key of table \"%s\" has changed while its history was not tracked",
 						get_rel_name(row->live)),
 				 errhint("SELECT %s(%s::regclass) takes the present primary key.",
-						 naming_quoted_in(registry_namespace(), "enable_history_tracking_for_table"),
+						 hint_function("enable_history_tracking_for_table"),
 						 naming_argument(row->live))));
 	if (state == KEY_GONE)
 		ereport(ERROR,

@@ -111,8 +111,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							get_rel_name(live)),
 					 errdetail("The write was refused, because its history would be incomplete."),
 					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
-							 naming_quoted_in(registry_namespace(),
-											  "enable_history_tracking_for_table"),
+							 hint_function("enable_history_tracking_for_table"),
 							 naming_argument(live))));
 
 		columns_base_type(att, &type, &typmod);
@@ -292,7 +291,7 @@ types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int3
 {
 	const char *name = NameStr(column->attname);
 	const char *argument = quote_literal_cstr(naming_quoted_before(live));
-	const char *repair = naming_quoted_in(registry_namespace(), "repair_history");
+	const char *repair = hint_function("repair_history");
 	Oid			from;
 	int32		from_mod;
 
@@ -301,19 +300,19 @@ types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int3
 		return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then call %s again, which adds one of type %s.",
 						naming_quoted(history), quote_identifier(name),
 						quote_identifier(naming_free_column(history, InvalidOid, name, false)),
-						naming_quoted_in(registry_namespace(), "create_history_table"),
+						hint_function("create_history_table"),
 						format_type_with_typemod(type, typmod));
 	if (types_widen_in_place(column, type, typmod))
 		return psprintf("SELECT %s(%s::regclass);", repair, argument);
 
 	if (types_hold(from, from_mod, type, typmod))
 		return psprintf("SELECT %s(%s::regclass); this rewrites the history table.",
-						naming_quoted_in(registry_namespace(), "widen_history_table"),
+						hint_function("widen_history_table"),
 						argument);
 
 	/* a history that is being taken up is not registered yet */
 	if (registry_get(live) == NULL)
-		repair = naming_quoted_in(registry_namespace(), "create_history_table");
+		repair = hint_function("create_history_table");
 	history = lineage_origin(history, name);
 	return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then SELECT %s(%s::regclass) adds one of type %s.",
 					naming_quoted(history), quote_identifier(name),

@@ -189,8 +189,8 @@ registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets)
 		(security_owner_of(mark.history) != owner ||
 		 (OidIsValid(mark.tracking) && security_owner_of(mark.tracking) != owner));
 	return psprintf("SELECT %s(%s::regclass)", *forgets ? drop_function_name(true) :
-					naming_quoted_in(registry_namespace(), "repair_history"),
-					quote_literal_cstr(naming_quoted(row->live)));
+					hint_function("repair_history"),
+					hint_table(row->live));
 }
 
 /*
@@ -355,6 +355,6 @@ registry_hint_for_untracked(Oid live)
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return errhint("Only permanent or unlogged tables and partitioned tables have a history.");
 	return errhint("SELECT %s(%s::regclass);",
-				   naming_quoted_in(registry_namespace(), "create_history_table"),
-				   quote_literal_cstr(naming_quoted(root)));
+				   hint_function("create_history_table"),
+				   hint_table(root));
 }

@@ -111,7 +111,7 @@ triggers_check_exact(Relation rel, const Trigger *trigger)
 			 errmsg("trigger \"%s\" of table \"%s\" is not the one that the history needs",
 					trigger->tgname, RelationGetRelationName(rel)),
 			 errhint("SELECT %s(%s::regclass) re-creates it.",
-					 naming_quoted_in(registry_namespace(), "repair_history"),
+					 hint_function("repair_history"),
 					 naming_argument(live))));
 }
 

@@ -84,6 +84,7 @@ extern char *view_drop_commands(List *views);
 extern bool view_shows(Oid view, List *relations);
 extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
+extern bool view_is_strangers(Oid upon, Oid view);
 extern bool view_lock_upon(Oid upon, Oid view);
 extern bool view_is_held_by_strangers(const ViewChange *change);
 extern void view_refuse_dependents(const ViewChange *change);
@@ -94,6 +95,8 @@ extern void views_park_upon(List *tables, List *columns);
 extern void views_park(Oid live, const Dependents *dropped, Node *statement);
 extern void views_lock(List *lives, LOCKMODE mode);
 extern void views_lock_upon(List *lives, bool deep);
+extern List *views_of(List *lives);
+extern List *views_upon(List *lives, bool deep);
 extern void views_unpark(Node *statement);
 
 /* view_parked.c: which views are put aside, for which command */

@@ -262,6 +262,15 @@ view_meanings(Oid view)
 	return uses;
 }
 
+/* Is what is upon the view, if it is there, of a role that may not read that? */
+bool
+view_is_strangers(Oid upon, Oid view)
+{
+	Oid			owner = security_owner_or_invalid(upon);
+
+	return OidIsValid(owner) && is_stranger(owner, view);
+}
+
 /*
  * Lock what is upon the view, which is to change, against readers.  PostgreSQL lets anybody
  * put a view upon any other in a schema that he may use; who may not read it has none that
@@ -270,7 +279,7 @@ view_meanings(Oid view)
 bool
 view_lock_upon(Oid upon, Oid view)
 {
-	if (get_rel_name(upon) && is_stranger(security_owner_of(upon), view))
+	if (view_is_strangers(upon, view))
 		return ConditionalLockRelationOid(upon, AccessExclusiveLock);
 	LockRelationOid(upon, AccessExclusiveLock);
 	return true;

@@ -45,14 +45,26 @@ views_lock(List *lives, LOCKMODE mode)
 {
 	ListCell   *lc;
 
+	foreach(lc, views_of(lives))
+		LockRelationOid(lfirst_oid(lc), mode);
+}
+
+/* The views of these live tables, by the OIDs of the tables, which are sorted. */
+List *
+views_of(List *lives)
+{
+	List	   *views = NIL;
+	ListCell   *lc;
+
 	list_sort(lives, list_oid_cmp);
 	foreach(lc, lives)
 	{
-		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_of_table(lfirst_oid(lc)) : InvalidOid;
+		Oid			view = view_of_table(lfirst_oid(lc));
 
 		if (OidIsValid(view))
-			LockRelationOid(view, mode);
+			views = lappend_oid(views, view);
 	}
+	return views;
 }
 
 /*
@@ -69,7 +81,7 @@ views_lock_upon(List *lives, bool deep)
 	list_sort(lives, list_oid_cmp);
 	foreach(lc, lives)
 	{
-		Oid			view = get_rel_name(lfirst_oid(lc)) ? view_of_table(lfirst_oid(lc)) : InvalidOid;
+		Oid			view = view_of_table(lfirst_oid(lc));
 		List	   *upon = OidIsValid(view) ? view_upon_rows(view) : NIL;
 		List	   *views = upon == NIL ? NIL : view_dependents(list_make1_oid(view));
 
@@ -79,6 +91,28 @@ views_lock_upon(List *lives, bool deep)
 			else if (deep)
 				LockRelationOid(llast_oid(views), AccessExclusiveLock);
 	}
+}
+
+/* Those of them that are waited for, in that order; the tables are sorted. */
+List *
+views_upon(List *lives, bool deep)
+{
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	list_sort(lives, list_oid_cmp);
+	foreach(lc, lives)
+	{
+		Oid			view = view_of_table(lfirst_oid(lc));
+		List	   *upon = OidIsValid(view) ? view_upon_rows(view) : NIL;
+		List	   *views = upon == NIL ? NIL : view_dependents(list_make1_oid(view));
+
+		for (; views != NIL; views = list_delete_last(views))
+			if ((deep || list_member_oid(upon, llast_oid(views))) &&
+				!view_is_strangers(llast_oid(views), view))
+				all = list_append_unique_oid(all, llast_oid(views));
+	}
+	return all;
 }
 
 /*

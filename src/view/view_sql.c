@@ -155,8 +155,7 @@ view_sql(const RegistryRow *row, Relation live)
 						get_rel_name(row->history),
 						NameStr(missing->attname), RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) adds it.",
-						 naming_quoted_in(registry_namespace(),
-										  "repair_history"),
+						 hint_function("repair_history"),
 						 naming_argument(row->live))));
 
 	initStringInfo(&live_columns);
@@ -263,7 +262,7 @@ has_condition(Node *node, void *context)
 static char *
 period_sql(const RegistryRow *row, Relation live, char **join)
 {
-	char	   *no_end = naming_quoted_in(registry_namespace(), "catmaid_history_no_end");
+	char	   *no_end = hint_function("catmaid_history_no_end");
 	bool		is_parent = find_inheritance_children(row->history, NoLock) != NIL;
 	ColumnFit	worst = COLUMN_MISSING;
 	char	   *start;
@@ -294,7 +293,7 @@ period_sql(const RegistryRow *row, Relation live, char **join)
 	}
 	if (is_parent)
 		start = psprintf("COALESCE(%s, %s(l.tableoid, l.ctid, l.*))", start,
-						 naming_quoted_in(registry_namespace(), "catmaid_history_live_start"));
+						 hint_function("catmaid_history_live_start"));
 	return psprintf("pg_catalog.tstzrange(NULLIF(%s, '-infinity'::pg_catalog.timestamptz), %s())",
 					start, no_end);
 }

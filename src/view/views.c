@@ -95,10 +95,10 @@ update(Oid view, const RegistryRow *row)
 		ereport(WARNING,
 				(errmsg("view \"%s\" does not show the columns of table \"%s\" that are new",
 						get_rel_name(view), get_rel_name(row->live)),
-				 errdetail("What roles that may not read the view have put upon it does not let it change."),
+				 errdetail("Objects of roles that may not read the view depend on it."),
 				 errhint("DROP VIEW %s CASCADE; SELECT %s(%s::regclass);", naming_quoted(view),
-						 naming_quoted_in(registry_namespace(), "create_history_view_for_table"),
-						 quote_literal_cstr(naming_quoted(row->live)))));
+						 hint_function("create_history_view_for_table"),
+						 hint_table(row->live))));
 }
 
 /* If the view is there and shows other columns than the table has: what it should be. */

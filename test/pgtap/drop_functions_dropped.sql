@@ -81,6 +81,7 @@ SELECT is((SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_extension'::reg
 	AND objid NOT IN (SELECT oid FROM pg_proc)), 0::bigint, 'no member is without an object');
 
 SELECT format('ALTER DATABASE %I OWNER TO %I', current_database(), :'me') \gexec
+DROP EXTENSION catmaid_history CASCADE;
 DROP OWNED BY drop_functions_dropped_owner, drop_functions_dropped_other CASCADE;
 DROP ROLE drop_functions_dropped_owner, drop_functions_dropped_other;
 SELECT * FROM finish();

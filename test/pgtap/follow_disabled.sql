@@ -134,7 +134,7 @@ SELECT is(columns('t__with_history'), 'id integer, later integer, sys_period tst
 -- Dropped while disabled.
 SELECT disable_history_tracking_for_table('t');
 \set out `:client "DROP TABLE t" 2>&1`
-SELECT is(:'out'::text, 'NOTICE:  history table public.t__history stays
+SELECT is(:'out'::text, 'NOTICE:  keeping history table public.t__history
 DETAIL:  Its live table was dropped.', 'DROP TABLE: the history stays, with a NOTICE');
 SELECT is((SELECT count(*)::int FROM catmaid_history_table WHERE history_table::oid = 't__history'::regclass), 0,
 	'and is forgotten');

@@ -326,7 +326,7 @@ my %elsewhere = map { $_ => 1 } (
 	'SELECT %s(%s::regclass) shows the error.',
 	'When it is gone, ALTER TABLE %s INHERIT %s;',
 	# takes two sessions
-	'SELECT %s(%s::regclass) makes anew what is gone.');
+	'SELECT %s(%s::regclass) re-creates what is missing.');
 for my $world (@worlds)
 {
 	my $db = $world->{db} = $world->{name};
