@@ -251,6 +251,19 @@ BEGIN
                   DETAIL = format('It is %s.', pg_describe_object(found.classid, found.objid, found.objsubid)),
                   HINT = 'Drop it first; the owner of the extension can make it anew afterwards.';
     END LOOP;
+    -- Nor do their types: a cast is called wherever a value is written as text or as JSON.
+    SELECT string_agg(format('CAST (%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL)), ', ') INTO shape
+      FROM pg_type t JOIN pg_roles r ON r.oid = t.typowner
+      JOIN pg_cast ON castsource IN (t.oid, t.typarray) OR casttarget IN (t.oid, t.typarray)
+     WHERE NOT r.rolsuper AND (t.oid = change_type OR t.typrelid IN (SELECT oid FROM pg_class
+           WHERE relnamespace = namespace AND (oid IN (registry, log)
+              OR relname IN (SELECT views[i][1] FROM generate_subscripts(views, 1) i))));
+    IF shape IS NOT NULL THEN
+        RAISE EXCEPTION 'types of the older implementation have casts of the site''s own'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('They would run with the rights of whoever reads: %s.', shape),
+                  HINT = 'DROP CAST (...); first. The owner of the extension can make them anew afterwards.';
+    END IF;
     IF EXISTS (SELECT FROM pg_class WHERE oid IN (registry, log)
             AND (relkind <> 'r' OR relpersistence <> 'p' OR reloftype <> 0 OR relrowsecurity))
         OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid IN (registry, log))
