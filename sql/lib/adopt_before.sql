@@ -272,10 +272,11 @@ BEGIN
         OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
               LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
             WHERE attrelid IN (registry, log) AND attnum > 0 AND NOT attisdropped
-              AND coalesce(e.typtype, t.typtype) NOT IN ('b', 'e')) THEN
+              AND (coalesce(e.typtype, t.typtype) NOT IN ('b', 'e') OR t.typnamespace <> 'pg_catalog'::regnamespace
+                   AND t.oid <> change_type AND NOT (SELECT rolsuper FROM pg_roles r WHERE r.oid = t.typowner))) THEN
         RAISE EXCEPTION 'tables % and % must be ordinary tables', registry, log
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security, a generated column or a column of a domain or composite type.';
+                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security, a generated column, or a column of a domain, a composite type or a type that does not belong to a superuser.';
     END IF;
 
     -- Tables, type, functions and views become members.  Functions and views go
