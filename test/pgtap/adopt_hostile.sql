@@ -211,7 +211,7 @@ SELECT is((SELECT extowner::regrole::text || ' ' || extversion FROM pg_extension
 SELECT whole(t, 'tracked: ' || t::text, t::text <> 'lower') FROM unnest('{timed,tracked,lower}'::regclass[]) t;
 SELECT is((SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang
 	WHERE lanname = 'c' AND proowner = 't92h_owner'::regrole
-		AND NOT (current_setting('server_version_num')::int < 140000 -- see 45_trusted
+		AND NOT (current_setting('server_version_num')::int < 140000 -- see trusted
 			AND proname = ANY ('{drop_history_table,drop_history_table_keep_data}'))), NULL, 'no C function is the owner''s own');
 -- Later traps, and a superuser's use.
 SELECT state || message AS said FROM attempt('CREATE TRIGGER x BEFORE INSERT OR UPDATE OR DELETE ON catmaid_history_table
