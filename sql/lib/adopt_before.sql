@@ -262,6 +262,19 @@ BEGIN
                   DETAIL = format('It is %s.', pg_describe_object(found.classid, found.objid, found.objsubid)),
                   HINT = 'Drop it first; the owner of the extension can make it anew afterwards.';
     END LOOP;
+    -- Nor do their types: a cast is called wherever a value is written as text or as JSON.
+    SELECT string_agg(format('CAST (%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL)), ', ') INTO shape
+      FROM pg_type t JOIN pg_roles r ON r.oid = t.typowner
+      JOIN pg_cast ON castsource IN (t.oid, t.typarray) OR casttarget IN (t.oid, t.typarray)
+     WHERE NOT r.rolsuper AND (t.oid = change_type OR t.typrelid IN (SELECT oid FROM pg_class
+           WHERE relnamespace = namespace AND (oid IN (registry, log)
+              OR relname IN (SELECT views[i][1] FROM generate_subscripts(views, 1) i))));
+    IF shape IS NOT NULL THEN
+        RAISE EXCEPTION 'types of the older implementation have casts of the site''s own'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('They would run with the rights of whoever reads: %s.', shape),
+                  HINT = 'DROP CAST (...); first. The owner of the extension can make them anew afterwards.';
+    END IF;
     IF EXISTS (SELECT FROM pg_class WHERE oid IN (registry, log)
             AND (relkind <> 'r' OR relpersistence <> 'p' OR reloftype <> 0 OR relrowsecurity))
         OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid IN (registry, log))
@@ -270,10 +283,11 @@ BEGIN
         OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
               LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
             WHERE attrelid IN (registry, log) AND attnum > 0 AND NOT attisdropped
-              AND coalesce(e.typtype, t.typtype) NOT IN ('b', 'e')) THEN
+              AND (coalesce(e.typtype, t.typtype) NOT IN ('b', 'e') OR t.typnamespace <> 'pg_catalog'::regnamespace
+                   AND t.oid <> change_type AND NOT (SELECT rolsuper FROM pg_roles r WHERE r.oid = t.typowner))) THEN
         RAISE EXCEPTION 'tables % and % must be ordinary tables', registry, log
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security, a generated column or a column of a domain or composite type.';
+                  DETAIL = 'One of them is unlogged, inherits, has a type, row-level security, a generated column, or a column of a domain, a composite type or a type that does not belong to a superuser.';
     END IF;
 
     -- Tables, type, functions and views become members.  Functions and views go

@@ -58,9 +58,11 @@ static List *believed_rows(List *writers);
 static void tell_makers(List *rows);
 static bool have_rights(List *writers, Oid owner);
 static List *oids_of(ArrayType *array);
+static bool is_marked(Oid live);
 static bool can_be_live(Oid relid);
 static void forget(RegistryRow *row, const char *why);
 static void register_tracked(Oid live, List *writers);
+static void tell_unregistered(Oid live);
 static char *time_columns_like_others(Relation live, char **txid_column);
 static void adopt_triggers(AdoptedTable *table, Report *report);
 static void adopt_table(AdoptedTable *table, Report *report);
@@ -181,6 +183,13 @@ believed_rows(List *writers)
 			forget(row, "cannot have a history");
 			continue;
 		}
+		/* a stranger's table, which is left as it is, is not locked either */
+		if (writers != NIL && !have_rights(writers, security_owner_of(row->live)) &&
+			!is_marked(row->live))
+		{
+			forget(row, "was registered by who does not own it");
+			continue;
+		}
 		LockRelationOid(row->live, AccessExclusiveLock);
 		if (get_rel_name(row->live) == NULL)
 		{
@@ -243,6 +252,14 @@ have_rights(List *writers, Oid owner)
 }
 
 static bool
+is_marked(Oid live)
+{
+	Mark		mark;
+
+	return mark_read(live, NULL, &mark) && OidIsValid(mark.history);
+}
+
+static bool
 can_be_live(Oid relid)
 {
 	char		relkind = get_rel_relkind(relid);
@@ -275,6 +292,13 @@ register_tracked(Oid live, List *writers)
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
 
+	if (get_rel_name(live) == NULL || registry_get(live) != NULL)
+		return;
+	if (!have_rights(writers, security_owner_of(live)))
+	{
+		tell_unregistered(live);
+		return;
+	}
 	LockRelationOid(live, AccessExclusiveLock);
 	if (get_rel_name(live) == NULL || registry_get(live) != NULL)
 		return;
@@ -297,14 +321,20 @@ register_tracked(Oid live, List *writers)
 		(!OidIsValid(row.tracking) || derived_is_tracking(row.tracking)))
 		registry_insert(&row);
 	else
-		ereport(WARNING,
-				(errmsg("table %s has triggers of the older implementation, but is not registered",
-						naming_quoted(live)),
-				 errdetail("They are left as they are."),
-				 errhint("Drop the triggers, then SELECT %s(%s::regclass, ...);",
-						 hint_function("create_history_table"),
-						 hint_table(live))));
+		tell_unregistered(live);
 	table_close(rel, NoLock);
+}
+
+static void
+tell_unregistered(Oid live)
+{
+	ereport(WARNING,
+			(errmsg("table %s has triggers of the older implementation, but is not registered",
+					naming_quoted(live)),
+			 errdetail("They are left as they are."),
+			 errhint("Drop the triggers, then SELECT %s(%s::regclass, ...);",
+					 hint_function("create_history_table"),
+					 hint_table(live))));
 }
 
 /* The time and txid column by which others are tracked, if only one pair fits. */

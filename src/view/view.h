@@ -86,6 +86,7 @@ extern List *view_references(Oid view, Oid class);
 extern List *view_meanings(Oid view);
 extern bool view_is_strangers(Oid upon, Oid view);
 extern bool view_lock_upon(Oid upon, Oid view);
+extern void view_lock_upon_or_refuse(Oid upon, Oid view, Oid about);
 extern bool view_is_held_by_strangers(const ViewChange *change);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);

@@ -243,14 +243,7 @@ find_followers(List *changes, List *texts)
 			ViewFollower *follower;
 
 			/* it may be dropped, or get another query, while we wait */
-			if (!view_lock_upon(lfirst_oid(cell), change->view))
-				ereport(ERROR,
-						(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-						 errmsg("cannot change table \"%s\" because a view on its history view is in use",
-								get_rel_name(change->about)),
-						 errdetail("View %s is locked, and its owner may not read the history view.",
-								   naming_quoted(lfirst_oid(cell))),
-						 errhint("Try again, or have its owner drop it.")));
+			view_lock_upon_or_refuse(lfirst_oid(cell), change->view, change->about);
 			if (!OidIsValid(view_query_rule(lfirst_oid(cell))))
 				continue;
 			follower = add_follower(lfirst_oid(cell), change->about, &followers);

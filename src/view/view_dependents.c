@@ -285,6 +285,20 @@ view_lock_upon(Oid upon, Oid view)
 	return true;
 }
 
+/* The same; an error where it is locked.  about: the live table that is changed. */
+void
+view_lock_upon_or_refuse(Oid upon, Oid view, Oid about)
+{
+	if (!view_lock_upon(upon, view))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("cannot change table \"%s\" because a view on its history view is in use",
+						get_rel_name(about)),
+				 errdetail("View %s is locked, and its owner may not read %s.",
+						   naming_quoted(upon), naming_quoted(view)),
+				 errhint("Try again, or have its owner drop it.")));
+}
+
 /*
  * Is the view kept from the change by nothing but what belongs to roles that may not read
  * it?  Locks the views upon it.

@@ -175,7 +175,7 @@ views_park_upon(List *tables, List *columns)
 
 		if (get_rel_relkind(view) != RELKIND_VIEW || !uses_columns(view, tables, columns))
 			continue;
-		LockRelationOid(view, AccessExclusiveLock);
+		view_lock_upon_or_refuse(view, linitial_oid(tables), about);
 		views_note_parked(view, InvalidOid, about, NULL);
 		view_query_store(view, view_query_placeholder(columns_of(view)), false);
 	}

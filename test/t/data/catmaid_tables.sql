@@ -1,4 +1,4 @@
--- Tables in the shape of CATMAID's, for 010_catmaid_data.pl: two inheritance
+-- Tables in the shape of CATMAID's, for catmaid_data.pl: two inheritance
 -- hierarchies with edit times, and tables beside them without.  References are
 -- deferred, as Django makes them; those to project and stack cascade.
 CREATE TYPE integer3d AS (x integer, y integer, z integer);

@@ -1,4 +1,4 @@
-# A page of documentation, as 080_documentation.pl runs it: its fenced blocks, what
+# A page of documentation, as documentation.pl runs it: its fenced blocks, what
 # stands before them in HTML comments, and how printed output is compared.
 # test/README.md says how to write examples.
 package DocPage;

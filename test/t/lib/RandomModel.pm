@@ -1,6 +1,6 @@
 # A picture, in plain Perl, of what tracked tables and their history must hold.
 #
-# The random test (../050_random.pl) runs statements on the server and tells this
+# The random test (../random.pl) runs statements on the server and tells this
 # model what each of them did.  The model knows nothing of the extension: it
 # follows SPEC.md, and says what history, tracking table, view and an as-of query
 # have to contain, as text lines that can be compared.

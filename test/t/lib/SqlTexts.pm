@@ -1,5 +1,5 @@
 # The SQL texts in C sources and install scripts, and whether every name in them is
-# qualified: for test/t/056_qualified.pl and script/check-rights.
+# qualified: for test/t/qualified.pl and script/check-rights.
 #
 # In the C sources an SQL text is a string (or several, one after the other) that
 # begins with a command or names pg_catalog.  What is typed by people is none: messages,

@@ -210,7 +210,7 @@ sub fixture
 	my $file = "$shared/data/catmaid_testdata.json";
 	return slurp_file($file) if -r $file;
 	note("$file is not there: skipped, a generated data set of its shape stands in");
-	diag('010_catmaid_data: CATMAID test data skipped (no ../shared), generated data instead');
+	diag('catmaid_data: CATMAID test data skipped (no ../shared), generated data instead');
 	return generated();
 }
 

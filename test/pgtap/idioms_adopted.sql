@@ -1,4 +1,4 @@
--- The idioms of 93_idioms.sql in a database that was adopted.
+-- The idioms of idioms.sql in a database that was adopted.
 \ir lib/whole.psql
 SELECT plan(34);
 \ir lib/old_implementation.sql

@@ -3,7 +3,7 @@
 # jobs and the orders in which they may work.  After each of them changes of rows
 # and of columns go on being recorded.
 #
-# 060_dump.pl has the plain ways and what they have in common.
+# dump.pl has the plain ways and what they have in common.
 
 use strict;
 use warnings;

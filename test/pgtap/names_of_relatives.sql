@@ -1,5 +1,5 @@
 -- Section 1: names that are SQL, or formats, or as long as names can be, where file
--- 58_names_everywhere.sql has none: inheritance parents and children, partitioned tables
+-- names_everywhere.sql has none: inheritance parents and children, partitioned tables
 -- and partitions, collations, domains and composite types, a site's own triggers and
 -- their functions, index names, and the roles that write.
 \ir lib/hostile.psql

@@ -8,7 +8,7 @@
 -- shadow is met where it fits better, and by one that puts the shadows before it.
 --
 -- The lists are those of the names in src/*.c and sql/catmaid_history--*.sql:
--- test/t/056_qualified.pl says which are missing.
+-- test/t/qualified.pl says which are missing.
 \ir lib/hostile.psql
 DROP ROLE IF EXISTS t68_evil;
 CREATE ROLE t68_evil;

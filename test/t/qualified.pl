@@ -1,6 +1,6 @@
 # Whatever we leave to SQL is qualified: every function, operator, type and catalog in
 # the texts of src/*.c and the install scripts (lib/SqlTexts.pm says what that is).  And
-# test/pgtap/68_shadows.sql, where somebody shadows them, knows all that are there.
+# test/pgtap/shadowed_names.sql, where somebody shadows them, knows all that are there.
 
 use strict;
 use warnings;
@@ -54,14 +54,14 @@ for my $file (glob("$top/src/{,*/}*.c"), glob("$top/sql/catmaid_history--[0-9]*.
 }
 cmp_ok($texts, '>', 30, 'they have SQL');
 
-my $shadows = content("$top/test/pgtap/68_shadows.sql");
+my $shadows = content("$top/test/pgtap/shadowed_names.sql");
 my %list = (function => 'functions', operator => 'operators', type => 'domains', relation => 'relations');
 for my $kind (sort keys %list)
 {
-	my ($array) = $shadows =~ /^\s*$list{$kind} text\[\] := '\{([^}]*)\}'/m or die "no $list{$kind} in 68_shadows.sql";
+	my ($array) = $shadows =~ /^\s*$list{$kind} text\[\] := '\{([^}]*)\}'/m or die "no $list{$kind} in shadowed_names.sql";
 	my %there = map { $_ => 1 } split /,/, $array =~ s/"//gr;
 	cmp_ok(keys %{ $used{$kind} }, '>', 3, "names of kind $kind are found");
 	is(join(', ', map { "$_ ($used{$kind}{$_})" } grep { !$there{$_} } sort keys %{ $used{$kind} }), '',
-		"68_shadows.sql shadows every $kind");
+		"shadowed_names.sql shadows every $kind");
 }
 done_testing();

@@ -87,7 +87,7 @@ sub load
 	my ($more) = run_sessions($node, %option, transactions => $transactions / 2);
 	my %all = map { $_ => ($states->{$_} // 0) + ($more->{$_} // 0) } keys %$states, keys %$more;
 	diag "failures: " . join ', ', map { "$_ $all{$_}" } sort keys %all;
-	# See 030_logical_oracle.pl.
+	# See logical_oracle.pl.
 	delete @all{qw(40001 40P01 23505 23503 55006)};
 	is_deeply(\%all, {}, 'transactions failed only because of each other');
 	return;

@@ -209,7 +209,7 @@ SELECT is((SELECT format('%s %s', (SELECT count(*) FROM plain__history WHERE id 
 SELECT is((SELECT format('%s %s', (SELECT count(*) FROM plain__tracking),
 	(SELECT count(*) FROM refers__tracking))), '0 0', 'and tracking tables are empty');
 
--- A plan or memory leak per row: t/020_leak.pl has the proof; this is the sketch.
+-- A plan or memory leak per row: t/leak.pl has the proof; this is the sketch.
 CREATE TABLE leaky (id int PRIMARY KEY, a int);
 INSERT INTO leaky SELECT n, 0 FROM generate_series(1, 500) n;
 SELECT create_history_table('leaky');
