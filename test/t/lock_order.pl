@@ -52,9 +52,9 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
 CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
 CREATE TABLE timed (id int PRIMARY KEY, v text, edition_time timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
 CREATE TABLE refers (id int PRIMARY KEY, t int REFERENCES timed ON DELETE CASCADE ON UPDATE CASCADE, v text);
--- A child that is older than its parent.
-CREATE TABLE early (id int PRIMARY KEY, v text);
-CREATE TABLE late (id int PRIMARY KEY, v text);
+-- A child that is older than its parent.  (NOT NULL of another name would keep PostgreSQL 18 from changing the type.)
+CREATE TABLE early (id int CONSTRAINT id_there NOT NULL PRIMARY KEY, v text);
+CREATE TABLE late (id int CONSTRAINT id_there NOT NULL PRIMARY KEY, v text);
 ALTER TABLE early INHERIT late;
 SELECT create_history_table(r) FROM unnest('{leaf,part,refers,early}'::regclass[]) r;
 SELECT create_history_table('timed', 'edition_time', 'txid');
