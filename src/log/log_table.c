@@ -326,7 +326,8 @@ has_entry(Relation rel)
 
 	ScanKeyInit(&key[0], log_table.attnum[LOG_TRANSACTION], BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
-	ScanKeyInit(&key[1], log_table.attnum[LOG_TIME], BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+	/* (what compares timestamptz, too; 13 has no other name for it) */
+	ScanKeyInit(&key[1], log_table.attnum[LOG_TIME], BTEqualStrategyNumber, F_TIMESTAMP_EQ,
 				TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	scan = systable_beginscan(rel, log_table.key_index, OidIsValid(log_table.key_index),
 							  SnapshotSelf, 2, key);
