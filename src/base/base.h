@@ -11,6 +11,7 @@
 #define CATMAID_HISTORY_BASE_H
 
 #include "access/skey.h"
+#include "access/xact.h"
 #include "catalog/objectaddress.h"
 #include "commands/trigger.h"
 #include "datatype/timestamp.h"
@@ -294,6 +295,15 @@ extern bool settings_follow_any(void);
 extern bool settings_follow_ddl(Oid owner);
 extern OnDrop settings_on_drop_column(Oid owner);
 extern OnDrop settings_on_drop_table(Oid owner);
+
+/* subxact_list.c: lists whose entries belong to a subtransaction */
+typedef struct SubxactEntry
+{
+	SubTransactionId subid;
+} SubxactEntry;
+
+extern List *subxact_list_end(List *list, SubXactEvent event, SubTransactionId mine,
+							  SubTransactionId parent);
 
 /* types.c: which type holds all values of another: what counts as lossless */
 extern bool types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);

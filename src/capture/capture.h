@@ -90,12 +90,12 @@ struct TrackingTable
 
 typedef struct PostponedKey
 {
+	SubxactEntry made_in;
 	Oid			relid;			/* the live table or its partition */
 	Oid			tracking;
 	int			nkeys;
 	Datum	   *key;
 	TimestampTz floor;			/* see tracking_written */
-	SubTransactionId subid;
 } PostponedKey;
 
 /* what becomes of the tracking table, of those rows */

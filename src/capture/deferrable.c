@@ -85,7 +85,7 @@ deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
 			datumCopy(key[i], att->attbyval, att->attlen);
 	}
 	entry->floor = floor;
-	entry->subid = GetCurrentSubTransactionId();
+	entry->made_in.subid = GetCurrentSubTransactionId();
 	postponed = lappend(postponed, entry);
 	MemoryContextSwitchTo(before);
 	return true;
@@ -148,19 +148,7 @@ static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 					  SubTransactionId parent, void *arg)
 {
-	ListCell   *lc;
-
-	foreach(lc, postponed)
-	{
-		PostponedKey  *entry = lfirst(lc);
-
-		if (entry->subid != mine)
-			continue;
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-			postponed = foreach_delete_current(postponed, lc);
-		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			entry->subid = parent;
-	}
+	postponed = subxact_list_end(postponed, event, mine, parent);
 }
 
 /* Is there a row with the key that this transaction has not made? */

@@ -21,11 +21,11 @@
 /* between our BEFORE trigger and our AFTER trigger */
 typedef struct Truncation
 {
+	SubxactEntry made_in;
 	Oid			relid;
 	Oid			filenode;
 	bool		keeps_file;		/* the file will be cut, not replaced */
 	bool		over;			/* and it has been */
-	SubTransactionId subid;
 } Truncation;
 
 static List *going_on = NIL;
@@ -124,7 +124,7 @@ truncation_begin(Relation rel)
 	truncation->keeps_file = relation_keeps_file_compat(rel);
 	truncation->relid = RelationGetRelid(rel);
 	truncation->filenode = rel->rd_rel->relfilenode;
-	truncation->subid = GetCurrentSubTransactionId();
+	truncation->made_in.subid = GetCurrentSubTransactionId();
 	going_on = lappend(going_on, truncation);
 	MemoryContextSwitchTo(before);
 }
@@ -165,13 +165,5 @@ static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 					  SubTransactionId parent, void *arg)
 {
-	ListCell   *lc;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-
-	/* one that began in an outer subtransaction goes on */
-	foreach(lc, going_on)
-		if (((Truncation *) lfirst(lc))->subid >= mine)
-			going_on = foreach_delete_current(going_on, lc);
+	going_on = subxact_list_end(going_on, event, mine, parent);
 }

@@ -11,6 +11,7 @@
 
 typedef struct ParkedView
 {
+	SubxactEntry made_in;
 	Oid			view;
 	Oid			live;			/* of our own view, else InvalidOid */
 	Oid			about;			/* the live table */
@@ -18,7 +19,6 @@ typedef struct ParkedView
 	List	   *uses;
 	bool		cascade;		/* what uses a column that goes may go */
 	Node	   *statement;		/* the command that it makes room for */
-	SubTransactionId subid;
 } ParkedView;
 
 typedef struct ViewChange

@@ -72,19 +72,7 @@ static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 					  SubTransactionId parent, void *arg)
 {
-	ListCell   *lc;
-
-	foreach(lc, parked)
-	{
-		ParkedView *view = lfirst(lc);
-
-		if (view->subid != mine)
-			continue;
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-			parked = foreach_delete_current(parked, lc);
-		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			view->subid = parent;
-	}
+	parked = subxact_list_end(parked, event, mine, parent);
 }
 
 /* Note a view before it gives way: its text too, if it is not ours. */
@@ -104,7 +92,7 @@ views_note_parked(Oid view, Oid live, Oid about, Node *statement)
 	}
 	mine->statement = statement;
 	mine->cascade = says_cascade(statement);
-	mine->subid = GetCurrentSubTransactionId();
+	mine->made_in.subid = GetCurrentSubTransactionId();
 	parked = lappend(parked, mine);
 	MemoryContextSwitchTo(before);
 }

@@ -322,9 +322,10 @@ my %elsewhere = map { $_ => 1 } (
 	# likewise, while a dump is restored
 	'As its owner, SELECT %s(%s::regclass, ...) registers it and reuses its history table.',
 	'Drop the triggers, then SELECT %s(%s::regclass, ...);',
-	# in WARNINGs, of test/pgtap/check_more.sql and rights_expressions.sql
+	# in WARNINGs, of test/pgtap/check_more.sql, rights_expressions.sql and rights_strangers.sql
 	'SELECT %s(%s::regclass) shows the error.',
 	'When it is gone, ALTER TABLE %s INHERIT %s;',
+	'DROP VIEW %s CASCADE; SELECT %s(%s::regclass);',
 	# takes two sessions
 	'SELECT %s(%s::regclass) re-creates what is missing.');
 for my $world (@worlds)
