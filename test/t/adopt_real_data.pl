@@ -153,10 +153,14 @@ sub dumped
 {
 	my ($user, $by) = @_;
 	my $s = older('dumped', $user);
-	my @data = ('-a', map { "--exclude-table-data=$_" } 'public.catmaid_history_table', 'catmaid_history_internal.*');
+	my @data = ('-a', map { "--exclude-table-data=$_" } 'public.catmaid_history_table', 'public.catmaid_transaction_info', 'catmaid_history_internal.*');
 	my $data = dump_of('dumped', @data);
+	# the log is dumped by way of another table, then
+	my $log = "SELECT string_agg(concat_ws(' ', transaction_id, execution_time, user_id, project_id, change_type, label), ', ' ORDER BY transaction_id, execution_time) FROM catmaid_transaction_info";
+	my $entries = $s->value($log);
 	$s->do("BEGIN; $steps[0]; $steps[1]; COMMIT");
 	same(dump_of('dumped', @data), $data, "$by: the same data as before");
+	is($s->value($log), $entries, "$by: the same log as before");
 	my $schema = dump_of('dumped', '-s');
 	is(join("\n", $schema =~ /^CREATE (?:FUNCTION|TYPE|VIEW|TABLE) public\.(?:\w*history_t|\w*history_tracking|catmaid_|get_history|history_change|update_)\w*.*/mg),
 		'', "$by: nothing of the extension is in a dump");
