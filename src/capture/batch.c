@@ -152,7 +152,7 @@ batch_history(CaptureTable *table)
 			MemoryContextSwitchTo(table->batch->context) : CurrentMemoryContext;
 
 		table->history = history_writer_open(table->capture,
-											 table->batch && table->capture->alone, false);
+											 table->batch && table->capture->may_defer_inserts, false);
 		MemoryContextSwitchTo(before);
 	}
 	return table->history;
@@ -168,7 +168,7 @@ batch_tracking(CaptureTable *table)
 			MemoryContextSwitchTo(table->batch->context) : CurrentMemoryContext;
 
 		table->tracking = tracking_open(table->capture,
-										table->batch && table->capture->alone);
+										table->batch && table->capture->may_defer_inserts);
 		MemoryContextSwitchTo(before);
 	}
 	return table->tracking;

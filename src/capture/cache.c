@@ -303,7 +303,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		new.plain &= relation_shape_is_plain(new.tracking_shape);
 	}
 	new.ancestors = lineage_ancestors(new.relid);
-	new.alone = triggers_alone(rel, new.ancestors);
+	new.may_defer_inserts = triggers_alone(rel, new.ancestors);
 	if (lineage_attached_here(new.relid))
 		new.attached_by = GetTopFullTransactionId();
 

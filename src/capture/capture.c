@@ -43,7 +43,7 @@
  * between, a trigger of the application may write to this table and to others,
  * and move rows in its turn; one for each command that is under way is enough.
  */
-#define MOST_MOVED	8
+#define MAX_MOVED_ROWS	8
 
 static struct MovedRow
 {
@@ -51,12 +51,12 @@ static struct MovedRow
 	TransactionId xid;
 	CommandId	command;
 	TimestampTz edition;
-}			moved[MOST_MOVED];
+}			moved_rows[MAX_MOVED_ROWS];
 
 static bool is_being_restored(Relation rel);
 static bool is_ours(CaptureTable *table, TriggerData *trigdata);
 static void capture_change(CaptureTable *table, TriggerData *trigdata);
-static bool capture_simply(CaptureTable *table, TriggerData *trigdata);
+static bool capture_fast_path(CaptureTable *table, TriggerData *trigdata);
 static void store_version(CaptureTable *table, TriggerData *trigdata,
 						  TupleTableSlot *old);
 static void follow_tracking(CaptureTable *table, TriggerData *trigdata);
@@ -175,7 +175,7 @@ capture_change(CaptureTable *table, TriggerData *trigdata)
 		if (!on_insert)
 			store_version(table, trigdata, trigdata->tg_trigslot);
 	}
-	else if (on_insert || !capture_simply(table, trigdata))
+	else if (on_insert || !capture_fast_path(table, trigdata))
 	{
 		if (!on_insert)
 			store_version(table, trigdata, trigdata->tg_trigslot);
@@ -273,7 +273,7 @@ store_version(CaptureTable *table, TriggerData *trigdata, TupleTableSlot *old)
  * false, with nothing done, if it is another case.
  */
 static bool
-capture_simply(CaptureTable *table, TriggerData *trigdata)
+capture_fast_path(CaptureTable *table, TriggerData *trigdata)
 {
 	CaptureRelation *capture = table->capture;
 	Relation	rel = trigdata->tg_relation;
@@ -407,8 +407,8 @@ remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition)
 	row = find_moved(capture, xid, command);
 	if (row == NULL)
 	{
-		row = &moved[0];
-		memmove(row + 1, row, sizeof(moved) - sizeof(*row));
+		row = &moved_rows[0];
+		memmove(row + 1, row, sizeof(moved_rows) - sizeof(*row));
 	}
 	row->live = capture->live;
 	row->xid = xid;
@@ -421,10 +421,10 @@ find_moved(CaptureRelation *capture, TransactionId xid, CommandId command)
 {
 	int			i;
 
-	for (i = 0; i < MOST_MOVED; i++)
-		if (moved[i].live == capture->live && moved[i].command == command &&
-			TransactionIdEquals(moved[i].xid, xid))
-			return &moved[i];
+	for (i = 0; i < MAX_MOVED_ROWS; i++)
+		if (moved_rows[i].live == capture->live && moved_rows[i].command == command &&
+			TransactionIdEquals(moved_rows[i].xid, xid))
+			return &moved_rows[i];
 	return NULL;
 }
 
@@ -437,14 +437,14 @@ edition_moved(CaptureRelation *capture, HeapTuple new)
 	TimestampTz edition;
 
 	/* (a row of COPY's FREEZE does not tell its command) */
-	if (!OidIsValid(moved[0].live) || !TransactionIdIsNormal(xmin))
+	if (!OidIsValid(moved_rows[0].live) || !TransactionIdIsNormal(xmin))
 		return DT_NOBEGIN;
 	row = find_moved(capture, xmin, HeapTupleHeaderGetCmin(new->t_data));
 	if (row == NULL)
 		return DT_NOBEGIN;
 	edition = row->edition;
-	memmove(row, row + 1, sizeof(*row) * (&moved[MOST_MOVED - 1] - row));
-	moved[MOST_MOVED - 1].live = InvalidOid;
+	memmove(row, row + 1, sizeof(*row) * (&moved_rows[MAX_MOVED_ROWS - 1] - row));
+	moved_rows[MAX_MOVED_ROWS - 1].live = InvalidOid;
 	return edition;
 }
 

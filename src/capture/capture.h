@@ -41,7 +41,7 @@ typedef struct CaptureRelation
 	RelationShape *history_shape;
 	RelationShape *tracking_shape;	/* or NULL */
 	bool		plain;			/* both are plain (relwriter.c) */
-	bool		alone;			/* nobody's triggers fire after ours */
+	bool		may_defer_inserts;	/* nobody's triggers fire after ours */
 	List	   *ancestors;		/* parents, whose triggers are meant too */
 	FullTransactionId attached_by;	/* as a partition, if by the transaction that was asked */
 } CaptureRelation;
@@ -70,7 +70,7 @@ struct TrackingRow
 	ItemPointerData tid;
 	TimestampTz edition;		/* UNKNOWN_START */
 	int64		txid;
-	bool		touched;		/* written by this transaction */
+	bool		modified_by_this_xact;
 };
 
 struct TrackingTable

@@ -70,7 +70,7 @@ tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
 	tracking_flush(tracking);
 	if (tracking->capture->loose)
 		*start = tracking_loose_start(tracking, key, rewritten);
-	else if (find_now(tracking, key, &row) && (!row.touched || rewritten))
+	else if (find_now(tracking, key, &row) && (!row.modified_by_this_xact || rewritten))
 		*start = row.edition;
 	else if (find_before(tracking, key, &row))
 		*start = row.edition;
@@ -92,7 +92,7 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 	TrackingRow row;
 
 	tracking_flush(tracking);
-	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.touched)
+	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.modified_by_this_xact)
 		return false;
 	*start = row.edition;
 	if (new_key == NULL)
@@ -150,7 +150,7 @@ write_version(TrackingTable *tracking, const Datum *key, bool new_key,
 		if (row.txid == xid && edition == row.edition)
 			return;
 	}
-	if (!found || (new_key && !row.touched))
+	if (!found || (new_key && !row.modified_by_this_xact))
 		edition = Max(edition, tracking_last_end(tracking, key));
 	tracking_put_row(tracking, key, edition, xid, found ? &row : NULL, may_wait);
 }
@@ -178,13 +178,13 @@ tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
 		return;
 
 	/* the key may have come back since, but not without a trace */
-	if ((made_here || row.touched) &&
+	if ((made_here || row.modified_by_this_xact) &&
 		key_is_live(capture, rel, key, &live_made_here))
 	{
 		TrackingRow before;
 
 		/* a deferrable key that another row bore all the while */
-		if (row.touched && !live_made_here && find_before(tracking, key, &before))
+		if (row.modified_by_this_xact && !live_made_here && find_before(tracking, key, &before))
 			tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
 		return;
 	}
@@ -210,7 +210,7 @@ tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
 	}
 	else if (made_here)
 		write_version(tracking, key, true, floor, false);
-	else if (find_now(tracking, key, &row) && row.touched &&
+	else if (find_now(tracking, key, &row) && row.modified_by_this_xact &&
 			 find_before(tracking, key, &before))
 		tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
 }

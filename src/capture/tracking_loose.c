@@ -200,7 +200,7 @@ loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool 
 		TrackingRow row;
 
 		tracking_read_row(tracking, tuple, &row);
-		if (rewritten || (row.touched && row.txid == loose_xid()) == made_here)
+		if (rewritten || (row.modified_by_this_xact && row.txid == loose_xid()) == made_here)
 			rows = lappend(rows, memcpy(palloc(sizeof(TrackingRow)), &row, sizeof(TrackingRow)));
 	}
 	lookup_stop(tracking->keys);
@@ -215,7 +215,7 @@ loose_lock_row(TrackingTable *tracking, TrackingRow *row)
 	TM_FailureData failure;
 	TM_Result	result;
 
-	if (row->touched)
+	if (row->modified_by_this_xact)
 		return true;
 	slot = table_slot_create(tracking->rel, NULL);
 	result = table_tuple_lock(tracking->rel, &row->tid, SnapshotAny, slot,

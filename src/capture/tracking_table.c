@@ -106,7 +106,7 @@ tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 										   desc, &isnull));
 
 	/* a tracking table that is rewritten, or made anew for a new key, has others' rows, too */
-	row->touched =
+	row->modified_by_this_xact =
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
 		((!relation_is_rewritten_compat(tracking->rel) &&
 		  tracking->rel->rd_createSubid == InvalidSubTransactionId) ||
@@ -159,7 +159,7 @@ tracking_put_row(TrackingTable *tracking, const Datum *key, TimestampTz edition,
 	TupleTableSlot *slot;
 	int			i;
 
-	if (old && old->touched)
+	if (old && old->modified_by_this_xact)
 		CommandCounterIncrement();
 
 	writer = writer_of(tracking);
@@ -196,7 +196,7 @@ tracking_delete_row(TrackingTable *tracking, const TrackingRow *old)
 {
 	ItemPointerData tid = old->tid;
 
-	if (old->touched)
+	if (old->modified_by_this_xact)
 		CommandCounterIncrement();
 	relation_writer_delete(writer_of(tracking), &tid);
 }

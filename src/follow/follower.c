@@ -57,7 +57,7 @@ static bool is_tracked(const RegistryRow *row, const TableState *before,
 static void follow_tables(List *tables, Node *statement);
 static void follow_identity(const Touched *touched);
 static void follow_rest(Touched *touched, Node *statement);
-static void agree_on_triggers(Oid live);
+static void update_triggers_installed(Oid live);
 static bool switches_triggers(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 
@@ -183,7 +183,7 @@ follow(Node *statement)
 		Touched    *touched = lfirst(lc);
 
 		if (settings_follow_ddl(touched->before->owner))
-			agree_on_triggers(touched->row->live);
+			update_triggers_installed(touched->row->live);
 	}
 	if (pushed)
 		PopActiveSnapshot();
@@ -329,7 +329,7 @@ follow_rest(Touched *touched, Node *statement)
  * last one sees all of it.
  */
 static void
-agree_on_triggers(Oid live)
+update_triggers_installed(Oid live)
 {
 	RegistryRow *row = registry_get(live);
 	bool		partitioned = get_rel_relkind(live) == RELKIND_PARTITIONED_TABLE;
