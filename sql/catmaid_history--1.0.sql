@@ -574,7 +574,6 @@ CREATE VIEW catmaid_live_table_triggers AS
                     pg_catalog.unnest(CASE WHEN h.tracking_table IS NULL
                            THEN ARRAY['on_change_update_history_regular',
                                       'on_change_update_history_txid_regular',
-                                      'on_change_update_tracking_table',
                                       'on_truncate_handle_live_table_truncate',
                                       'on_truncate_truncate_tracking_table']
                            ELSE ARRAY['on_change_history_trackingtable',
@@ -596,7 +595,7 @@ COMMENT ON VIEW catmaid_live_table_triggers IS
 COMMENT ON COLUMN catmaid_live_table_triggers.live_table IS
     'The table whose history is kept.';
 COMMENT ON COLUMN catmaid_live_table_triggers.triggers_installed IS
-    'True if all triggers are there and none is switched off.';
+    'True if all triggers that record are there and none is switched off.';
 GRANT SELECT ON catmaid_live_table_triggers TO PUBLIC;
 
 CREATE VIEW catmaid_inheriting_tables AS

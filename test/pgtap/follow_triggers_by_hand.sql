@@ -2,7 +2,7 @@
 -- counts as disabled, and the registry says so.
 \ir lib/whole.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(37);
+SELECT plan(39);
 
 CREATE TABLE t (id int PRIMARY KEY, v text);
 CREATE TABLE timed (id int PRIMARY KEY, v text,
@@ -25,6 +25,8 @@ DECLARE
 	way text;
 BEGIN
 	FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = live AND NOT tgisinternal
+			-- with a time column: tells the log alone
+			AND (live <> 'timed'::regclass OR tgname <> 'on_change_update_tracking_table')
 			ORDER BY 1 LOOP
 		FOREACH way IN ARRAY '{DROP TRIGGER %I ON %s,ALTER TABLE %2$s DISABLE TRIGGER %1$I,ALTER TABLE %2$s ENABLE REPLICA TRIGGER %1$I,ALTER TRIGGER %I ON %s RENAME TO hidden}'::text[] LOOP
 			EXECUTE format(way, t, live);
@@ -42,6 +44,10 @@ SELECT is(flags('t'), :'on', 'control');
 SELECT is_empty('SELECT each_trigger(''t'')', 'each trigger dropped, disabled, renamed by hand');
 SELECT is_empty('SELECT each_trigger(''timed'')', 'likewise, with a time column');
 SELECT is_empty('SELECT each_trigger(''parted'')', 'likewise, of a partitioned table');
+DROP TRIGGER on_change_update_tracking_table ON timed;
+SELECT is(flags('timed'), :'on', 'without the trigger that tells the log of insertions a table is tracked');
+SELECT enable_history_tracking();
+SELECT has_trigger('timed', 'on_change_update_tracking_table', 'and enabling puts it there');
 SELECT whole('t', 'and recorded again');
 SELECT whole('timed', 'with a time column, too');
 SELECT whole('parted', 'and partitions');
