@@ -325,6 +325,12 @@ CREATE FUNCTION catmaid_history_live_start(table_of_row oid, place tid, its_row 
 COMMENT ON FUNCTION catmaid_history_live_start(oid, tid, record) IS
     'Since when a live row is as it is; what the views of parents call for rows of children that have another key.';
 
+CREATE FUNCTION catmaid_history_live_maker(table_of_row oid, place tid, its_row record)
+    RETURNS bigint
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_live_maker(oid, tid, record) IS
+    'Which transaction made a live row as it is; called where catmaid_history_live_start is.';
+
 CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_truncate() IS
@@ -455,6 +461,23 @@ COMMENT ON FUNCTION truncate_all_history_tables() IS
 -- ---------------------------------------------------------------------------
 -- Checking and repairing
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION history_changes(tables regclass[] DEFAULT NULL, since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL, transactions bigint[] DEFAULT NULL, key jsonb DEFAULT NULL,
+    OUT changed_at timestamptz, OUT transaction_id bigint, OUT live_table regclass, OUT change text,
+    OUT key jsonb, OUT old_row jsonb, OUT new_row jsonb, OUT changed_columns text[],
+    OUT user_id integer, OUT label text, OUT context jsonb)
+    RETURNS SETOF record
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'catmaid_history_changes';
+COMMENT ON FUNCTION history_changes(regclass[], timestamptz, timestamptz, bigint[], jsonb) IS
+    'What transactions did to the rows of tables that the caller may read, newest last.';
+
+CREATE FUNCTION history_diff(row_type anyelement, before timestamptz, after timestamptz,
+    OUT change text, OUT old anyelement, OUT new anyelement)
+    RETURNS SETOF record
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'catmaid_history_diff';
+COMMENT ON FUNCTION history_diff(anyelement, timestamptz, timestamptz) IS
+    'The rows of a table that differ between two instants; NULL::t means table t.';
 
 CREATE FUNCTION check_history(target regclass DEFAULT NULL, scan_history boolean DEFAULT true,
         OUT live_table regclass, OUT severity text, OUT finding text, OUT object text,

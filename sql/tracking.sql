@@ -10,7 +10,7 @@ CREATE TABLE project (id int PRIMARY KEY, title text);
 INSERT INTO project VALUES (1, 'one'), (2, 'two'), (3, 'three');
 BEGIN;
 SELECT create_history_table('project');
-SELECT live_pk, edition_time = current_timestamp AS now, txid = txid_current() AS by_us
+SELECT live_pk, edition_time = current_timestamp AS now, txid = -txid_current() AS by_us
   FROM project__tracking ORDER BY live_pk;
 COMMIT;
 SELECT live_table, history_table, triggers_installed, live_table_pkey_column,
@@ -113,7 +113,7 @@ SELECT enable_history_tracking_for_table('project', 'project__history', false);
 SELECT live_pk FROM project__tracking ORDER BY live_pk;
 BEGIN;
 SELECT sync_tracking_table('project', 'project__tracking');
-SELECT t.live_pk, t.edition_time = current_timestamp AS now, t.txid = txid_current() AS by_us,
+SELECT t.live_pk, t.edition_time = current_timestamp AS now, abs(t.txid) = txid_current() AS by_us,
        t.edition_time = w.edition_time AS as_before
   FROM project__tracking t LEFT JOIN was w USING (live_pk) ORDER BY live_pk;
 COMMIT;

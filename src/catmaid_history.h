@@ -8,6 +8,7 @@
 
 #include "adopt/adopt.h"
 #include "follow/follow.h"
+#include "read/read.h"
 
 #pragma GCC visibility push(hidden)
 

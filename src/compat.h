@@ -446,6 +446,15 @@ find_option_compat(const char *name)
 #endif
 }
 
+/* 15: projection is asked for; before, a custom scan may always do it. */
+#if PG_VERSION_NUM >= 150000
+#define CUSTOM_PATH_PROJECTION_COMPAT	CUSTOMPATH_SUPPORT_PROJECTION
+#define hash_limit_compat()	get_hash_memory_limit()
+#else
+#define CUSTOM_PATH_PROJECTION_COMPAT	0
+#define hash_limit_compat()	((Size) (work_mem * 1024.0 * hash_mem_multiplier))
+#endif
+
 /* 18 counts what index scans do. */
 #if PG_VERSION_NUM >= 180000
 #define index_beginscan_compat(heap, index, snapshot, nkeys) \

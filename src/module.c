@@ -25,6 +25,7 @@ _PG_init(void)
 	log_init();
 	log_table_init();
 	planner_init();
+	tracking_scan_init();
 	log_settings_init();
 	settings_init();
 	command_init();

@@ -35,6 +35,7 @@
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/plancat.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -58,7 +59,9 @@
 #define MUCH	0.4
 
 static get_relation_stats_hook_type next_relation_stats = NULL;
+static get_relation_info_hook_type next_relation_info = NULL;
 
+static void relation_info(PlannerInfo *root, Oid relid, bool is_parent, RelOptInfo *rel);
 static bool relation_stats(PlannerInfo *root, RangeTblEntry *rte,
 						   AttrNumber attnum, VariableStatData *vardata);
 static AttrNumber xid_beside(Oid relid, AttrNumber attnum);
@@ -91,9 +94,20 @@ planner_init(void)
 {
 	next_relation_stats = get_relation_stats_hook;
 	get_relation_stats_hook = relation_stats;
+	next_relation_info = get_relation_info_hook;
+	get_relation_info_hook = relation_info;
 }
 
-/* The column's statistics, if they are a history's period's. */
+/* The planner has come to a relation: see estimate.c. */
+static void
+relation_info(PlannerInfo *root, Oid relid, bool is_parent, RelOptInfo *rel)
+{
+	if (next_relation_info)
+		next_relation_info(root, relid, is_parent, rel);
+	estimate_periods(root, relid, rel);
+}
+
+/* The column's statistics, if they are a history's period's, or a history view's. */
 static bool
 relation_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 			   VariableStatData *vardata)
@@ -104,6 +118,8 @@ relation_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 
 	if (next_relation_stats && next_relation_stats(root, rte, attnum, vardata))
 		return true;
+	if (rte->rtekind == RTE_SUBQUERY && rte->inh)
+		return estimate_column(root, rte, attnum, vardata);
 	if (rte->rtekind != RTE_RELATION || attnum <= 0 ||
 		(xid = xid_beside(rte->relid, attnum)) == 0 ||
 		!only_brin(root, rte, attnum) ||

@@ -253,14 +253,13 @@ store_version(CaptureTable *table, TriggerData *trigdata, TupleTableSlot *old)
 	Relation	rel = trigdata->tg_relation;
 	TrackingTable *tracking = NULL;
 	Datum		key[INDEX_MAX_KEYS];
-	TimestampTz start = 0;
+	VersionOrigin origin;
 	bool		has_key = false;
-	bool		known;
 
 	if (OidIsValid(capture->tracking) && (has_key = capture_key(capture, old, key)))
 		tracking = batch_tracking(table);
-	known = capture_start(capture, tracking, rel, old, has_key ? key : NULL, &start);
-	history_writer_put(batch_history(table), old, known, start);
+	capture_origin(capture, tracking, rel, old, has_key ? key : NULL, &origin);
+	history_writer_put(batch_history(table), old, &origin);
 
 	/* what the site has put on the history may have changed what we know */
 	if (!table->batch)
@@ -280,7 +279,7 @@ capture_fast_path(CaptureTable *table, TriggerData *trigdata)
 	bool		deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
 	Datum		key[INDEX_MAX_KEYS];
 	Datum		new_key[INDEX_MAX_KEYS];
-	TimestampTz start;
+	VersionOrigin origin;
 
 	/* half of a move between partitions is another case, too */
 	if (capture->loose || relation_is_rewritten_compat(rel) ||
@@ -296,10 +295,9 @@ capture_fast_path(CaptureTable *table, TriggerData *trigdata)
 			!capture_keys_equal(capture, key, new_key))
 			return false;
 	}
-	if (!tracking_take(batch_tracking(table), key, deleted ? NULL : new_key, &start))
+	if (!tracking_take(batch_tracking(table), key, deleted ? NULL : new_key, &origin))
 		return false;
-	history_writer_put(batch_history(table), trigdata->tg_trigslot,
-					   start != UNKNOWN_START, start);
+	history_writer_put(batch_history(table), trigdata->tg_trigslot, &origin);
 	return true;
 }
 

@@ -52,6 +52,14 @@ typedef struct TrackingTable TrackingTable;
 
 typedef struct TrackingRow TrackingRow;
 
+/* How a version came about. */
+typedef struct VersionOrigin
+{
+	bool		known;			/* its start is */
+	TimestampTz start;
+	int64		maker;			/* the transaction that made it; 0: unknown */
+} VersionOrigin;
+
 /* A table whose row triggers fire, with what they write; see batch.c. */
 typedef struct CaptureTable
 {
@@ -69,7 +77,7 @@ struct TrackingRow
 {
 	ItemPointerData tid;
 	TimestampTz edition;		/* UNKNOWN_START */
-	int64		txid;
+	int64		txid;			/* see tracking.c */
 	bool		modified_by_this_xact;
 };
 
@@ -137,7 +145,7 @@ extern void deferrable_init(void);
 extern HistoryWriter *history_writer_open(CaptureRelation *capture, bool may_wait,
 										  bool bulk);
 extern void history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
-							   bool start_known, TimestampTz start);
+							   const VersionOrigin *origin);
 extern void history_writer_close(HistoryWriter *writer);
 extern RelationWriter *history_writer_target(HistoryWriter *writer);
 extern TimestampTz history_last_end(Relation history, Lookup *scan,
@@ -163,10 +171,10 @@ extern bool capture_made_here(CaptureRelation *capture, Relation rel,
 extern void settle_init(void);
 
 /* tracking.c: who edited a row when */
-extern bool tracking_start(TrackingTable *tracking, const Datum *key,
-						   bool rewritten, TimestampTz *start);
+extern void tracking_origin(TrackingTable *tracking, const Datum *key,
+							bool rewritten, VersionOrigin *origin);
 extern bool tracking_take(TrackingTable *tracking, const Datum *key,
-						  const Datum *new_key, TimestampTz *start);
+						  const Datum *new_key, VersionOrigin *origin);
 extern void tracking_written(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool new_key,
 							 TimestampTz floor, bool superseded);
@@ -179,8 +187,8 @@ extern void tracking_deleted(TrackingTable *tracking, Relation rel,
 extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
 /* tracking_loose.c: the same in a table that has lost its primary key */
-extern TimestampTz tracking_loose_start(TrackingTable *tracking, const Datum *key,
-										bool rewritten);
+extern void tracking_loose_origin(TrackingTable *tracking, const Datum *key,
+								  bool rewritten, VersionOrigin *origin);
 extern void tracking_loose_written(TrackingTable *tracking, const Datum *key,
 								   TimestampTz floor);
 extern void tracking_loose_replaced(TrackingTable *tracking, const Datum *key,
@@ -195,6 +203,7 @@ extern void tracking_let_go(TrackingTable *tracking);
 extern RelationWriter *tracking_target(TrackingTable *tracking);
 extern void tracking_flush(TrackingTable *tracking);
 extern void tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row);
+extern bool tracking_wrote(const TrackingRow *row);
 extern TimestampTz tracking_last_end(TrackingTable *tracking, const Datum *key);
 extern void tracking_put_row(TrackingTable *tracking, const Datum *key,
 							 TimestampTz edition, int64 txid, const TrackingRow *old,
@@ -216,9 +225,9 @@ extern void truncation_begin(Relation rel);
 extern void truncation_end(Relation rel);
 
 /* version.c: when a version began */
-extern bool capture_start(CaptureRelation *capture, TrackingTable *tracking,
-						  Relation rel, TupleTableSlot *old, const Datum *key,
-						  TimestampTz *start);
+extern void capture_origin(CaptureRelation *capture, TrackingTable *tracking,
+						   Relation rel, TupleTableSlot *old, const Datum *key,
+						   VersionOrigin *origin);
 
 #pragma GCC visibility pop
 

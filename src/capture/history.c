@@ -57,9 +57,8 @@ static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void compute_virtual(HistoryWriter *writer, TupleTableSlot *slot);
 static void compute(void *arg);
 static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
-					  TupleTableSlot *slot, bool start_known, TimestampTz start);
-static Datum make_period(HistoryWriter *writer, bool start_known,
-						 TimestampTz start);
+					  TupleTableSlot *slot, const VersionOrigin *origin);
+static Datum make_period(HistoryWriter *writer, const VersionOrigin *origin);
 
 /* Say what keeps versions of the relation from being stored whole. */
 static void
@@ -99,17 +98,17 @@ history_writer_open(CaptureRelation *capture, bool may_wait, bool bulk)
 }
 
 /*
- * Store the old row with the period [start, now), or (,now) for an unknown start.
+ * Store the old row with the period [start, now), or (,now) for an unknown start, and
+ * with its maker, if history has a column for that.
  *
  * Where user code may run (a trigger on the history table) it runs in here,
  * last: the writer's map is not looked at afterwards.
  */
 void
 history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
-				   bool start_known, TimestampTz start)
+				   const VersionOrigin *origin)
 {
-	fill_slot(writer, old, relation_writer_slot(&writer->target),
-			  start_known, start);
+	fill_slot(writer, old, relation_writer_slot(&writer->target), origin);
 	relation_writer_insert(&writer->target, writer->may_wait);
 }
 
@@ -207,7 +206,7 @@ column_expression(HistoryWriter *writer, Form_pg_attribute att)
 	if (att->attisdropped || att->attgenerated ||
 		!(att->atthasdef || att->attidentity) ||
 		map->source[att->attnum - 1] != 0 ||
-		att->attnum == map->period || att->attnum == map->xid)
+		att->attnum == map->period || att->attnum == map->xid || att->attnum == map->maker)
 		return NULL;
 	return build_column_default(writer->target.rel, att->attnum);
 }
@@ -259,7 +258,7 @@ compute(void *arg)
 
 static void
 fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
-		  bool start_known, TimestampTz start)
+		  const VersionOrigin *origin)
 {
 	HistoryMap *map = writer->map;
 	ExprContext *context = NULL;
@@ -294,21 +293,26 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 		if (map->cast[i] && !slot->tts_isnull[i])
 			slot->tts_values[i] = columns_cast(map->cast[i], slot->tts_values[i]);
 	}
-	slot->tts_values[map->period - 1] = make_period(writer, start_known, start);
+	slot->tts_values[map->period - 1] = make_period(writer, origin);
 	slot->tts_isnull[map->period - 1] = false;
 	slot->tts_values[map->xid - 1] = Int64GetDatum(writer->xid);
 	slot->tts_isnull[map->xid - 1] = false;
+	if (map->maker != 0)
+	{
+		slot->tts_values[map->maker - 1] = Int64GetDatum(origin->maker);
+		slot->tts_isnull[map->maker - 1] = origin->maker == 0;
+	}
 	ExecStoreVirtualTuple(slot);
 }
 
 static Datum
-make_period(HistoryWriter *writer, bool start_known, TimestampTz start)
+make_period(HistoryWriter *writer, const VersionOrigin *origin)
 {
-	RangeBound	lower = {.infinite = !start_known,.inclusive = true,.lower = true};
+	RangeBound	lower = {.infinite = !origin->known,.inclusive = true,.lower = true};
 	RangeBound	upper = {.inclusive = false,.lower = false};
 
-	if (start_known)
-		lower.val = TimestampTzGetDatum(Min(start, writer->now));
+	if (origin->known)
+		lower.val = TimestampTzGetDatum(Min(origin->start, writer->now));
 	upper.val = TimestampTzGetDatum(writer->now);
 	return RangeTypePGetDatum(make_range_compat(writer->period_type,
 												&lower, &upper, false));

@@ -1,6 +1,6 @@
 /*
  * live_start.c
- *		Since when a live row is as it is, for the views of parents.
+ *		Since when a live row is as it is, and who made it so, for the views of parents.
  *
  * A child whose rows are not found by its parent's key, as it has another one, has its
  * tracking table apart from the parent's (rekey.c), and the parent's view shows nothing
@@ -21,6 +21,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -37,15 +38,43 @@
 
 static bool may_read(Oid relid);
 static bool is_row(Relation rel, TupleTableSlot *slot, HeapTupleHeader record, Oid ancestor);
-static bool start_of(Relation rel, TupleTableSlot *slot, TimestampTz *start);
-static bool tracked_start(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
-						  TimestampTz *start);
+static void find_row(FunctionCallInfo fcinfo, VersionOrigin *origin);
+static void origin_of(Relation rel, TupleTableSlot *slot, VersionOrigin *origin);
+static bool has_type(Relation rel, const char *name, Oid type);
+static Datum value_of(Relation rel, TupleTableSlot *slot, const char *name, bool *known);
+static void tracked_origin(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
+						   VersionOrigin *origin);
 
 PG_FUNCTION_INFO_V1(catmaid_history_live_start);
+PG_FUNCTION_INFO_V1(catmaid_history_live_maker);
 
 /* catmaid_history_live_start(tableoid, ctid, row): NULL if unknown */
 Datum
 catmaid_history_live_start(PG_FUNCTION_ARGS)
+{
+	VersionOrigin origin;
+
+	find_row(fcinfo, &origin);
+	if (!origin.known)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(origin.start);
+}
+
+/* catmaid_history_live_maker(tableoid, ctid, row): the transaction; NULL if unknown */
+Datum
+catmaid_history_live_maker(PG_FUNCTION_ARGS)
+{
+	VersionOrigin origin;
+
+	find_row(fcinfo, &origin);
+	if (origin.maker <= 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(origin.maker);
+}
+
+/* What is known of the row that the arguments name. */
+static void
+find_row(FunctionCallInfo fcinfo, VersionOrigin *origin)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	ItemPointer tid = (ItemPointer) PG_GETARG_POINTER(1);
@@ -53,26 +82,22 @@ catmaid_history_live_start(PG_FUNCTION_ARGS)
 	Oid			ancestor = get_typ_typrelid(HeapTupleHeaderGetTypeId(record));
 	Relation	rel;
 	TupleTableSlot *slot;
-	TimestampTz start = UNKNOWN_START;
-	bool		known = false;
 
+	memset(origin, 0, sizeof(VersionOrigin));
 	if (!OidIsValid(ancestor) || get_rel_relkind(relid) != RELKIND_RELATION ||
 		!list_member_oid(lineage_of(relid), ancestor) || !may_read(ancestor))
-		PG_RETURN_NULL();
+		return;
 	rel = try_relation_open(relid, AccessShareLock);
 	if (rel == NULL)
-		PG_RETURN_NULL();
+		return;
 	slot = table_slot_create(rel, NULL);
 	if (ItemPointerIsValid(tid) &&
 		ItemPointerGetBlockNumber(tid) < RelationGetNumberOfBlocks(rel) &&
 		table_tuple_fetch_row_version(rel, tid, GetActiveSnapshot(), slot) &&
 		is_row(rel, slot, record, ancestor))
-		known = start_of(rel, slot, &start);
+		origin_of(rel, slot, origin);
 	ExecDropSingleTupleTableSlot(slot);
 	relation_close(rel, NoLock);
-	if (!known)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(start);
 }
 
 /* Whom policies may hide rows from could ask here whether a row is what he guesses. */
@@ -123,37 +148,59 @@ is_row(Relation rel, TupleTableSlot *slot, HeapTupleHeader record, Oid ancestor)
 	return same;
 }
 
-static bool
-start_of(Relation rel, TupleTableSlot *slot, TimestampTz *start)
+static void
+origin_of(Relation rel, TupleTableSlot *slot, VersionOrigin *origin)
 {
-	RegistryRow *row = registry_get(RelationGetRelid(rel));
-	Form_pg_attribute time;
-	Datum		value;
-	bool		isnull;
+	RegistryRow *row = registry_get(lineage_root(RelationGetRelid(rel)));
 
-	if (row == NULL || !registry_is_sound(row, rel->rd_rel->relowner))
-		return false;
+	if (row == NULL || !registry_is_sound(row, security_owner_of(row->live)))
+		return;
 	if (OidIsValid(row->tracking))
-		return fit_has_columns(RelationGetRelid(rel), row->key) &&
-			tracked_start(row, rel, slot, start);
-	time = columns_find(rel, row->time_column);
-	if (time == NULL || time->atttypid != TIMESTAMPTZOID)
-		return false;
-	value = slot_getattr(slot, time->attnum, &isnull);
-	*start = isnull ? UNKNOWN_START : DatumGetTimestampTz(value);
-	return !isnull;
+	{
+		if (fit_has_columns(RelationGetRelid(rel), row->key))
+			tracked_origin(row, rel, slot, origin);
+		return;
+	}
+	if (has_type(rel, row->time_column, TIMESTAMPTZOID))
+		origin->start = DatumGetTimestampTz(value_of(rel, slot, row->time_column, &origin->known));
+	if (has_type(rel, row->txid_column, INT8OID))
+	{
+		bool		known;
+		Datum		value = value_of(rel, slot, row->txid_column, &known);
+
+		origin->maker = known ? DatumGetInt64(value) : 0;
+	}
+}
+
+static bool
+has_type(Relation rel, const char *name, Oid type)
+{
+	Form_pg_attribute att = columns_find(rel, name);
+
+	return att && att->atttypid == type;
+}
+
+static Datum
+value_of(Relation rel, TupleTableSlot *slot, const char *name, bool *known)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, columns_find(rel, name)->attnum, &isnull);
+
+	*known = !isnull;
+	return value;
 }
 
 /* What the tracking rows with the row's key say, if one thing. */
-static bool
-tracked_start(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
-			  TimestampTz *start)
+static void
+tracked_origin(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
+			   VersionOrigin *origin)
 {
 	Relation	tracking = try_relation_open(row->tracking, AccessShareLock);
 	ScanKeyData keys[INDEX_MAX_KEYS];
 	Datum		values[INDEX_MAX_KEYS];
 	List	   *names = NIL;
 	AttrNumber	edition;
+	AttrNumber	txid;
 	Lookup	   *lookup;
 	HeapTuple	tuple;
 	int			found = 0;
@@ -161,11 +208,11 @@ tracked_start(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
 	int			n = 0;
 
 	if (tracking == NULL)
-		return false;
+		return;
 	if (tracking->rd_rel->relkind != RELKIND_RELATION)
 	{
 		relation_close(tracking, NoLock);
-		return false;
+		return;
 	}
 	foreach(lc, row->key)
 	{
@@ -187,7 +234,8 @@ tracked_start(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
 		n++;
 	}
 	edition = get_attnum(row->tracking, EDITION_COLUMN);
-	if (n == list_length(row->key) && edition != InvalidAttrNumber)
+	txid = get_attnum(row->tracking, TRACKING_XID_COLUMN);
+	if (n == list_length(row->key) && edition != InvalidAttrNumber && txid != InvalidAttrNumber)
 	{
 		lookup = lookup_open(tracking,
 							 indexes_find_key(tracking, names, !fit_is_loose(row->tracking), keys),
@@ -199,14 +247,20 @@ tracked_start(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
 			TimestampTz time = DatumGetTimestampTz(heap_getattr(tuple, edition,
 																RelationGetDescr(tracking),
 																&isnull));
+			int64		maker = DatumGetInt64(heap_getattr(tuple, txid,
+														   RelationGetDescr(tracking), &isnull));
 
-			if (found++ > 0 && time != *start)
+			if (found > 0 && time != origin->start)
 				time = UNKNOWN_START;
-			*start = time;
+			if (found > 0 && maker != origin->maker)
+				maker = 0;
+			origin->start = time;
+			origin->maker = maker;
+			found++;
 		}
 		lookup_stop(lookup);
 		lookup_close(lookup);
 	}
 	relation_close(tracking, NoLock);
-	return found > 0;
+	origin->known = found > 0 && origin->start != UNKNOWN_START;
 }

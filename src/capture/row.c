@@ -56,7 +56,7 @@ capture_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
  * partition?
  *
  * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
- * txid column tells; with a tracking table tracking_start does.  (TRUNCATE gives
+ * txid column tells; with a tracking table tracking_origin does.  (TRUNCATE gives
  * the table another file, too, but leaves no rows.)
  */
 bool

@@ -4,7 +4,7 @@
  *
  * The tracking table has one row for each live row: key, edition time and
  * transaction.  Capture asks it when a superseded version began
- * (tracking_start) and tells it afterwards what became of the key
+ * (tracking_origin) and tells it afterwards what became of the key
  * (tracking_written, tracking_deleted).
  *
  * After-row triggers do not always come in the order of the changes: a trigger
@@ -20,6 +20,10 @@
  * A row of which nobody knows since when it is as it is, has an edition time of
  * -infinity, or no tracking row (UNKNOWN_START): when the key was replaced and no
  * start could be carried over, or tracking began without a sync.
+ *
+ * txid is the transaction that made the version.  Where nobody knows which it was,
+ * it is negative, the transaction that found the row there (a sync, ATTACH
+ * PARTITION), or 0.
  *
  * Overlapping transactions: the edition time never goes back (it is the later
  * one of now and what was there, and for a key that comes back, of the end of
@@ -49,6 +53,7 @@
 
 static void write_version(TrackingTable *tracking, const Datum *key,
 						  bool new_key, TimestampTz floor, bool may_wait);
+static void origin_of(const TrackingRow *row, VersionOrigin *origin);
 static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
@@ -56,45 +61,50 @@ static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key
 						bool *made_here);
 
 /*
- * When did the version of the key begin that this transaction found?
- * Returns false if the tracking table does not know.  rewritten: the table has
- * been, so that the version may be this transaction's, which only the row as it
- * is now tells.
+ * When did the version of the key begin that this transaction found, and who made
+ * it?  rewritten: the table has been, so that the version may be this
+ * transaction's, which only the row as it is now tells.
  */
-bool
-tracking_start(TrackingTable *tracking, const Datum *key, bool rewritten,
-			   TimestampTz *start)
+void
+tracking_origin(TrackingTable *tracking, const Datum *key, bool rewritten,
+				VersionOrigin *origin)
 {
 	TrackingRow row;
 
 	tracking_flush(tracking);
+	memset(origin, 0, sizeof(VersionOrigin));
 	if (tracking->capture->loose)
-		*start = tracking_loose_start(tracking, key, rewritten);
-	else if (find_now(tracking, key, &row) && (!row.modified_by_this_xact || rewritten))
-		*start = row.edition;
-	else if (find_before(tracking, key, &row))
-		*start = row.edition;
-	else
-		return false;
-	return *start != UNKNOWN_START;
+		tracking_loose_origin(tracking, key, rewritten, origin);
+	else if ((find_now(tracking, key, &row) && (!row.modified_by_this_xact || rewritten)) ||
+			 find_before(tracking, key, &row))
+		origin_of(&row, origin);
+}
+
+/* What the row says. */
+static void
+origin_of(const TrackingRow *row, VersionOrigin *origin)
+{
+	origin->known = row->edition != UNKNOWN_START;
+	origin->start = row->edition;
+	origin->maker = Max(row->txid, 0);
 }
 
 /*
  * The plain case, in one look-up: a row that this transaction had not touched
  * was updated under an equal key, stored as it looks now, or deleted (new_key is
- * NULL).  Gives the start of the old version, or UNKNOWN_START, and writes what becomes of the key;
+ * NULL).  Gives the origin of the old version, and writes what becomes of the key;
  * returns false, and has done nothing, if the case is not so plain.
  */
 bool
 tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
-			  TimestampTz *start)
+			  VersionOrigin *origin)
 {
 	TrackingRow row;
 
 	tracking_flush(tracking);
 	if (tracking->capture->deferrable || !find_now(tracking, key, &row) || row.modified_by_this_xact)
 		return false;
-	*start = row.edition;
+	origin_of(&row, origin);
 	if (new_key == NULL)
 		tracking_delete_row(tracking, &row);
 	else

@@ -52,13 +52,22 @@ static TransactionId loose_writer(TrackingTable *tracking, const Datum *key);
 static int64 loose_xid(void);
 
 /*
- * When did the version of the key begin that this transaction found?
- * UNKNOWN_START if nobody knows.  rewritten: see tracking_start.
+ * When did the version of the key begin that this transaction found, and who made it,
+ * as far as all rows in question agree?  rewritten: see tracking_origin.
  */
-TimestampTz
-tracking_loose_start(TrackingTable *tracking, const Datum *key, bool rewritten)
+void
+tracking_loose_origin(TrackingTable *tracking, const Datum *key, bool rewritten,
+					  VersionOrigin *origin)
 {
-	return loose_agreed(loose_rows(tracking, key, false, rewritten));
+	List	   *rows = loose_rows(tracking, key, false, rewritten);
+	ListCell   *lc;
+
+	origin->start = loose_agreed(rows);
+	origin->known = origin->start != UNKNOWN_START;
+	origin->maker = rows ? Max(((TrackingRow *) linitial(rows))->txid, 0) : 0;
+	foreach(lc, rows)
+		if (((TrackingRow *) lfirst(lc))->txid != origin->maker)
+			origin->maker = 0;
 }
 
 /* A row has got the key, and had the edition time "floor" under another one. */
@@ -200,7 +209,7 @@ loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool 
 		TrackingRow row;
 
 		tracking_read_row(tracking, tuple, &row);
-		if (rewritten || (row.modified_by_this_xact && row.txid == loose_xid()) == made_here)
+		if (rewritten || (row.modified_by_this_xact && tracking_wrote(&row)) == made_here)
 			rows = lappend(rows, memcpy(palloc(sizeof(TrackingRow)), &row, sizeof(TrackingRow)));
 	}
 	lookup_stop(tracking->keys);

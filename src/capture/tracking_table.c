@@ -110,7 +110,16 @@ tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
 		((!relation_is_rewritten_compat(tracking->rel) &&
 		  tracking->rel->rd_createSubid == InvalidSubTransactionId) ||
-		 row->txid == (int64) U64FromFullTransactionId(GetTopFullTransactionId()));
+		 tracking_wrote(row));
+}
+
+/* Has this transaction made the row's version, or found it (tracking.c)? */
+bool
+tracking_wrote(const TrackingRow *row)
+{
+	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
+
+	return row->txid == xid || row->txid == -xid;
 }
 
 /* When did the last recorded version of the key end?  See history_last_end. */

@@ -102,15 +102,14 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 	{
 		MemoryContext before = MemoryContextSwitchTo(per_row);
 		Datum		key[INDEX_MAX_KEYS];
-		TimestampTz start = 0;
+		VersionOrigin origin;
 		bool		has_key;
-		bool		known;
 
 		CHECK_FOR_INTERRUPTS();
 		log_note_write();
 		has_key = keys && capture_key(capture, slot, key);
-		known = capture_start(capture, keys, rel, slot, has_key ? key : NULL, &start);
-		history_writer_put(writer, slot, known, start);
+		capture_origin(capture, keys, rel, slot, has_key ? key : NULL, &origin);
+		history_writer_put(writer, slot, &origin);
 
 		if (has_key && fate == TRACKING_FORGETS)
 			tracking_forget(keys, key);

@@ -1,6 +1,6 @@
 /*
  * version.c
- *		When a version began.
+ *		When a version began, and who made it.
  */
 #include "postgres.h"
 
@@ -12,26 +12,45 @@
 #include "compat.h"
 
 /*
- * When did the old version begin?  Returns false if nobody knows.  tracking and
- * key are needed with a tracking table only; key is NULL for a row without one.
+ * When did the old version begin, and who made it?  tracking and key are needed with
+ * a tracking table only; key is NULL for a row without one.
  */
-bool
-capture_start(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
-			  TupleTableSlot *old, const Datum *key, TimestampTz *start)
+void
+capture_origin(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
+			   TupleTableSlot *old, const Datum *key, VersionOrigin *origin)
 {
 	Datum		value;
 	bool		isnull;
 
+	memset(origin, 0, sizeof(VersionOrigin));
 	if (capture_made_here(capture, rel, old))
 	{
-		*start = GetCurrentTransactionStartTimestamp();
-		return true;
+		origin->known = true;
+		origin->start = GetCurrentTransactionStartTimestamp();
+		/* what came with a partition, others had made before */
+		if (OidIsValid(capture->tracking) &&
+			(!capture_attached_here(capture) ||
+			 capture_wrote(rel, ExecFetchSlotHeapTuple(old, false, NULL)->t_data)))
+			origin->maker = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	}
-	if (OidIsValid(capture->tracking))
-		return key && tracking_start(tracking, key, relation_is_rewritten_compat(rel), start);
+	else if (OidIsValid(capture->tracking))
+	{
+		if (key)
+			tracking_origin(tracking, key, relation_is_rewritten_compat(rel), origin);
+	}
+	else
+	{
+		value = slot_getattr(old, capture->time_column, &isnull);
+		origin->known = !isnull;
+		if (!isnull)
+			origin->start = DatumGetTimestampTz(value);
+	}
 
-	value = slot_getattr(old, capture->time_column, &isnull);
-	if (!isnull)
-		*start = DatumGetTimestampTz(value);
-	return !isnull;
+	/* of a history that is a parent's, or a child's, of one with a tracking table */
+	if (!OidIsValid(capture->tracking) && capture->map->maker != 0)
+	{
+		value = slot_getattr(old, capture->txid_column, &isnull);
+		if (!isnull)
+			origin->maker = DatumGetInt64(value);
+	}
 }

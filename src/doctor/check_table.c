@@ -194,7 +194,7 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 					  NameStr(att->attname), history);
 }
 
-/* The defaults of the history's own two columns, on which migrations rely. */
+/* The history's own columns: the defaults, on which migrations rely; who made a version. */
 static void
 check_own_columns(Check *check)
 {
@@ -202,6 +202,10 @@ check_own_columns(Check *check)
 		check_finding(check, "warning", "default_missing", NULL, check_mend(check),
 					  "Columns %s and %s of history table %s have no defaults.",
 					  PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
+	if (!check->older && derived_lacks_maker(check->row))
+		check_finding(check, "warning", "maker_missing", MAKER_COLUMN, check_mend(check),
+					  "History table %s has no column %s: who makes a version is not recorded.",
+					  naming_quoted(check->row->history), MAKER_COLUMN);
 }
 
 /* The columns that tell who edited a row when. */
@@ -359,7 +363,7 @@ check_view(Check *check)
 	else if (!view_fits(check->row, check->older))
 		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
 					  "View %s does not show the columns of the table%s.", naming_quoted(view),
-					  check->older ? "" : " and its history");
+					  check->older ? "" : " and its history, as it should");
 }
 
 static void

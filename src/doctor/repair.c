@@ -250,7 +250,8 @@ make_history_anew(RegistryRow *row)
 	parent = parent_of(row);
 	if (parent && get_rel_name(parent->history) == NULL)
 		parent = NULL;
-	row->history = derived_create_history(live, parent ? parent->history : InvalidOid);
+	row->history = derived_create_history(live, parent ? parent->history : InvalidOid,
+										  OidIsValid(row->tracking));
 	comments_put(row);
 	key = columns_key(live);
 	table_close(live, NoLock);
@@ -394,6 +395,7 @@ repair_own_columns(const RegistryRow *row)
 		ddl_alter_table(row->history, false,
 						"ALTER COLUMN " PERIOD_COLUMN " SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
 						"ALTER COLUMN " XID_COLUMN " SET DEFAULT pg_catalog.txid_current()");
+	derived_add_maker(row);
 	if (identity == REPLICA_IDENTITY_DEFAULT)
 		ddl_alter_table(row->history, false, "REPLICA IDENTITY FULL");
 }

@@ -220,7 +220,8 @@ follow_columns(RegistryRow *row, const TableState *before,
 static void
 check_reserved(const RegistryRow *row, const char *name)
 {
-	if (strcmp(name, PERIOD_COLUMN) == 0 || strcmp(name, XID_COLUMN) == 0)
+	if (strcmp(name, PERIOD_COLUMN) == 0 || strcmp(name, XID_COLUMN) == 0 ||
+		strcmp(name, MAKER_COLUMN) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("table \"%s\" cannot have a column \"%s\" while its history is tracked",

@@ -35,6 +35,9 @@ comments_put(const RegistryRow *row)
 		comment_on_column(row->history, XID_COLUMN, row->maker_until == 0 ?
 						  "The transaction that ended this version." :
 						  "The transaction that ended this version; of versions until the registry's maker_until the one that made it.");
+		if (OidIsValid(row->tracking) && get_attnum(row->live, MAKER_COLUMN) == InvalidAttrNumber)
+			comment_on_column(row->history, MAKER_COLUMN,
+							  "The transaction that made this version. NULL: unknown.");
 	}
 	comments_put_tracking(row->tracking, list_length(row->key));
 	if (OidIsValid(view))

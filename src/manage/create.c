@@ -274,7 +274,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	row.history = take_up_history(live);
 	if (!OidIsValid(row.history))
-		row.history = derived_create_history(rel, parent_history);
+		row.history = derived_create_history(rel, parent_history, options->time_column == NULL);
 	else
 	{
 		reconcile_columns(&row);
@@ -283,6 +283,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	}
 	if (options->time_column == NULL)
 		row.tracking = derived_create_tracking(rel, row.key, false);
+	derived_add_maker(&row);
 	indexes_create(rel, row.history, row.key);
 	registry_inherit_maker(&row);
 	registry_insert(&row);
@@ -428,7 +429,7 @@ check_trackable(Oid live)
 static void
 check_columns(Relation live, const CreateOptions *options, bool is_parent)
 {
-	const char *reserved[] = {PERIOD_COLUMN, XID_COLUMN};
+	const char *reserved[] = {PERIOD_COLUMN, XID_COLUMN, MAKER_COLUMN};
 	int			i;
 
 	for (i = 0; i < lengthof(reserved); i++)

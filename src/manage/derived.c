@@ -33,14 +33,15 @@ static TableColumn *column_of(char *name, Oid type, const char *constraints);
 static void copy_storage(Relation live, Oid history);
 
 /*
- * Make X__history, without indexes.  Returns its OID.
+ * Make X__history, without indexes.  Returns its OID.  with_maker: it is one of a
+ * table with a tracking table, and has a column for who made a version.
  *
- * The columns are in the live table's order, with the history's own two last.  Where
+ * The columns are in the live table's order, with the history's own last.  Where
  * it is to inherit from a parent's history, the parent's columns come first, in their
  * order: so does a restore make them, and pg_dump --inserts names no columns.
  */
 Oid
-derived_create_history(Relation live, Oid parent)
+derived_create_history(Relation live, Oid parent, bool with_maker)
 {
 	List	   *columns = NIL;
 	Oid			history;
@@ -55,6 +56,8 @@ derived_create_history(Relation live, Oid parent)
 	columns = history_columns(live, columns, RelationGetDescr(live));
 	columns = add_history_column(live, columns, PERIOD_COLUMN);
 	columns = add_history_column(live, columns, XID_COLUMN);
+	if (with_maker)
+		columns = add_history_column(live, columns, MAKER_COLUMN);
 
 	history = create_table(live, naming_history_table(RelationGetRelid(live)),
 						   RELPERSISTENCE_PERMANENT, columns, NIL);
@@ -91,6 +94,8 @@ add_history_column(Relation live, List *columns, const char *name)
 	if (strcmp(name, XID_COLUMN) == 0)
 		return lappend(columns, column_of(XID_COLUMN, INT8OID, " NOT NULL DEFAULT "
 										  "pg_catalog.txid_current()"));
+	if (att == NULL && strcmp(name, MAKER_COLUMN) == 0)
+		return lappend(columns, column_of(MAKER_COLUMN, INT8OID, ""));
 	return att ? lappend(columns, derived_column_like(att, pstrdup(name), "")) : columns;
 }
 
@@ -123,6 +128,36 @@ derived_create_tracking(Relation live, List *key, bool loose)
 		indexes_create_tracking(live, tracking, key);
 	comments_put_tracking(tracking, list_length(key));
 	return tracking;
+}
+
+/*
+ * Returns true if the history should have a column for who made a version, and has
+ * none: it is older than that column, or was kept by a table with a time column.  A live
+ * table that has a column of that name from before keeps it for itself.
+ */
+bool
+derived_lacks_maker(const RegistryRow *row)
+{
+	AttrNumber	attnum = get_attnum(row->history, MAKER_COLUMN);
+
+	return OidIsValid(row->tracking) &&
+		get_attnum(row->live, MAKER_COLUMN) == InvalidAttrNumber &&
+		(attnum == InvalidAttrNumber || get_atttype(row->history, attnum) != INT8OID);
+}
+
+/*
+ * Add it, to histories of children, too; no row is rewritten.  Takes ACCESS EXCLUSIVE on
+ * them, if it is missing.
+ */
+void
+derived_add_maker(const RegistryRow *row)
+{
+	if (!derived_lacks_maker(row))
+		return;
+	if (get_attnum(row->history, MAKER_COLUMN) != InvalidAttrNumber)
+		kept_columns_move(row->history, MAKER_COLUMN, InvalidOid);
+	catalog_add_column(row->history, MAKER_COLUMN, INT8OID, -1, InvalidOid);
+	comments_put(row);
 }
 
 /* Drop a derived table; what a user has built on it is an error. */

@@ -61,7 +61,7 @@ static void read_columns(TableFacts *table);
 static const FormData_pg_attribute *next_column(const TableFacts *table, int *i);
 static const FormData_pg_attribute *column_named(const TableFacts *table, const char *name);
 static bool same_type(const FormData_pg_attribute *a, const FormData_pg_attribute *b);
-static bool has_history_columns(const TableFacts *live, const TableFacts *history);
+static bool has_history_columns(const TableFacts *live, const TableFacts *history, bool tracked);
 static bool is_obvious_view(const TableFacts *live, const TableFacts *view);
 static bool indexes_obvious(const RegistryRow *row, const TableFacts *live,
 							const TableFacts *history, const TableFacts *tracking);
@@ -133,7 +133,7 @@ found_in_order(const RegistryRow *row, Oid *busy)
 	live = table_open(row->live, NoLock);
 	is = triggers_complete(row->live, row) && triggers_log_inserts(row->live, row) &&
 		(fit_is_right(row) || fit_goes_on(row)) &&
-		columns_held(live, row->history) &&
+		columns_held(live, row->history) && !derived_lacks_maker(row) &&
 		!row_security_lacks(row->live, row->history) && view_fits(row, false);
 	if (is && OidIsValid(row->tracking))
 		is = indexes_there_tracking(row->tracking, row->key) &&
@@ -237,7 +237,7 @@ obviously_in_order(const RegistryRow *row)
 	read_columns(&history);
 	if (tracked)
 		read_columns(&tracking);
-	if (!has_history_columns(&live, &history) ||
+	if (!has_history_columns(&live, &history, tracked) ||
 		!indexes_obvious(row, &live, &history, tracked ? &tracking : NULL) ||
 		!triggers_obvious(row->live, row) || !mark_is_set(row))
 		return false;
@@ -328,15 +328,21 @@ same_type(const FormData_pg_attribute *a, const FormData_pg_attribute *b)
 		a->attcollation == b->attcollation;
 }
 
-/* Has the history all of the live table's columns, with just their types, and its own two? */
+/*
+ * Has the history all of the live table's columns, with just their types, and its own?
+ * tracked: with a tracking table.
+ */
 static bool
-has_history_columns(const TableFacts *live, const TableFacts *history)
+has_history_columns(const TableFacts *live, const TableFacts *history, bool tracked)
 {
 	const FormData_pg_attribute *period = column_named(history, PERIOD_COLUMN);
 	const FormData_pg_attribute *xid = column_named(history, XID_COLUMN);
+	const FormData_pg_attribute *maker = column_named(history, MAKER_COLUMN);
 	const FormData_pg_attribute *column;
 	int			i = 0;
 
+	if (tracked && (maker == NULL || maker->atttypid != INT8OID))
+		return false;
 	while ((column = next_column(live, &i)) != NULL)
 	{
 		const FormData_pg_attribute *target = column_named(history, NameStr(column->attname));
@@ -348,7 +354,7 @@ has_history_columns(const TableFacts *live, const TableFacts *history)
 		xid && xid->atttypid == INT8OID && xid->atthasdef;
 }
 
-/* Has the view the live table's columns, in their order and with their types, and two more? */
+/* Has the view the live table's columns, in their order and with their types, and three more? */
 static bool
 is_obvious_view(const TableFacts *live, const TableFacts *view)
 {
@@ -364,9 +370,10 @@ is_obvious_view(const TableFacts *live, const TableFacts *view)
 			strcmp(NameStr(column->attname), NameStr(shown->attname)) != 0)
 			return false;
 	}
-	return view->ncolumns == n + 2 &&
+	return view->ncolumns == n + 3 &&
 		strcmp(NameStr(view->columns[n].attname), PERIOD_COLUMN) == 0 &&
-		strcmp(NameStr(view->columns[n + 1].attname), XID_COLUMN) == 0;
+		strcmp(NameStr(view->columns[n + 1].attname), XID_COLUMN) == 0 &&
+		strcmp(NameStr(view->columns[n + 2].attname), MAKER_COLUMN) == 0;
 }
 
 /*

@@ -41,7 +41,7 @@ follow_kept_make_room(Oid history, Oid child)
 		AttrNumber	attnum;
 
 		if (att->attisdropped || strcmp(name, PERIOD_COLUMN) == 0 ||
-			strcmp(name, XID_COLUMN) == 0 ||
+			strcmp(name, XID_COLUMN) == 0 || strcmp(name, MAKER_COLUMN) == 0 ||
 			get_attnum(parent->live, name) != InvalidAttrNumber)
 			continue;
 		attnum = get_attnum(child, name);

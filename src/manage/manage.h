@@ -55,7 +55,9 @@ extern void history_create(Oid live, char *time_column, char *txid_column,
 extern void history_drop(Oid live, bool keep_data);
 
 /* derived.c: the tables that belong to a live table */
-extern Oid	derived_create_history(Relation live, Oid parent);
+extern Oid	derived_create_history(Relation live, Oid parent, bool with_maker);
+extern bool derived_lacks_maker(const RegistryRow *row);
+extern void derived_add_maker(const RegistryRow *row);
 extern Oid	derived_create_tracking(Relation live, List *key, bool loose);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);

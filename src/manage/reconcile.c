@@ -38,6 +38,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 	repair_names(row);
 	reconcile_renames(row);
 	reconcile_columns(row);
+	derived_add_maker(row);
 	reconcile_key(row);
 	row_security_raise(row);
 	indexes_create(live, row->history, row->key);
@@ -154,6 +155,22 @@ reconcile_columns(RegistryRow *row)
 	List	   *missing = NIL;
 	ListCell   *lc;
 	int			i;
+
+	if (columns_find(live, MAKER_COLUMN))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("table \"%s\" has a column \"%s\", which its history table needs for itself",
+						RelationGetRelationName(live), MAKER_COLUMN),
+				 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
+						 naming_quoted(row->live), MAKER_COLUMN)));
+
+	if (columns_find(live, MAKER_COLUMN))
+		ereport(ERROR,
+				(errcode(ERRCODE_HISTORY_REFUSED),
+				 errmsg("table \"%s\" has a column \"%s\", which its history table needs for itself",
+						RelationGetRelationName(live), MAKER_COLUMN),
+				 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
+						 naming_quoted(row->live), MAKER_COLUMN)));
 
 	for (i = 0; i < desc->natts; i++)
 	{

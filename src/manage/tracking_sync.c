@@ -76,7 +76,8 @@ static void carry_columns(Carrying *carrying);
 /*
  * Make the tracking table have one row for each live row: rows that appeared
  * get the current time, or that at which the last version of their key ended, if it
- * is later; rows that went are removed, the others stay.
+ * is later; rows that went are removed, the others stay.  Who made those that appeared
+ * is unknown (see tracking.c: txid).
  *
  * Rows of a partition that is being detached are the table's until FINALIZE, though
  * no query on it shows them: then none is removed.  Nothing is done without columns
@@ -212,13 +213,15 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 		ddl_execute_query(key.owner, list_make3_oid(row->tracking, row->live, old),
 						  psprintf("INSERT INTO %s (%s edition_time, txid) "
 								   "SELECT %s CASE WHEN l.%s OPERATOR(pg_catalog.=) t.n AND t.first OPERATOR(pg_catalog.=) t.last "
-								   "THEN t.first ELSE %s END, COALESCE(t.txid, 0) FROM "
+								   "THEN t.first ELSE %s END, CASE WHEN l.%s OPERATOR(pg_catalog.=) t.n "
+								   "AND t.txid OPERATOR(pg_catalog.=) t.other THEN t.txid ELSE 0 END FROM "
 								   "(SELECT r.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS %s FROM %s r) l "
 								   "LEFT JOIN (SELECT %s pg_catalog.count(*) AS n, pg_catalog.min(o.edition_time) AS first, "
-								   "pg_catalog.max(o.edition_time) AS last, pg_catalog.max(o.txid) AS txid "
+								   "pg_catalog.max(o.edition_time) AS last, pg_catalog.max(o.txid) AS txid, "
+								   "pg_catalog.min(o.txid) AS other "
 								   "FROM ONLY %s o GROUP BY %s) t ON %s%s",
 								   naming_quoted(row->tracking), key.columns, key.values,
-								   carrying.count, UNKNOWN_START_SQL,
+								   carrying.count, UNKNOWN_START_SQL, carrying.count,
 								   carrying.live_columns, carrying.count, leaf_rows_source(row->live),
 								   carrying.old_columns, naming_quoted(old),
 								   carrying.group, carrying.match, key.filter));
@@ -330,7 +333,7 @@ add_rows(const RegistryRow *row, const KeySql *key, Oid read, const char *source
 	added = ddl_execute_query(key->owner, list_make2_oid(row->tracking, read),
 							  psprintf("INSERT INTO %s (%s edition_time, txid) %s",
 									   naming_quoted(row->tracking), key->columns,
-									   all ? psprintf("SELECT %s CURRENT_TIMESTAMP, pg_catalog.txid_current() FROM %s l%s",
+									   all ? psprintf("SELECT %s CURRENT_TIMESTAMP, OPERATOR(pg_catalog.-) pg_catalog.txid_current() FROM %s l%s",
 													  key->values, source, key->filter) :
 									   lacking_sql(row, key, source, key->values, start)));
 	if (added > 0 && start == ADD_NOW)
@@ -348,7 +351,7 @@ lacking_sql(const RegistryRow *row, const KeySql *key, const char *source,
 			const char *columns, AddedStart start)
 {
 	static const char *const starts[] = {
-		"CURRENT_TIMESTAMP, pg_catalog.txid_current()", UNKNOWN_START_SQL ", 0"
+		"CURRENT_TIMESTAMP, OPERATOR(pg_catalog.-) pg_catalog.txid_current()", UNKNOWN_START_SQL ", 0"
 	};
 	bool		loose = fit_is_loose(row->tracking);
 	char	   *number;
@@ -368,7 +371,7 @@ lacking_sql(const RegistryRow *row, const KeySql *key, const char *source,
 					columns,
 					start == ADD_UNKNOWN ? starts[ADD_UNKNOWN] :
 					psprintf("CASE WHEN t.%s IS NULL THEN CURRENT_TIMESTAMP ELSE %s END, "
-							 "CASE WHEN t.%s IS NULL THEN pg_catalog.txid_current() ELSE 0 END",
+							 "CASE WHEN t.%s IS NULL THEN OPERATOR(pg_catalog.-) pg_catalog.txid_current() ELSE 0 END",
 							 number, UNKNOWN_START_SQL, number),
 					key->read, key->read, number, source,
 					key->held, number, naming_quoted(row->tracking), key->held, key->match,
@@ -396,7 +399,7 @@ start_after_last_end(const RegistryRow *row, const KeySql *key)
 	if (last_end)
 		ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->history),
 						  psprintf("UPDATE ONLY %s t SET edition_time = %s "
-								   "WHERE t.txid OPERATOR(pg_catalog.=) pg_catalog.txid_current() "
+								   "WHERE t.txid OPERATOR(pg_catalog.=) OPERATOR(pg_catalog.-) pg_catalog.txid_current() "
 								   "AND t.edition_time OPERATOR(pg_catalog.<) %s",
 								   naming_quoted(row->tracking), last_end, last_end));
 }

@@ -158,6 +158,9 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 		else if (strcmp(NameStr(target->attname), XID_COLUMN) == 0 &&
 				 target->atttypid == INT8OID)
 			map->xid = target->attnum;
+		else if (strcmp(NameStr(target->attname), MAKER_COLUMN) == 0 &&
+				 target->atttypid == INT8OID && map->source[j] == 0)
+			map->maker = target->attnum;
 	}
 	if (map->period == 0 || map->xid == 0)
 		ereport(ERROR,

@@ -433,6 +433,8 @@ row_from_tuple(HeapTuple tuple, TupleDesc desc)
 		row->key = lappend(row->key, TextDatumGetCString(names[i]));
 	if (row->key == NIL)
 		row->key = list_make1(TextDatumGetCString(values[Anum_pkey - 1]));
+	if (!nulls[Anum_created - 1])
+		row->created = DatumGetTimestampTz(values[Anum_created - 1]);
 	if (!nulls[Anum_key_since - 1])
 		row->key_since = DatumGetTimestampTz(values[Anum_key_since - 1]);
 	if (!nulls[Anum_maker_until - 1] && !nulls[Anum_maker_snapshot - 1])

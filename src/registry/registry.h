@@ -12,6 +12,7 @@
 
 #define PERIOD_COLUMN	"sys_period"
 #define XID_COLUMN		"exec_transaction_id"
+#define MAKER_COLUMN	"start_transaction_id"
 #define EDITION_COLUMN	"edition_time"
 #define TRACKING_XID_COLUMN "txid"
 
@@ -49,6 +50,7 @@ typedef struct HistoryMap
 	bool		complete;		/* nothing of the live table is missing */
 	AttrNumber	period;
 	AttrNumber	xid;
+	AttrNumber	maker;			/* 0: history has no column for it */
 } HistoryMap;
 
 /* What only we can say of a live table; see mark.c. */

@@ -2,17 +2,25 @@
  * view_sql.c
  *		What X__with_history shows: the live rows and all versions before them.
  *
- * live UNION ALL history, both with the same column types, so that the planner
- * flattens it and each side uses its own indexes.  The last two columns are
- * the period and the ending transaction.
+ * live UNION ALL history, both with the same column types.  The last columns are the
+ * period, the ending transaction, and the one that made the version.
  *
- * With a tracking table the period of a live row comes from there.  A LEFT
- * JOIN on its unique key is removed by the planner from queries that do not
- * ask for the period.  A parent in a hierarchy has its children's tracking
- * tables below its own, where no unique key spans them all: there a scalar
- * sub-select, which is not planned either unless asked for, looks in the table
- * that belongs to the row's own, and a function (live_start.c) for rows that
+ * The planner shall flatten it, or no join or condition reaches an index.  It pulls up an
+ * arm of UNION ALL only if that reads one table and has no WHERE at all
+ * (is_safe_append_member); so what else belongs to an arm stands in its columns, as
+ * scalar sub-selects, which are not planned unless asked for, and what filters rows
+ * stands above the union, where it is pulled up with the view and pushed down.
+ *
+ * With a tracking table the period and the maker of a live row come from there.  A parent
+ * in a hierarchy has its children's tracking tables below its own: the sub-select looks in
+ * the table that belongs to the row's own, and a function (live_start.c) for rows that
  * have none there.
+ *
+ * A parent's history is read with all that inherits from it; which of that is history of
+ * ours is a filter, for which the history's rows bring their table along.
+ *
+ * Of a history that was adopted, the older versions have who made them in the place of who
+ * ended them: there the arm's last columns are expressions.
  *
  * A live row's period has no end: that is said by a function, which the planner
  * evaluates, and so loads this library; see planner.c.
@@ -23,20 +31,38 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "view/view.h"
 #include "compat.h"
 
-static char *view_sql(const RegistryRow *row, Relation live);
-static char *period_sql(const RegistryRow *row, Relation live, char **join);
+/* What is known of the live row l, as SQL. */
+typedef struct LiveOrigin
+{
+	char	   *start;
+	char	   *maker;
+} LiveOrigin;
+
+static const char *column_sql(Form_pg_attribute att, Form_pg_attribute target);
+static void live_origin(const RegistryRow *row, Relation live, bool is_parent,
+						LiveOrigin *origin);
+static char *tracked_sql(const RegistryRow *row, Relation live, bool is_parent,
+						 const char *column, const char *function);
+static const char *history_makers_sql(const RegistryRow *row, bool has_maker);
+static const char *history_maker_sql(const RegistryRow *row);
+static const char *former_sql(const RegistryRow *row);
 static const char *condition_sql(Relation live);
+static bool is_flat(Query *query);
 static bool has_condition(Node *node, void *context);
 static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
 static bool types_fit(const RegistryRow *row);
@@ -50,7 +76,7 @@ Query *
 view_query(const RegistryRow *row)
 {
 	Relation	live = table_open(row->live, AccessShareLock);
-	Query	   *query = view_query_read_own(view_sql(row, live),
+	Query	   *query = view_query_read_own(view_rows_sql(row, live, false),
 											list_make4_oid(row->live, row->history,
 														   row->tracking, registry_relid()));
 
@@ -131,22 +157,28 @@ types_fit(const RegistryRow *row)
 	return fit;
 }
 
-static char *
-view_sql(const RegistryRow *row, Relation live)
+/*
+ * A SELECT of what the view shows.  only: without what inherits from the table, for
+ * queries that ask for children by themselves.
+ */
+char *
+view_rows_sql(const RegistryRow *row, Relation live, bool only)
 {
 	TupleDesc	desc = RelationGetDescr(live);
+	bool		is_parent;
+	bool		has_maker = columns_find(live, MAKER_COLUMN) == NULL;
+	char	   *table = NULL;
+	StringInfoData columns;
 	StringInfoData live_columns;
 	StringInfoData history_columns;
-	char	   *join;
-	char	   *period;
-	const char *condition = condition_sql(live);
-	const char *only = "";
-	const char *filter;
+	StringInfoData filter;
+	LiveOrigin	origin;
 	Form_pg_attribute missing;
+	char	   *sql;
 	int			i;
 
 	derived_check_there(row, 0);
-	period = period_sql(row, live, &join);
+	is_parent = !only && find_inheritance_children(row->history, NoLock) != NIL;
 	missing = missing_column(row, live);
 	if (missing)
 		ereport(ERROR,
@@ -158,63 +190,90 @@ view_sql(const RegistryRow *row, Relation live)
 						 hint_function("repair_history"),
 						 naming_argument(row->live))));
 
+	initStringInfo(&columns);
 	initStringInfo(&live_columns);
 	initStringInfo(&history_columns);
+	initStringInfo(&filter);
 	for (i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *name = quote_identifier(NameStr(att->attname));
 		Relation	history;
-		Form_pg_attribute target;
 
 		if (att->attisdropped)
 			continue;
-
-		/* both sides must have the history's type, or nothing is flattened */
 		history = table_open(row->history, AccessShareLock);
-		target = columns_find(history, NameStr(att->attname));
-		if (target->atttypid == att->atttypid)
-			appendStringInfo(&live_columns, "l.%s, ", name);
-		else
-			appendStringInfo(&live_columns, "l.%s::%s AS %s, ", name,
-							 format_type_extended(target->atttypid, target->atttypmod,
-												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
-							 name);
-		appendStringInfo(&history_columns, "h.%s, ", name);
+		appendStringInfo(&live_columns, "%s, ",
+						 column_sql(att, columns_find(history, NameStr(att->attname))));
 		table_close(history, NoLock);
+		appendStringInfo(&history_columns, "h.%s, ", name);
+		appendStringInfo(&columns, "v.%s, ", name);
+	}
+
+	live_origin(row, live, is_parent, &origin);
+	appendStringInfo(&live_columns, "pg_catalog.tstzrange(%s, %s()) AS %s, NULL::pg_catalog.int8 AS %s",
+					 origin.start,
+					 hint_function("catmaid_history_no_end"),
+					 PERIOD_COLUMN, XID_COLUMN);
+	appendStringInfo(&history_columns, "h.%s, %s", PERIOD_COLUMN,
+					 history_makers_sql(row, has_maker));
+	appendStringInfo(&columns, "v.%s, v.%s", PERIOD_COLUMN, XID_COLUMN);
+	if (has_maker)
+	{
+		appendStringInfo(&live_columns, ", %s AS %s", origin.maker, MAKER_COLUMN);
+		appendStringInfo(&columns, ", v.%s", MAKER_COLUMN);
 	}
 
 	/* what others have put under the history table is no history of ours */
-	if (find_inheritance_children(row->history, NoLock) == NIL)
+	if (is_parent)
 	{
-		only = "ONLY ";
-		filter = condition;
+		table = naming_free_column(row->live, row->history, "history_table", false);
+		appendStringInfo(&live_columns, ", NULL::pg_catalog.oid AS %s", quote_identifier(table));
+		appendStringInfoString(&history_columns, ", h.tableoid");
+		appendStringInfo(&filter, "(v.%s IS NULL OR v.%s OPERATOR(pg_catalog.=) ANY "
+						 "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r)))",
+						 quote_identifier(table), quote_identifier(table),
+						 naming_quoted(registry_relid()));
 	}
-	else
-		filter = psprintf("%s%sh.tableoid OPERATOR(pg_catalog.=) ANY "
-						  "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r))",
-						  condition, condition[0] ? " AND " : " WHERE ",
-						  naming_quoted(registry_relid()));
+	if (condition_sql(live))
+		appendStringInfo(&filter, "%s%s", filter.len > 0 ? " AND " : "", condition_sql(live));
 
-	return psprintf("SELECT %s%s AS %s, NULL::pg_catalog.int8 AS %s FROM %s l%s%s "
-					"UNION ALL SELECT %sh.%s, h.%s FROM %s%s h%s",
-					live_columns.data, period, PERIOD_COLUMN, XID_COLUMN,
-					naming_quoted(row->live), join, condition,
-					history_columns.data, PERIOD_COLUMN, XID_COLUMN,
-					only, naming_quoted(row->history), filter);
+	sql = psprintf("SELECT %s FROM %s%s l UNION ALL SELECT %s FROM %s%s h",
+				   live_columns.data,
+				   only && live->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
+				   naming_quoted(row->live),
+				   history_columns.data, is_parent ? "" : "ONLY ", naming_quoted(row->history));
+	if (filter.len > 0)
+		sql = psprintf("SELECT %s FROM (%s) v WHERE %s", columns.data, sql, filter.data);
+	return sql;
+}
+
+/* The live column as a column of the view: both arms must have the history's type. */
+static const char *
+column_sql(Form_pg_attribute att, Form_pg_attribute target)
+{
+	const char *name = quote_identifier(NameStr(att->attname));
+
+	if (target->atttypid == att->atttypid)
+		return psprintf("l.%s", name);
+	return psprintf("l.%s::%s AS %s", name,
+					format_type_extended(target->atttypid, target->atttypmod,
+										 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+					name);
 }
 
 /*
- * Where a view cannot be read with its reader's rights, who is subject to the table's
- * policies sees nothing in it.  (It is the planner's burden for such tables alone.)
+ * A condition where a view cannot be read with its reader's rights: who is subject to the
+ * table's policies sees nothing in it.  (It is the planner's burden for such tables
+ * alone.)  Or NULL.
  */
 static const char *
 condition_sql(Relation live)
 {
 	if (VIEW_OPTIONS_COMPAT != NIL || !live->rd_rel->relrowsecurity)
-		return "";
+		return NULL;
 	/* the name goes into dumps, the OID is what it means */
-	return psprintf(" WHERE NOT pg_catalog.row_security_active('%u'::pg_catalog.regclass)",
+	return psprintf("NOT pg_catalog.row_security_active('%u'::pg_catalog.regclass)",
 					RelationGetRelid(live));
 }
 
@@ -254,48 +313,107 @@ has_condition(Node *node, void *context)
 }
 
 /*
- * The period of the live row l.  join: what is to be joined with it.
+ * Since when the live row l is as it is, and who made it so.
  *
  * Of a hierarchy the tracking tables of children whose rows are found by the parent's
- * key are below the parent's; the starts of other rows are looked up by a function.
+ * key are below the parent's; other rows are looked up by a function.
  */
-static char *
-period_sql(const RegistryRow *row, Relation live, char **join)
+static void
+live_origin(const RegistryRow *row, Relation live, bool is_parent, LiveOrigin *origin)
 {
-	char	   *no_end = hint_function("catmaid_history_no_end");
-	bool		is_parent = find_inheritance_children(row->history, NoLock) != NIL;
 	ColumnFit	worst = COLUMN_MISSING;
-	char	   *start;
 
-	*join = "";
 	if (!OidIsValid(row->tracking))
-		return psprintf("pg_catalog.tstzrange(l.%s, %s())",
-						quote_identifier(row->time_column), no_end);
+	{
+		origin->start = psprintf("l.%s", quote_identifier(row->time_column));
+		origin->maker = psprintf("l.%s", quote_identifier(row->txid_column));
+		return;
+	}
 
 	if (get_rel_name(row->tracking) != NULL && fit_key(row) != KEY_GONE)
 		(void) fit_tracking(row, live, &worst);
-	if (worst > COLUMN_CONVERTS)
-		start = "NULL::pg_catalog.timestamptz";
-	else if (is_parent || fit_is_loose(row->tracking))
-		start = psprintf("(SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 "
-						 "THEN pg_catalog.min(t.edition_time) END FROM %s%s t WHERE %s%s)",
-						 is_parent ? "" : "ONLY ", naming_quoted(row->tracking),
-						 tracking_match_sql(row, live), !is_parent ? "" :
-						 psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) "
-								  "(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
-								  "WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)",
-								  naming_quoted(registry_relid())));
-	else
+	if (worst > COLUMN_CONVERTS && !is_parent)
 	{
-		*join = psprintf(" LEFT JOIN ONLY %s t ON %s", naming_quoted(row->tracking),
-						 tracking_match_sql(row, live));
-		start = "t.edition_time";
+		origin->start = "NULL::pg_catalog.timestamptz";
+		origin->maker = "NULL::pg_catalog.int8";
+		return;
 	}
-	if (is_parent)
-		start = psprintf("COALESCE(%s, %s(l.tableoid, l.ctid, l.*))", start,
-						 hint_function("catmaid_history_live_start"));
-	return psprintf("pg_catalog.tstzrange(NULLIF(%s, '-infinity'::pg_catalog.timestamptz), %s())",
-					start, no_end);
+	origin->start = psprintf("NULLIF(%s, '-infinity'::pg_catalog.timestamptz)",
+							 tracked_sql(row, live, is_parent, worst > COLUMN_CONVERTS ? NULL :
+										 EDITION_COLUMN, "catmaid_history_live_start"));
+	/* see tracking.c */
+	origin->maker = psprintf("NULLIF(GREATEST(%s, 0::pg_catalog.int8), 0::pg_catalog.int8)",
+							 tracked_sql(row, live, is_parent, worst > COLUMN_CONVERTS ? NULL :
+										 TRACKING_XID_COLUMN, "catmaid_history_live_maker"));
+}
+
+/*
+ * The column of the live row's tracking row; NULL: where the tracking table is not fit to
+ * be asked.  function: what tells it where that does not.
+ */
+static char *
+tracked_sql(const RegistryRow *row, Relation live, bool is_parent, const char *column,
+			const char *function)
+{
+	char	   *sql = NULL;
+
+	if (column && (is_parent || fit_is_loose(row->tracking)))
+		sql = psprintf("(SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 "
+					   "THEN pg_catalog.min(t.%s) END FROM %s%s t WHERE %s%s)", column,
+					   is_parent ? "" : "ONLY ", naming_quoted(row->tracking),
+					   tracking_match_sql(row, live), !is_parent ? "" :
+					   psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) "
+								"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
+								"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)",
+								naming_quoted(registry_relid())));
+	else if (column)
+		sql = psprintf("(SELECT t.%s FROM ONLY %s t WHERE %s)", column,
+					   naming_quoted(row->tracking), tracking_match_sql(row, live));
+	if (!is_parent)
+		return sql;
+	function = psprintf("%s(l.tableoid, l.ctid, l.*)",
+						hint_function(function));
+	return sql ? psprintf("COALESCE(%s, %s)", sql, function) : unconstify(char *, function);
+}
+
+/* The transactions that ended and, with has_maker, made the version h of history. */
+static const char *
+history_makers_sql(const RegistryRow *row, bool has_maker)
+{
+	const char *maker = history_maker_sql(row);
+
+	if (row->maker_until == 0)
+		return has_maker ? psprintf("h.%s, %s", XID_COLUMN, maker) : psprintf("h.%s", XID_COLUMN);
+	return psprintf(has_maker ? "CASE WHEN %s THEN NULL ELSE h.%s END, CASE WHEN %s THEN h.%s ELSE %s END" :
+					"CASE WHEN %s THEN NULL ELSE h.%s END",
+					former_sql(row), XID_COLUMN, former_sql(row), XID_COLUMN, maker);
+}
+
+/*
+ * Is the version h one of those whose maker the older implementation has stored in the
+ * place of the transaction that ended it?  See adopt.c: tell_makers.
+ */
+static const char *
+former_sql(const RegistryRow *row)
+{
+	return psprintf("(pg_catalog.isempty(h.%s) OR pg_catalog.upper(h.%s) OPERATOR(pg_catalog.<=) "
+					"'%s'::pg_catalog.timestamptz) AND pg_catalog.pg_visible_in_snapshot("
+					"h.%s::pg_catalog.text::pg_catalog.xid8, '%s'::pg_catalog.pg_snapshot)",
+					PERIOD_COLUMN, PERIOD_COLUMN, timestamptz_to_str(row->maker_until), XID_COLUMN,
+					DatumGetCString(DirectFunctionCall1(pg_snapshot_out, row->maker_snapshot)));
+}
+
+/* Who made the version h of history. */
+static const char *
+history_maker_sql(const RegistryRow *row)
+{
+	const char *column = OidIsValid(row->tracking) ? MAKER_COLUMN : row->txid_column;
+	AttrNumber	attnum = get_attnum(row->history, column);
+
+	if (attnum == InvalidAttrNumber)
+		return "NULL::pg_catalog.int8";
+	return psprintf(get_atttype(row->history, attnum) == INT8OID ? "h.%s" :
+					"h.%s::pg_catalog.int8", quote_identifier(column));
 }
 
 /* The first column of the live table that its history lacks, or NULL. */
@@ -316,7 +434,8 @@ missing_column(const RegistryRow *row, Relation live)
 }
 
 /*
- * Returns true if the view has the columns, with the types, that it should have.
+ * Returns true if the view has the columns, with the types, that it should have, and a
+ * query that the planner can flatten.
  * any_order: those of the live table need not be in its order, which a restore
  * changes for a table that inherits.
  */
@@ -344,11 +463,39 @@ view_shows_table(Oid view, const RegistryRow *row, bool any_order)
 		same = shown && shows_column(shown, att, columns_find(history, NameStr(att->attname)));
 		column++;
 	}
+	if (same && columns_find(live, MAKER_COLUMN) == NULL)
+		same = columns_find(rel, MAKER_COLUMN) != NULL &&
+			columns_find(rel, MAKER_COLUMN)->attnum == column++ + 3;
 	same = same && RelationGetNumberOfAttributes(rel) == column + 2;
 	relation_close(rel, AccessShareLock);
 	table_close(history, AccessShareLock);
 	table_close(live, AccessShareLock);
-	return same;
+	return same && is_flat(view_query_of(view));
+}
+
+/* Returns true if the planner pulls up the arms of all UNION ALLs in it (see above). */
+static bool
+is_flat(Query *query)
+{
+	ListCell   *lc;
+
+	if (query == NULL)
+		return false;
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, lc);
+
+		if (entry->rtekind != RTE_SUBQUERY || entry->subquery == NULL)
+			continue;
+		if (query->setOperations && entry->subquery->setOperations == NULL &&
+			(entry->subquery->jointree->quals != NULL ||
+			 list_length(entry->subquery->jointree->fromlist) != 1 ||
+			 !IsA(linitial(entry->subquery->jointree->fromlist), RangeTblRef)))
+			return false;
+		if (!is_flat(entry->subquery))
+			return false;
+	}
+	return true;
 }
 
 /* Returns true if the view has the names of the live table's columns, and no more. */

@@ -34,6 +34,9 @@
 #include "view/view.h"
 #include "compat.h"
 
+/* the arguments of what is asked for the origin of a row */
+static const Oid of_row[] = {OIDOID, TIDOID, RECORDOID};
+
 static void update(Oid view, const RegistryRow *row);
 static void check_name(const RegistryRow *row);
 static void set_invoker_option(Oid view, bool anyhow);
@@ -41,6 +44,7 @@ static Oid	view_named(const char *name, Oid namespace);
 static bool has_own_columns(Oid view);
 static bool shows_both(Oid view, const RegistryRow *row);
 static bool refers_to_ours_alone(Oid view, const RegistryRow *row);
+static Oid	function_of_ours(const char *name, const Oid *types, int n);
 
 /*
  * Make the view, or give it the columns and the query that it should have, where they
@@ -184,14 +188,24 @@ view_renamed_columns(Oid view, Oid live, bool thorough)
 	{
 		names[i] = pstrdup(NameStr(TupleDescAttr(RelationGetDescr(rel), i)->attname));
 		known += get_attnum(live, names[i]) != InvalidAttrNumber ||
-			strcmp(names[i], PERIOD_COLUMN) == 0 || strcmp(names[i], XID_COLUMN) == 0;
+			strcmp(names[i], PERIOD_COLUMN) == 0 || strcmp(names[i], XID_COLUMN) == 0 ||
+			strcmp(names[i], MAKER_COLUMN) == 0;
 	}
 	relation_close(rel, NoLock);
 	if (known == natts && !thorough)
 		return names;
 
-	/* the first arm of UNION ALL names the columns */
+	/* the first arm of UNION ALL names the columns; the union may be within a query */
 	query = view_query_of(view);
+	if (query->setOperations == NULL && list_length(query->jointree->fromlist) == 1 &&
+		IsA(linitial(query->jointree->fromlist), RangeTblRef))
+	{
+		RangeTblEntry *entry = rt_fetch(linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex,
+										query->rtable);
+
+		if (entry->rtekind == RTE_SUBQUERY)
+			query = entry->subquery;
+	}
 	arm = query->setOperations;
 	targets = query->targetList;
 	while (arm && IsA(arm, SetOperationStmt))
@@ -442,12 +456,21 @@ refers_to_ours_alone(Oid view, const RegistryRow *row)
 {
 	List	   *relations = lappend_oid(list_make4_oid(row->live, row->history, row->tracking,
 													   registry_relid()), view);
-	Oid			no_end = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										 CStringGetDatum("catmaid_history_no_end"),
-										 PointerGetDatum(buildoidvector(NULL, 0)),
-										 ObjectIdGetDatum(registry_namespace()));
+	List	   *functions = list_make3_oid(function_of_ours("catmaid_history_no_end", NULL, 0),
+										   function_of_ours("catmaid_history_live_start", of_row,
+															lengthof(of_row)),
+										   function_of_ours("catmaid_history_live_maker", of_row,
+															lengthof(of_row)));
 
 	return list_difference_oid(view_references(view, RelationRelationId), relations) == NIL &&
-		list_difference_oid(view_references(view, ProcedureRelationId),
-							list_make1_oid(no_end)) == NIL;
+		list_difference_oid(view_references(view, ProcedureRelationId), functions) == NIL;
+}
+
+/* The function that our views call, or InvalidOid. */
+static Oid
+function_of_ours(const char *name, const Oid *types, int n)
+{
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(types, n)),
+						   ObjectIdGetDatum(registry_namespace()));
 }

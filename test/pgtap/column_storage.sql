@@ -23,7 +23,7 @@ SELECT is((SELECT string_agg(attname || attstorage::text, ' ' ORDER BY attnum) F
 \if :v14
 SELECT results_eq($$SELECT attname, attcompression FROM pg_attribute WHERE attnum > 0
 		AND attrelid = 'toasted__history'::regclass
-		AND attname NOT IN ('sys_period', 'exec_transaction_id') ORDER BY attnum$$,
+		AND attname NOT IN ('sys_period', 'exec_transaction_id', 'start_transaction_id') ORDER BY attnum$$,
 	$$SELECT attname, attcompression FROM pg_attribute WHERE attnum > 0
 		AND attrelid = 'toasted'::regclass ORDER BY attnum$$, 'so is compression');
 SELECT is((SELECT string_agg(attcompression::text, '' ORDER BY attname) ~ 'p' FROM pg_attribute
@@ -87,7 +87,7 @@ SELECT create_history_table('worn');
 INSERT INTO worn (id, a, z) VALUES (3, 'a3', 3);
 ALTER TABLE worn ALTER back SET DEFAULT 1, ALTER fast SET DEFAULT 'other', ALTER fast DROP NOT NULL;
 SELECT columns_are('worn__history', ARRAY['id', 'a', 'z', 'back', 'fast', 'fastarr', 'nul',
-	'sys_period', 'exec_transaction_id'], 'a dropped column is none');
+	'sys_period', 'exec_transaction_id', 'start_transaction_id'], 'a dropped column is none');
 UPDATE worn SET z = -z WHERE id = 1;
 DELETE FROM worn WHERE id = 2;
 UPDATE worn SET fast = NULL WHERE id = 1;
@@ -123,7 +123,7 @@ CREATE TABLE coll (id int PRIMARY KEY, c text COLLATE "C", i text COLLATE loud,
 SELECT create_history_table('coll');
 SELECT results_eq($$SELECT attname, attcollation, atttypmod, atttypid FROM pg_attribute
 		WHERE attrelid = 'coll__history'::regclass AND attnum > 0
-		AND attname NOT IN ('sys_period', 'exec_transaction_id') ORDER BY attnum$$,
+		AND attname NOT IN ('sys_period', 'exec_transaction_id', 'start_transaction_id') ORDER BY attnum$$,
 	$$SELECT attname, attcollation, atttypmod, atttypid FROM pg_attribute
 		WHERE attrelid = 'coll'::regclass AND attnum > 0 ORDER BY attnum$$,
 	'type, length and collation are those of the live column');

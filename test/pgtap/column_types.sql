@@ -69,7 +69,7 @@ TRUNCATE kinds;
 SELECT is((SELECT count(*)::int FROM kinds__history), 4, 'four versions, none with an error');
 -- Compare the rows' text: it tells apart what = calls equal, and needs no =.
 SELECT results_eq($$SELECT id, r FROM (SELECT h.id, (to_jsonb(h) - 'sys_period'
-		- 'exec_transaction_id')::text r FROM kinds__history h) s ORDER BY 1, 2$$,
+		- 'exec_transaction_id' - 'start_transaction_id')::text r FROM kinds__history h) s ORDER BY 1, 2$$,
 	$$SELECT id, r FROM (SELECT k.id, (to_jsonb(k) - 'step')::text r FROM kept k) s ORDER BY 1, 2$$,
 	'every value is what it was, as JSON');
 CREATE FUNCTION texts(rel regclass) RETURNS TABLE (id int, col text, val text)
@@ -95,7 +95,7 @@ CREATE FUNCTION base(typ oid, mod int) RETURNS text LANGUAGE sql AS $$
 	SELECT format_type(b.typ, b.mod) FROM b JOIN pg_type t ON t.oid = b.typ WHERE typtype <> 'd' $$;
 SELECT results_eq($$SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 		WHERE attrelid = 'kinds__history'::regclass AND attnum > 0
-		AND attname NOT IN ('sys_period', 'exec_transaction_id') ORDER BY attnum$$,
+		AND attname NOT IN ('sys_period', 'exec_transaction_id', 'start_transaction_id') ORDER BY attnum$$,
 	$$SELECT attname, base(atttypid, atttypmod) FROM pg_attribute
 		WHERE attrelid = 'kinds'::regclass AND attnum > 0 ORDER BY attnum$$,
 	'names, types and order are those of the live table, a domain is its base type');

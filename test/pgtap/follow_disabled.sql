@@ -34,13 +34,13 @@ BEGIN
 	ALTER TABLE t ALTER COLUMN m TYPE text;
 	ALTER TABLE t RENAME COLUMN v TO w;
 	ALTER TABLE t DROP COLUMN n, ADD COLUMN o int;
-	RETURN NEXT is(columns('t__history'), 'id integer, m text, w text, sys_period tstzrange, exec_transaction_id bigint, o integer', how || ': followed');
-	RETURN NEXT is(columns('t__with_history'), 'id integer, m text, w text, o integer, sys_period tstzrange, exec_transaction_id bigint', 'and the view is back');
+	RETURN NEXT is(columns('t__history'), 'id integer, m text, w text, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint, o integer', how || ': followed');
+	RETURN NEXT is(columns('t__with_history'), 'id integer, m text, w text, o integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint', 'and the view is back');
 	UPDATE t SET w = 'unrecorded';
 	RETURN NEXT is((SELECT count(*) FROM t__history), 2::bigint, 'nothing is recorded');
 	RETURN NEXT is(flags('t'), 'registry f, triggers f', 'the registry says so');
 	ALTER TABLE t RENAME TO u;
-	RETURN NEXT is(columns('u__history'), 'id integer, m text, w text, sys_period tstzrange, exec_transaction_id bigint, o integer', 'renamed');
+	RETURN NEXT is(columns('u__history'), 'id integer, m text, w text, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint, o integer', 'renamed');
 	RETURN NEXT is((SELECT string_agg(DISTINCT tgenabled::text, '') FROM pg_trigger WHERE tgrelid = 'u'::regclass),
 		CASE WHEN how ~ 'REPLICA' THEN 'OR' ELSE 'D' END, 'the triggers are as they were');
 	ALTER TABLE u ENABLE TRIGGER ALL;
@@ -74,13 +74,13 @@ SELECT whole('timed', 'and it fires');
 ALTER TABLE parent DISABLE TRIGGER ALL;
 ALTER TABLE child DISABLE TRIGGER ALL;
 ALTER TABLE parent ALTER COLUMN v TYPE varchar, ADD COLUMN z int;
-SELECT is(columns('child__history'), 'id integer, v character varying, sys_period tstzrange, exec_transaction_id bigint, w integer, z integer',
+SELECT is(columns('child__history'), 'id integer, v character varying, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint, w integer, z integer',
 	'a child''s history');
 ALTER TABLE child NO INHERIT parent;
 SELECT is_empty('SELECT FROM pg_inherits WHERE inhparent = ''parent__history''::regclass', 'NO INHERIT');
 ALTER TABLE parts DISABLE TRIGGER ALL;
 ALTER TABLE parts DROP COLUMN v, ADD COLUMN w text;
-SELECT is(columns('parts__history'), 'id integer, sys_period tstzrange, exec_transaction_id bigint, w text', 'a partitioned table');
+SELECT is(columns('parts__history'), 'id integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint, w text', 'a partitioned table');
 CREATE TABLE parts_3 PARTITION OF parts FOR VALUES FROM (20) TO (30);
 ALTER TABLE parts ENABLE TRIGGER ALL;
 INSERT INTO parts VALUES (21, 'z');
@@ -107,19 +107,19 @@ COMMENT ON VIEW t__with_history IS 'kept';
 CREATE VIEW upon AS SELECT id, sys_period FROM t__with_history;
 SELECT disable_history_tracking_for_table('t');
 ALTER TABLE t ALTER COLUMN v TYPE varchar(10);
-SELECT is(columns('t__history'), 'id integer, m mood, v text, n integer, sys_period tstzrange, exec_transaction_id bigint',
+SELECT is(columns('t__history'), 'id integer, m mood, v text, n integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint',
 	'disabled: the history is left alone');
-SELECT is(columns('t__with_history'), 'id integer, m mood, v text, n integer, sys_period tstzrange, exec_transaction_id bigint',
+SELECT is(columns('t__with_history'), 'id integer, m mood, v text, n integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint',
 	'the view is back');
 SELECT is(obj_description('t__with_history'::regclass), 'kept', 'with its comment');
 SELECT is((SELECT count(*) FROM upon), 4::bigint, 'and so is a user''s upon it');
 ALTER TABLE t DROP COLUMN v;
-SELECT is(columns('t__with_history'), 'id integer, m mood, n integer, sys_period tstzrange, exec_transaction_id bigint',
+SELECT is(columns('t__with_history'), 'id integer, m mood, n integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint',
 	'a column dropped');
 ALTER TABLE t DROP COLUMN n CASCADE;
 SELECT is((SELECT count(*) FROM upon), 4::bigint, 'CASCADE takes no view along that does not show the column');
 DROP TYPE mood CASCADE;
-SELECT is(columns('t__with_history'), 'id integer, sys_period tstzrange, exec_transaction_id bigint', 'a type dropped');
+SELECT is(columns('t__with_history'), 'id integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint', 'a type dropped');
 
 -- Where it cannot be made again it goes.
 ALTER TABLE t ADD COLUMN later int, ADD COLUMN other int;
@@ -129,7 +129,7 @@ DROP VIEW upon;
 SELECT matches(:'out'::text, '^NOTICE:  dropping view public.t__with_history, since history table "t__history" cannot hold what table "t" holds now\nHINT: [^\n]*create_history_view_for_table[^\n]*$', 'a NOTICE');
 SELECT hasnt_view('t__with_history'::name, 'the view has gone');
 SELECT enable_history_tracking_for_table('t'), create_history_view_for_table('t');
-SELECT is(columns('t__with_history'), 'id integer, later integer, sys_period tstzrange, exec_transaction_id bigint', 'the hint makes it again');
+SELECT is(columns('t__with_history'), 'id integer, later integer, sys_period tstzrange, exec_transaction_id bigint, start_transaction_id bigint', 'the hint makes it again');
 
 -- Dropped while disabled.
 SELECT disable_history_tracking_for_table('t');

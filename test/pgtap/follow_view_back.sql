@@ -115,7 +115,7 @@ SELECT is('app.w__with_history'::regclass::oid, :view::oid, 'it is the same view
 DROP MATERIALIZED VIEW app.mv;
 ALTER TABLE app.w ALTER d TYPE numeric(10, 2);
 SELECT is((SELECT array_agg(format_type(atttypid, atttypmod) ORDER BY attnum) FROM pg_attribute
-	WHERE attrelid = 'app.w__with_history'::regclass), '{integer,character varying,bigint,"numeric(10,2)",tstzrange,bigint}',
+	WHERE attrelid = 'app.w__with_history'::regclass), '{integer,character varying,bigint,"numeric(10,2)",tstzrange,bigint,bigint}',
 	'and one that has to change has the history''s types');
 DROP TABLE app.w;
 

@@ -18,7 +18,7 @@ SELECT is((SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) 
 	WHERE attrelid = 'live__history'::regclass AND attnum > 0 AND NOT attisdropped),
 	'id integer, n integer, u integer, s integer, g integer, ' ||
 	'sys_period tstzrange NN tstzrange(CURRENT_TIMESTAMP, NULL::timestamp with time zone), ' ||
-	'exec_transaction_id bigint NN txid_current()', 'the columns of a history table');
+	'exec_transaction_id bigint NN txid_current(), start_transaction_id bigint', 'the columns of a history table');
 SELECT is_empty($$SELECT conname FROM pg_constraint WHERE contype <> 'n' AND conrelid IN
 	('live__history'::regclass)$$, 'no constraint of the live table is copied');
 SELECT set_eq($$SELECT c.relname::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid

@@ -120,7 +120,7 @@ SELECT is((SELECT count(*)::int FROM ONLY b__tracking WHERE live_pk = 100) +
 	(SELECT count(*)::int FROM ONLY c__tracking WHERE live_pk = 100), 2,
 	'DELETE of the parent''s row leaves the children''s tracking rows');
 
-SELECT columns_are('a__with_history', ARRAY['id', 'v', 'sys_period', 'exec_transaction_id'],
+SELECT columns_are('a__with_history', ARRAY['id', 'v', 'sys_period', 'exec_transaction_id', 'start_transaction_id'],
 	'a parent''s view has the parent''s columns');
 SELECT is((SELECT count(*)::int FROM catmaid_history_table h,
 	LATERAL (SELECT FROM remembered r WHERE r.rel = h.live_table LIMIT 1) s), 7, 'all were remembered');

@@ -39,8 +39,8 @@ COMMIT;
 SELECT remember('t', '3');
 SELECT is((SELECT oid FROM pg_class WHERE relname = 't__history'), :hist::oid, 'the same history table');
 SELECT results_eq('SELECT id, v, sys_period, exec_transaction_id FROM t__history ORDER BY id, sys_period',
-	'SELECT * FROM copy ORDER BY id, sys_period', 'with its rows');
-SELECT columns_are('t__history', ARRAY['id', 'v', 'n', 'sys_period', 'exec_transaction_id'],
+	'SELECT id, v, sys_period, exec_transaction_id FROM copy ORDER BY id, sys_period', 'with its rows');
+SELECT columns_are('t__history', ARRAY['id', 'v', 'n', 'sys_period', 'exec_transaction_id', 'start_transaction_id'],
 	'its columns are brought in line');
 SELECT is((SELECT count(*)::int FROM pg_index WHERE indrelid = 't__history'::regclass), 3, 'its indexes are back');
 SELECT is((SELECT count(*)::int FROM t__tracking WHERE edition_time = :'t3'), 3, 'its tracking table is made new');

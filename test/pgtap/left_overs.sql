@@ -45,7 +45,7 @@ SELECT is((SELECT string_agg(a, ',' ORDER BY upper(sys_period)) FROM t__history)
 	'a,unrecorded', 'with its rows, and goes on');
 SELECT is((SELECT string_agg(format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END,
 	',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 't__history'::regclass AND attnum > 0),
-	'integer,text,integer,tstzrange!,bigint!', 'its columns are as before');
+	'integer,text,integer,tstzrange!,bigint!,bigint', 'its columns are as before');
 
 -- Its live table went on changing meanwhile.
 SELECT drop_history_table_keep_data('t');

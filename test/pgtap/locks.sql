@@ -62,8 +62,8 @@ SELECT is(locks('SELECT drop_history_table(''x'')'), 'AccessExclusive, AccessExc
 SELECT is(locks('SELECT drop_history_table_keep_data(''x'')'),
 	'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'dropping, keeping the data');
 SELECT is(locks('SELECT create_history_view_for_table(''x'')'), 'ShareUpdateExclusive, AccessShare, AccessShare, ShareUpdateExclusive', 'making the view, which is as it should be');
-CREATE OR REPLACE VIEW narrow__with_history AS SELECT id, n::int, NULL::tstzrange AS sys_period, NULL::bigint AS exec_transaction_id FROM narrow
-	UNION ALL SELECT id, n, sys_period, NULL FROM narrow__history;
+CREATE OR REPLACE VIEW narrow__with_history AS SELECT id, n::int, NULL::tstzrange AS sys_period, NULL::bigint AS exec_transaction_id, NULL::bigint AS start_transaction_id FROM narrow
+	UNION ALL SELECT id, n, sys_period, NULL, NULL FROM narrow__history;
 SELECT is(locks('SELECT create_history_view_for_table(''narrow'')', 'narrow'), 'ShareUpdateExclusive, AccessShare, AccessShare, AccessExclusive', 'making the view, which is not');
 SELECT is(locks('SELECT drop_history_view_for_table(''x'')'), 'ShareUpdateExclusive, -, -, AccessExclusive', 'dropping it');
 SELECT is(locks('SELECT initialize_new_history_table(''x'', ''x__history'', ''id'')'),

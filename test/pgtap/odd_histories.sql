@@ -57,7 +57,8 @@ SELECT format('DROP INDEX %s', indexrelid::regclass) FROM pg_index
 ALTER TABLE ruled__history ALTER sys_period DROP DEFAULT, ALTER exec_transaction_id DROP DEFAULT;
 VACUUM ruled__history;
 CREATE RULE "_RETURN" AS ON SELECT TO ruled__history DO INSTEAD
-	SELECT 1 AS id, ''::text AS v, tstzrange(NULL, NULL) AS sys_period, 1::bigint AS exec_transaction_id;
+	SELECT 1 AS id, ''::text AS v, tstzrange(NULL, NULL) AS sys_period, 1::bigint AS exec_transaction_id,
+	1::bigint AS start_transaction_id;
 RESET ROLE;
 SELECT writes('ruled', 'ruled__history,ruled', 'a history that is a view now');
 SELECT is((SELECT string_agg(finding, ',') FROM check_history('ruled') WHERE severity = 'error'),

@@ -46,7 +46,7 @@ SELECT is(value(format('SELECT string_agg(%I || %I, '','' ORDER BY %1$I, %2$I)
 FROM names;
 SELECT is(value(format('SELECT string_agg(attname, ''|'' ORDER BY attnum)
 	FROM pg_attribute WHERE attrelid = %L::regclass AND attnum > 0',
-	q(s, t, '__with_history'))), k || '|' || c || '|sys_period|exec_transaction_id',
+	q(s, t, '__with_history'))), k || '|' || c || '|sys_period|exec_transaction_id|start_transaction_id',
 	'view of ' || q(s, t)) FROM names;
 SELECT is((SELECT format('%s %s', history_table::oid = to_regclass(q(s, t, '__history')),
 	live_table_pkey_column) FROM catmaid_history_table

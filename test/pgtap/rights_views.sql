@@ -239,8 +239,8 @@ BEGIN
 	RETURN NEXT tap.refused_whole('ALTER TABLE app.u ADD nn int', '{view r.reason,rows of the history view}', test_name, '2BP01', '{app.u}');
 	EXECUTE 'DROP VIEW r.reason';
 END $$;
-SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ''(1,1,,,)''::app.u__with_history', 'a constant of its row type');
-SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ROW(1, 1, 1, NULL, NULL)::app.u__with_history', 'a row made of its type');
+SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ''(1,1,,,,)''::app.u__with_history', 'a constant of its row type');
+SELECT rows_named('SELECT id FROM app.u__with_history h WHERE h = ROW(1, 1, 1, NULL, NULL, NULL)::app.u__with_history', 'a row made of its type');
 SELECT rows_named('SELECT f.v FROM jsonb_populate_record(NULL::app.u__with_history, ''{}'') f', 'a function in FROM that returns rows of it');
 SELECT rows_named('SELECT row_to_json(j) AS x FROM (app.u__with_history h JOIN app.s USING (id)) AS j', 'a whole row of a join');
 

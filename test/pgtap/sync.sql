@@ -22,8 +22,8 @@ SELECT sync_tracking_table('t', 't__tracking');
 COMMIT;
 SELECT set_eq('SELECT live_pk FROM t__tracking', 'SELECT id FROM t', 'the keys are those of the table');
 SELECT results_eq($$SELECT edition_time, txid, count(*)::int FROM t__tracking WHERE live_pk > 1000
-	GROUP BY 1, 2$$, format('VALUES (%L::timestamptz, %s::bigint, 150)', :'t2', :x2),
-	'rows that appeared get current_timestamp');
+	GROUP BY 1, 2$$, format('VALUES (%L::timestamptz, -%s::bigint, 150)', :'t2', :x2),
+	'rows that appeared get current_timestamp; who made them is unknown');
 SELECT results_eq($$SELECT edition_time, txid, count(*)::int FROM t__tracking WHERE live_pk <= 1000
 	GROUP BY 1, 2$$, format('VALUES (%L::timestamptz, %s::bigint, 800)', :'t1', :x1),
 	'the others stay as they are');

@@ -42,10 +42,10 @@ UPDATE doc SET title = upper(title) WHERE id IN (1, 2, 4);
 COMMIT;
 SELECT remember('doc', 'updated');
 SELECT results_eq('SELECT * FROM doc__history ORDER BY id', format($$VALUES
-	(1, 'one', 1, tstzrange(%1$L, %3$L), %4$s::bigint),
-	(2, 'two', NULL, tstzrange(%1$L, %3$L), %4$s),
-	(4, 'four', 4, tstzrange(%2$L, %3$L), %4$s)$$, :'t0', :'t1', :'t2', :x2),
-	'UPDATE stores the whole old rows, their period and the transaction');
+	(1, 'one', 1, tstzrange(%1$L, %3$L), %4$s::bigint, NULL::bigint),
+	(2, 'two', NULL, tstzrange(%1$L, %3$L), %4$s, NULL),
+	(4, 'four', 4, tstzrange(%2$L, %3$L), %4$s, %5$s)$$, :'t0', :'t1', :'t2', :x2, :x1),
+	'UPDATE stores the whole old rows, their period, the transaction and who made them');
 SELECT results_eq('SELECT * FROM doc__tracking WHERE live_pk IN (1, 2, 4) ORDER BY 1',
 	format('SELECT i, %L::timestamptz, %s::bigint FROM unnest(ARRAY[1, 2, 4]) i',
 		:'t2', :x2), 'UPDATE is followed by the tracking table');
@@ -63,7 +63,7 @@ DELETE FROM doc WHERE id = 77;
 COMMIT;
 SELECT remember('doc', 'touched');
 SELECT results_eq('SELECT * FROM doc__history WHERE exec_transaction_id = ' || :x3,
-	format($$VALUES (3, 'three', 3, tstzrange(%L, %L), %s::bigint)$$,
+	format($$VALUES (3, 'three', 3, tstzrange(%L, %L), %s::bigint, NULL::bigint)$$,
 		:'t0', :'t3', :x3), 'an update to the same values is a version of its own');
 
 -- DELETE
@@ -74,8 +74,8 @@ COMMIT;
 SELECT remember('doc', 'deleted');
 SELECT results_eq('SELECT * FROM doc__history WHERE exec_transaction_id = ' || :x4 ||
 	' ORDER BY id', format($$VALUES
-	(1, 'ONE', 1, tstzrange(%2$L, %3$L), %4$s::bigint),
-	(5, 'five', 5, tstzrange(%1$L, %3$L), %4$s)$$, :'t1', :'t2', :'t4', :x4),
+	(1, 'ONE', 1, tstzrange(%2$L, %3$L), %4$s::bigint, %5$s::bigint),
+	(5, 'five', 5, tstzrange(%1$L, %3$L), %4$s, %6$s)$$, :'t1', :'t2', :'t4', :x4, :x2, :x1),
 	'DELETE stores the old rows, their period and the transaction');
 SELECT results_eq('SELECT live_pk FROM doc__tracking ORDER BY 1', 'VALUES (2), (3), (4)',
 	'DELETE takes the tracking rows along');
@@ -114,8 +114,8 @@ UPDATE old SET v = 'A' WHERE id = 1;
 DELETE FROM old WHERE id = 2;
 COMMIT;
 SELECT results_eq('SELECT * FROM old__history ORDER BY id', format($$VALUES
-	(1::bigint, 'a', tstzrange(NULL, %1$L), %2$s::bigint),
-	(2, 'b', tstzrange(NULL, %1$L), %2$s)$$, :'t7', :x7),
+	(1::bigint, 'a', tstzrange(NULL, %1$L), %2$s::bigint, NULL::bigint),
+	(2, 'b', tstzrange(NULL, %1$L), %2$s, NULL)$$, :'t7', :x7),
 	'a row without its tracking row is stored with an unbounded start');
 SELECT results_eq('SELECT * FROM old__tracking',
 	format('VALUES (1::bigint, %L::timestamptz, %s::bigint)', :'t7', :x7),
@@ -123,7 +123,7 @@ SELECT results_eq('SELECT * FROM old__tracking',
 
 -- A tracking row that got lost, and one that is too new.
 BEGIN;
-SELECT now() AS t8 \gset
+SELECT now() AS t8, txid_current() AS x8 \gset
 INSERT INTO old VALUES (3, 'c'), (4, 'd');
 COMMIT;
 DELETE FROM old__tracking WHERE live_pk = 3;
@@ -133,8 +133,8 @@ SELECT now() AS t9, txid_current() AS x9 \gset
 DELETE FROM old WHERE id IN (3, 4);
 COMMIT;
 SELECT results_eq('SELECT * FROM old__history WHERE id > 2 ORDER BY id', format($$VALUES
-	(3::bigint, 'c', tstzrange(NULL, %1$L), %2$s::bigint),
-	(4, 'd', 'empty', %2$s)$$, :'t9', :x9),
+	(3::bigint, 'c', tstzrange(NULL, %1$L), %2$s::bigint, NULL::bigint),
+	(4, 'd', 'empty', %2$s, %3$s)$$, :'t9', :x9, :x8),
 	'a lost tracking row loses no history, a start in the future becomes the end');
 SELECT results_eq('SELECT live_pk FROM old__tracking', 'VALUES (1::bigint)',
 	'the tracking rows of deleted rows are gone');

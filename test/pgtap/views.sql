@@ -16,10 +16,10 @@ ALTER TABLE doc DROP COLUMN gone, DROP COLUMN gone2;
 SELECT create_history_table('doc');
 SELECT is((SELECT string_agg(attname || ':' || format_type(atttypid, atttypmod), ' ' ORDER BY attnum)
 	FROM pg_attribute WHERE attrelid = 'doc__with_history'::regclass AND attnum > 0),
-	'id:integer select:text Mixed Case:numeric(6,2) sys_period:tstzrange exec_transaction_id:bigint',
-	'the live columns in their order, then the two of history');
+	'id:integer select:text Mixed Case:numeric(6,2) sys_period:tstzrange exec_transaction_id:bigint start_transaction_id:bigint',
+	'the live columns in their order, then the three of history');
 BEGIN;
-SELECT now() AS t1 \gset
+SELECT now() AS t1, txid_current() AS x1 \gset
 INSERT INTO doc VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3);
 COMMIT;
 SELECT remember('doc', '1');
@@ -29,11 +29,11 @@ UPDATE doc SET "select" = upper("select") WHERE id < 3;
 COMMIT;
 SELECT remember('doc', '2');
 SELECT results_eq('SELECT * FROM doc__with_history ORDER BY id, sys_period', format($$VALUES
-	(1, 'a', 1::numeric(6, 2), tstzrange(%1$L, %2$L), %3$s::bigint),
-	(1, 'A', 1, tstzrange(%2$L, NULL), NULL),
-	(2, 'b', 2, tstzrange(%1$L, %2$L), %3$s), (2, 'B', 2, tstzrange(%2$L, NULL), NULL),
-	(3, 'c', 3, tstzrange(%1$L, NULL), NULL)$$, :'t1', :'t2', :x2),
-	'live rows are [start,) with no transaction, old versions as they are in history');
+	(1, 'a', 1::numeric(6, 2), tstzrange(%1$L, %2$L), %3$s::bigint, %4$s::bigint),
+	(1, 'A', 1, tstzrange(%2$L, NULL), NULL, %3$s),
+	(2, 'b', 2, tstzrange(%1$L, %2$L), %3$s, %4$s), (2, 'B', 2, tstzrange(%2$L, NULL), NULL, %3$s),
+	(3, 'c', 3, tstzrange(%1$L, NULL), NULL, %4$s)$$, :'t1', :'t2', :x2, :x1),
+	'live rows are [start,) and ended by no transaction, old versions as they are in history, each with who made it');
 SELECT is((SELECT bool_and(lower_inc(sys_period) AND NOT upper_inc(sys_period))
 	FROM doc__with_history), true, 'every bound as it should be');
 -- At the very moment of a change the new version counts, not the old one.

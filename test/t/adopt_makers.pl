@@ -64,6 +64,10 @@ is($s->value(q{SELECT count(*) FROM t__history, catmaid_history_table WHERE v = 
 	AND upper(sys_period) <= maker_until}), 1, '... by the clock it ended before');
 $s->do(q{BEGIN; INSERT INTO t VALUES (3, '6 empty'); UPDATE t SET v = '7 live' WHERE id = 3; COMMIT});
 is($s->value($by_maker), '0 waited for 1 empty 1 made', 'told apart exactly');
+is($s->value(q{SELECT string_agg(concat_ws(' ', v, coalesce(exec_transaction_id::text, '-'), start_transaction_id), ', ' ORDER BY v)
+	FROM t__with_history WHERE v IN ('1 made', '1 empty', '2 live', '3 live')}),
+	"1 empty - @{[$ender + 1]}, 1 made - $maker, 2 live $waiting $ender, 3 live $later $waiting",
+	'the view shows each under its right name');
 is($s->value('SELECT count(*) FROM check_history()'), 0, 'check_history is silent');
 
 # It stays, whatever happens to the table.

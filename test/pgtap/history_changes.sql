@@ -1,0 +1,135 @@
+
+-- Section 9: history_changes, what transactions did to the rows of tables.
+\ir lib/start.psql
+CREATE EXTENSION catmaid_history;
+SELECT plan(30);
+DROP ROLE IF EXISTS changes_reader;
+CREATE ROLE changes_reader;
+GRANT USAGE ON SCHEMA tap TO changes_reader;
+
+CREATE TABLE tap.steps (name text, id bigint);
+GRANT SELECT ON tap.steps TO changes_reader;
+CREATE FUNCTION tap.step(step text) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO tap.steps VALUES (step, txid_current()) $$;
+CREATE FUNCTION tap.id(step text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM tap.steps WHERE name = step $$;
+-- "who what key old>new columns, ...", in the order in which they come.
+CREATE FUNCTION tap.told(VARIADIC tables regclass[]) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(concat_ws(' ', s.name, left(change, 1), (SELECT string_agg(k.value, ':') FROM jsonb_each_text(c.key) k),
+		coalesce(old_row ->> 'v', '') || '>' || coalesce(new_row ->> 'v', ''), array_to_string(changed_columns, '+')), ', ' ORDER BY no)
+	FROM history_changes(tables) WITH ORDINALITY c(changed_at, transaction_id, live_table, change, key, old_row, new_row, changed_columns, user_id, label, context, no)
+	LEFT JOIN tap.steps s ON s.id = transaction_id $$;
+
+-- A tracking table: the net effect of each transaction.
+CREATE TABLE t (id int PRIMARY KEY, v text, w int);
+INSERT INTO t VALUES (0, 'there');
+SELECT create_history_table('t');
+BEGIN; SELECT step('A'); INSERT INTO t VALUES (1, 'a'), (2, 'b'); COMMIT;
+BEGIN; SELECT step('B'); UPDATE t SET v = 'c', w = 1 WHERE id = 1; UPDATE t SET v = 'd' WHERE id = 1; INSERT INTO t VALUES (3, 'e'); DELETE FROM t WHERE id = 3; COMMIT;
+BEGIN; SELECT step('C'); DELETE FROM t WHERE id = 2; UPDATE t SET v = 'known' WHERE id = 0; COMMIT;
+SELECT is(told('t'), 'A I 1 >a, A I 2 >b, B U 1 a>d v+w, C U 0 there>known v, C D 2 b>', 'insert, update, delete; what nobody else saw is left out');
+SELECT results_eq($$SELECT changed_at, live_table, old_row, new_row FROM history_changes(ARRAY['t']::regclass[], transactions => ARRAY[id('B')])$$,
+	$$SELECT upper(sys_period), 't'::regclass, '{"id": 1, "v": "a", "w": null}'::jsonb, '{"id": 1, "v": "d", "w": 1}'::jsonb FROM t__history WHERE v = 'a'$$, 'its columns');
+BEGIN; SELECT step('D'); UPDATE t SET id = 10 WHERE id = 1; COMMIT;
+SELECT is((SELECT concat_ws(' ', change, key, old_row ->> 'id', new_row ->> 'id', changed_columns) FROM history_changes(ARRAY['t']::regclass[], transactions => ARRAY[id('D')])),
+	'UPDATE {"id": 1} 1 10 {id}', 'a changed key is one UPDATE');
+BEGIN; SELECT step('E'); TRUNCATE t; INSERT INTO t VALUES (10, 'f'); COMMIT;
+SELECT is((SELECT string_agg(concat_ws(' ', change, key, new_row ->> 'v'), ', ' ORDER BY key) FROM history_changes(ARRAY['t']::regclass[], transactions => ARRAY[id('E')])),
+	'DELETE {"id": 0}, UPDATE {"id": 10} f', 'TRUNCATE, and the key again');
+
+-- What the arguments leave.
+SELECT is((SELECT string_agg(change, ' ') FROM history_changes(ARRAY['t']::regclass[], key => '{"id": 2}')), 'INSERT DELETE', 'of one row');
+SELECT changed_at AS b_at FROM history_changes(transactions => ARRAY[id('B')]) \gset
+SELECT changed_at AS d_at FROM history_changes(transactions => ARRAY[id('D')]) \gset
+SELECT is((SELECT string_agg(DISTINCT s.name, '' ORDER BY s.name) FROM history_changes(since => :'b_at') c JOIN tap.steps s ON s.id = c.transaction_id), 'BCDE', 'since');
+SELECT is((SELECT string_agg(DISTINCT s.name, '' ORDER BY s.name) FROM history_changes(until => :'d_at') c JOIN tap.steps s ON s.id = c.transaction_id), 'ABC', 'until: before');
+SELECT is((SELECT string_agg(DISTINCT s.name, '' ORDER BY s.name) FROM history_changes(since => :'b_at', until => :'d_at') c JOIN tap.steps s ON s.id = c.transaction_id), 'BC', 'both');
+SELECT is_empty('SELECT * FROM history_changes(transactions => ARRAY[-1])', 'a transaction that there is not');
+SELECT is_empty('SELECT * FROM history_changes(ARRAY[]::regclass[])', 'no table');
+
+-- The log.
+BEGIN; SELECT step('L'); INSERT INTO catmaid_transaction_info (user_id, change_type, label) VALUES (7, 'Backend', 'edit'); UPDATE t SET v = 'g'; COMMIT;
+SELECT is((SELECT concat_ws(' ', user_id, label) FROM history_changes(transactions => ARRAY[id('L')])), '7 edit', 'who, by the log');
+
+-- A time column: every change changes it and the txid column.
+CREATE TABLE timed (id int PRIMARY KEY, v text, edited timestamptz NOT NULL DEFAULT now(), txid bigint NOT NULL DEFAULT txid_current());
+INSERT INTO timed VALUES (1, 'there');
+SELECT create_history_table('timed', 'edited', 'txid');
+BEGIN; SELECT step('F'); UPDATE timed SET v = 'a', edited = now(); INSERT INTO timed VALUES (2, 'b'); COMMIT;
+BEGIN; SELECT step('G'); UPDATE timed SET id = 3, edited = now() WHERE id = 2; DELETE FROM timed WHERE id = 1; COMMIT;
+SELECT is(told('timed'), 'F U 1 there>a v, F I 2 >b, G D 1 a>, G U 2 b>b id', 'a time column');
+
+-- Hierarchies: each row once, in the table that holds it, with all its columns.
+CREATE TABLE par (id int PRIMARY KEY, v text);
+CREATE TABLE chi (PRIMARY KEY (id), w int) INHERITS (par);
+SELECT create_history_table('chi');
+BEGIN; SELECT step('H'); INSERT INTO par VALUES (1, 'p'); INSERT INTO chi VALUES (2, 'q', 5); COMMIT;
+BEGIN; SELECT step('I'); UPDATE par SET v = v || v; COMMIT;
+SELECT is(told('par'), 'H I 1 >p, H I 2 >q, I U 1 p>pp v, I U 2 q>qq v', 'a parent');
+SELECT is((SELECT string_agg(live_table || ' ' || (new_row ? 'w')::text, ', ' ORDER BY live_table::text) FROM history_changes(ARRAY['par']::regclass[], transactions => ARRAY[id('I')])),
+	'chi true, par false', 'where each row is');
+SELECT is((SELECT count(*)::int FROM history_changes(transactions => ARRAY[id('I')])), 2, 'of all tables: each once');
+
+-- Partitions, composite keys, columns that were renamed and got other types.
+CREATE TABLE r (a int, b text, v text, PRIMARY KEY (a, b)) PARTITION BY RANGE (a);
+CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (0) TO (10);
+CREATE TABLE r2 PARTITION OF r FOR VALUES FROM (10) TO (20);
+SELECT create_history_table('r');
+BEGIN; SELECT step('J'); INSERT INTO r VALUES (1, 'x', '1'); COMMIT;
+BEGIN; SELECT step('K'); UPDATE r SET a = 11; COMMIT;
+SELECT is(told('r'), 'J I 1:x >1, K U 1:x 1>1 a', 'partitions, a key of two columns');
+ALTER TABLE r RENAME COLUMN v TO w;
+ALTER TABLE r ALTER COLUMN w TYPE int USING w::int;
+ALTER TABLE r RENAME COLUMN w TO v;
+BEGIN; SELECT step('M'); UPDATE r SET v = 2; COMMIT;
+SELECT is(told('r'), 'J I 1:x >1, K U 1:x 1>1 a, M U 11:x 1>2 v', 'columns renamed and retyped');
+SELECT is((SELECT count(*)::int FROM history_changes(key => '{"b": "x", "a": 11}')), 2, 'a key of two columns, in any order');
+
+-- A history from before it said who made a version: the next one tells.
+ALTER TABLE t__history DISABLE TRIGGER ALL;
+UPDATE t__history SET start_transaction_id = NULL;
+SELECT is((SELECT string_agg(concat_ws(' ', left(change, 1), old_row ->> 'v', new_row ->> 'v'), ', ') FROM history_changes(ARRAY['t']::regclass[], transactions => ARRAY[id('B')])),
+	'U a d', 'who made it is not known');
+
+-- Overlapping transactions: each did what it did.
+CREATE TABLE o (id int PRIMARY KEY, v text);
+SELECT create_history_table('o');
+BEGIN; SELECT step('O'); INSERT INTO o VALUES (3, 'Moscow'); COMMIT;
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA tap;
+BEGIN; SELECT step('P');
+SELECT dblink_exec('host=' || current_setting('unix_socket_directories') || ' port=' || current_setting('port') || ' user=postgres dbname=' || current_database(),
+	'INSERT INTO tap.steps VALUES (''Q'', txid_current()); UPDATE o SET v = ''Stockholm''');
+UPDATE o SET v = '?'; COMMIT;
+SELECT is((SELECT string_agg(concat_ws(' ', s.name, change, old_row ->> 'v', new_row ->> 'v'), ', ' ORDER BY s.name) FROM history_changes(ARRAY['o']::regclass[]) c JOIN tap.steps s ON s.id = c.transaction_id),
+	'O INSERT Moscow, P UPDATE Stockholm ?, Q UPDATE Moscow Stockholm', 'overlapping');
+
+-- Privileges and policies are the reader's.
+GRANT SELECT ON o, o__history, o__tracking TO changes_reader;
+SET ROLE changes_reader;
+SELECT is((SELECT string_agg(DISTINCT live_table::text, '') FROM history_changes()), 'o', 'all that one may read');
+SELECT is((SELECT count(*)::int FROM history_changes() WHERE label IS NOT NULL), 0, 'without the log, which one may not');
+SELECT throws_ok($$SELECT * FROM history_changes(ARRAY['t']::regclass[])$$, '42501', NULL, 'a stranger''s table');
+RESET ROLE;
+ALTER TABLE o ENABLE ROW LEVEL SECURITY;
+SET ROLE changes_reader;
+SELECT is_empty('SELECT * FROM history_changes()', 'policies');
+RESET ROLE;
+
+-- A kept history.
+SET catmaid_history.on_drop_table = keep;
+SET client_min_messages = error;
+BEGIN; SELECT step('R'); DROP TABLE r; COMMIT;
+RESET client_min_messages;
+SELECT is(told('r__history'), 'J I 1:x >1, K D 1:x 1>, K I 11:x >1, M U 11:x 1>2 v, R D 11:x 2>', 'a table that is gone, its history, with a kept column, is there');
+
+-- Errors.
+SELECT throws_ok($$SELECT * FROM history_changes(ARRAY['pg_class']::regclass[])$$, '42704', 'table "pg_class" has no history');
+SELECT throws_ok($$SELECT * FROM history_changes(since => '2020-01-02', until => '2020-01-01')$$, '22023', '"since" is later than "until"');
+SELECT throws_ok($$SELECT * FROM history_changes(key => '{"x": 1}')$$, '22023', 'no table that is asked for has a primary key of the columns "x"');
+SELECT throws_ok($$SELECT * FROM history_changes(key => '[1]')$$, '22023', '"key" is no JSON object');
+
+-- Not all rows are asked for: the cursor is closed.
+SELECT (history_changes()).change LIMIT 1;
+SELECT is_empty($$SELECT * FROM pg_cursors WHERE statement !~ 'pg_cursors'$$, 'no cursor stays');
+DROP OWNED BY changes_reader;
+DROP ROLE changes_reader;
+SELECT * FROM finish();
