@@ -596,7 +596,7 @@ find_in_window(Store *store, Window *window, const Datum *key, Datum *values)
 	int			i;
 
 	if (store->plain && (plain_key(store, key[0]) < window->least ||
-						plain_key(store, key[0]) > window->greatest))
+						 plain_key(store, key[0]) > window->greatest))
 		return false;
 	/* the last one again, for another of its values, then the next */
 	for (i = -1; i < window->n - 1; i++)
@@ -784,7 +784,7 @@ load_hash(Store *store)
 		return;
 
 	store->hash_context = AllocSetContextCreate(estate->es_query_cxt, "catmaid_history hash",
-											   ALLOCSET_DEFAULT_SIZES);
+												ALLOCSET_DEFAULT_SIZES);
 	store->hash_keys = MemoryContextAllocHuge(store->hash_context, sizeof(Datum) * nslots * store->nkeys);
 	store->hash_values = MemoryContextAllocHuge(store->hash_context, sizeof(Datum) * nslots * NVALUES);
 	store->hash_used = MemoryContextAllocHuge(store->hash_context, sizeof(bool) * nslots);
