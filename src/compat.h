@@ -446,6 +446,11 @@ find_option_compat(const char *name)
 #endif
 }
 
+/* 18 declares ExplainPropertyText elsewhere. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
+
 /* 15: projection is asked for; before, a custom scan may always do it. */
 #if PG_VERSION_NUM >= 150000
 #define CUSTOM_PATH_PROJECTION_COMPAT	CUSTOMPATH_SUPPORT_PROJECTION
