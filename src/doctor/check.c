@@ -10,10 +10,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -45,6 +48,9 @@ static List *check_unregistered(List *findings);
 static bool is_found(List *findings, Oid live);
 static List *check_unused_histories(List *findings);
 static List *check_functions(List *findings);
+static List *check_casts(List *findings);
+static Oid	function_owner(Oid function);
+static bool is_members_type(Oid type, Oid extension);
 static void put_findings(FunctionCallInfo fcinfo, List *findings);
 
 PG_FUNCTION_INFO_V1(catmaid_history_check_history);
@@ -237,7 +243,74 @@ check_functions(List *findings)
 										  naming_quoted_in(registry_namespace(), name)),
 								 THERE_AND_BACK);
 	}
+	return check_casts(findings);
+}
+
+/*
+ * Casts of our types by functions of roles that are no superusers.  They run as
+ * whoever has a row of ours written as text or as JSON.  Adoption refuses them, but cannot see one
+ * that another session of the types' former owner makes in that moment.
+ */
+static List *
+check_casts(List *findings)
+{
+	Oid			extension = get_extension_oid("catmaid_history", false);
+	Relation	casts = table_open(CastRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(casts, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_cast form = (Form_pg_cast) GETSTRUCT(tuple);
+		Oid			owner;
+		char	   *name;
+
+		if (form->oid < FirstNormalObjectId || !OidIsValid(form->castfunc) ||
+			!OidIsValid(owner = function_owner(form->castfunc)) || superuser_arg(owner) ||
+			!(is_members_type(form->castsource, extension) ||
+			  is_members_type(form->casttarget, extension)))
+			continue;
+		name = psprintf("%s AS %s", format_type_be_qualified(form->castsource),
+						format_type_be_qualified(form->casttarget));
+		findings = check_add(findings, InvalidOid, "error", "foreign_cast", name,
+							 psprintf("Function %s of role %s runs as whoever reads values of the extension's types as text or JSON.",
+									  naming_quoted_in(get_func_namespace(form->castfunc), get_func_name(form->castfunc)),
+									  quote_identifier(GetUserNameFromId(owner, false))),
+							 psprintf("DROP CAST (%s);", name));
+	}
+	systable_endscan(scan);
+	table_close(casts, AccessShareLock);
 	return findings;
+}
+
+/* InvalidOid if the function is gone */
+static Oid
+function_owner(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* Does the type, or its array's element type, belong to the extension? */
+static bool
+is_members_type(Oid type, Oid extension)
+{
+	Oid			element = get_element_type(type);
+	Oid			relid;
+
+	if (OidIsValid(element))
+		type = element;
+	relid = get_typ_typrelid(type);
+	if (OidIsValid(relid))
+		return getExtensionOfObject(RelationRelationId, relid) == extension;
+	return getExtensionOfObject(TypeRelationId, type) == extension;
 }
 
 /* Return the findings as the rows of a set-returning function. */
