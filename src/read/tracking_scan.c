@@ -42,6 +42,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
@@ -134,10 +135,13 @@ static set_rel_pathlist_hook_type next_pathlist = NULL;
 
 static void pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte);
 static AttrNumber value_asked_for(RelOptInfo *rel, Oid relid);
-static bool is_heap(Oid relid);
-static CustomPath *path_by_index(RelOptInfo *rel, IndexOptInfo *index, AttrNumber value);
+static bool is_plain_heap(Oid relid, AttrNumber edition, AttrNumber txid);
+static CustomPath *path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index,
+								 AttrNumber value);
 static bool match_column(RelOptInfo *rel, IndexOptInfo *index, int column,
 						 Expr **argument, Oid *operator, Oid *collation);
+static bool may_be_parallel(PlannerInfo *root, List *arguments);
+static Node *without_given_params(Node *node, void *context);
 static Plan *plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targets,
 					   List *clauses, List *children);
 static Node *create_state(CustomScan *scan);
@@ -159,7 +163,7 @@ static bool find_in_window(Store *store, Window *window, const Datum *key, Datum
 static bool find_by_index(Store *store, const Datum *key, Datum *values, BlockNumber *block);
 static bool note_block(Store *store, BlockNumber block);
 static void load_window(Store *store, BlockNumber block, const Datum *key);
-static void read_row(Store *store, HeapTuple tuple, Datum *key, Datum *values);
+static bool read_row(Store *store, HeapTuple tuple, Datum *key, Datum *values);
 static void load_hash(Store *store);
 static int64 hash_slot(Store *store, const Datum *key);
 
@@ -197,16 +201,16 @@ pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 
 	if (next_pathlist)
 		next_pathlist(root, rel, rti, rte);
-	if (root->parent_root == NULL || rel->reloptkind != RELOPT_BASEREL ||
+	/* (values of eight bytes are kept by value) */
+	if (!FLOAT8PASSBYVAL || root->parent_root == NULL || rel->reloptkind != RELOPT_BASEREL ||
 		rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION || rte->inh ||
 		rte->tablesample || rte->securityQuals != NIL || root->qual_security_level > 0 ||
 		!bms_equal(rel->relids, root->all_baserels) || root->parse->rowMarks != NIL ||
-		rel->joininfo != NIL || (value = value_asked_for(rel, rte->relid)) == 0 ||
-		!is_heap(rte->relid))
+		rel->joininfo != NIL || (value = value_asked_for(rel, rte->relid)) == 0)
 		return;
 	foreach(lc, rel->indexlist)
 	{
-		CustomPath *path = path_by_index(rel, lfirst(lc), value);
+		CustomPath *path = path_by_index(root, rel, lfirst(lc), value);
 
 		if (path)
 		{
@@ -216,7 +220,10 @@ pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	}
 }
 
-/* The column, if it is a tracking table and one of its own two columns is asked for; or 0. */
+/*
+ * The column, if it is a tracking table and one of its own two columns is asked for; or 0.
+ * (Applications' tables have columns of such names, too.)
+ */
 static AttrNumber
 value_asked_for(RelOptInfo *rel, Oid relid)
 {
@@ -229,17 +236,20 @@ value_asked_for(RelOptInfo *rel, Oid relid)
 		return 0;
 	edition = get_attnum(relid, EDITION_COLUMN);
 	txid = get_attnum(relid, TRACKING_XID_COLUMN);
-	if (edition == InvalidAttrNumber || txid == InvalidAttrNumber ||
-		get_atttype(relid, edition) != TIMESTAMPTZOID || get_atttype(relid, txid) != INT8OID)
+	if ((var->varattno != edition && var->varattno != txid) || !derived_serves_tracking(relid))
 		return 0;
-	return var->varattno == edition || var->varattno == txid ? var->varattno : 0;
+	return is_plain_heap(relid, edition, txid) ? var->varattno : 0;
 }
 
+/* Is it a table as we make them: with values in both columns, permanent, in a heap? */
 static bool
-is_heap(Oid relid)
+is_plain_heap(Oid relid, AttrNumber edition, AttrNumber txid)
 {
 	Relation	rel = table_open(relid, NoLock);
-	bool		is = rel->rd_tableam == GetHeapamTableAmRoutine();
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		is = rel->rd_tableam == GetHeapamTableAmRoutine() &&
+		!RelationUsesLocalBuffers(rel) && TupleDescAttr(desc, edition - 1)->attnotnull &&
+		TupleDescAttr(desc, txid - 1)->attnotnull;
 
 	table_close(rel, NoLock);
 	return is;
@@ -247,7 +257,7 @@ is_heap(Oid relid)
 
 /* The path by this index, if it is a unique one on just the columns that are given. */
 static CustomPath *
-path_by_index(RelOptInfo *rel, IndexOptInfo *index, AttrNumber value)
+path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, AttrNumber value)
 {
 	CustomPath *path;
 	List	   *arguments = NIL;
@@ -278,7 +288,7 @@ path_by_index(RelOptInfo *rel, IndexOptInfo *index, AttrNumber value)
 	path->path.pathtarget = rel->reltarget;
 	path->path.rows = 1;
 	path->path.total_cost = COST_OF_LOOKUP;
-	path->path.parallel_safe = true;
+	path->path.parallel_safe = may_be_parallel(root, arguments);
 	path->flags = CUSTOM_PATH_PROJECTION_COMPAT;
 	path->custom_private = list_make3(arguments, numbers,
 									  list_make2_oid(index->indexoid, value));
@@ -323,6 +333,32 @@ match_column(RelOptInfo *rel, IndexOptInfo *index, int column, Expr **argument,
 		}
 	}
 	return false;
+}
+
+/*
+ * May a worker look these keys up?  PostgreSQL says no of all sub-selects with parameters,
+ * but those that the query around it gives are known where that is executed.  What comes
+ * from further out a worker is not told.
+ */
+static bool
+may_be_parallel(PlannerInfo *root, List *arguments)
+{
+	return is_parallel_safe(root, without_given_params((Node *) arguments, root->parent_root));
+}
+
+static Node *
+without_given_params(Node *node, void *context)
+{
+	PlannerInfo *parent = context;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		foreach(lc, parent->plan_params)
+			if (((PlannerParamItem *) lfirst(lc))->paramId == ((Param *) node)->paramid)
+				return (Node *) makeNullConst(exprType(node), exprTypmod(node), exprCollation(node));
+	return expression_tree_mutator(node, without_given_params, context);
 }
 
 static Plan *
@@ -704,6 +740,7 @@ load_window(Store *store, BlockNumber block, const Datum *key)
 		ItemId		item = PageGetItemId(page, offset);
 		HeapTupleData tuple;
 		MemoryContext before;
+		bool		has_key;
 
 		if (!ItemIdIsNormal(item))
 			continue;
@@ -715,9 +752,11 @@ load_window(Store *store, BlockNumber block, const Datum *key)
 			!HeapTupleSatisfiesVisibility(&tuple, estate->es_snapshot, buffer))
 			continue;
 		before = MemoryContextSwitchTo(window->context);
-		read_row(store, &tuple, &window->keys[window->n * store->nkeys],
-				 &window->values[window->n * NVALUES]);
+		has_key = read_row(store, &tuple, &window->keys[window->n * store->nkeys],
+						   &window->values[window->n * NVALUES]);
 		MemoryContextSwitchTo(before);
+		if (!has_key)
+			continue;
 		if (store->plain)
 		{
 			int64		plain = plain_key(store, window->keys[window->n]);
@@ -736,8 +775,11 @@ load_window(Store *store, BlockNumber block, const Datum *key)
 			window->next = (i + 1) % window->n;
 }
 
-/* Key and values of a tracking row, copied into the current memory context. */
-static void
+/*
+ * Key and values of a tracking row, copied into the current memory context.  Returns false
+ * if it has no key, so that none is equal to it.
+ */
+static bool
 read_row(Store *store, HeapTuple tuple, Datum *key, Datum *values)
 {
 	TupleDesc	desc = RelationGetDescr(store->rel);
@@ -747,12 +789,15 @@ read_row(Store *store, HeapTuple tuple, Datum *key, Datum *values)
 	for (i = 0; i < store->nkeys; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, store->attnums[i] - 1);
+		Datum		value = heap_getattr(tuple, store->attnums[i], desc, &isnull);
 
-		key[i] = datumCopy(heap_getattr(tuple, store->attnums[i], desc, &isnull),
-						   att->attbyval, att->attlen);
+		if (isnull)
+			return false;
+		key[i] = datumCopy(value, att->attbyval, att->attlen);
 	}
 	for (i = 0; i < NVALUES; i++)
 		values[i] = heap_getattr(tuple, store->value_attnums[i], desc, &isnull);
+	return true;
 }
 
 /* Read the table into a hash, unless it takes more memory than one may have. */
@@ -801,11 +846,13 @@ load_hash(Store *store)
 		int64		at;
 
 		CHECK_FOR_INTERRUPTS();
-		read_row(store, ExecFetchSlotHeapTuple(slot, false, NULL), key, values);
-		at = hash_slot(store, key);
-		memcpy(&store->hash_keys[at * store->nkeys], key, sizeof(Datum) * store->nkeys);
-		memcpy(&store->hash_values[at * NVALUES], values, sizeof(Datum) * NVALUES);
-		store->hash_used[at] = true;
+		if (read_row(store, ExecFetchSlotHeapTuple(slot, false, NULL), key, values))
+		{
+			at = hash_slot(store, key);
+			memcpy(&store->hash_keys[at * store->nkeys], key, sizeof(Datum) * store->nkeys);
+			memcpy(&store->hash_values[at * NVALUES], values, sizeof(Datum) * NVALUES);
+			store->hash_used[at] = true;
+		}
 		MemoryContextSwitchTo(before);
 		fits = ++store->nhashed < nslots - nslots / 8 &&
 			MemoryContextMemAllocated(store->hash_context, true) <= hash_limit_compat();
