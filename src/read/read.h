@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* stream.c: the rows of a query, one after another */
+/* stream.c: the rows of a query */
 extern Datum stream_rows(FunctionCallInfo fcinfo, char *(*make_sql) (FunctionCallInfo fcinfo),
 						 int nargs, const Oid *types, const Datum *values, const char *nulls);
 

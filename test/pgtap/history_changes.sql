@@ -2,7 +2,7 @@
 -- Section 9: history_changes, what transactions did to the rows of tables.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(30);
+SELECT plan(32);
 DROP ROLE IF EXISTS changes_reader;
 CREATE ROLE changes_reader;
 GRANT USAGE ON SCHEMA tap TO changes_reader;
@@ -18,6 +18,9 @@ CREATE FUNCTION tap.told(VARIADIC tables regclass[]) RETURNS text LANGUAGE sql A
 		coalesce(old_row ->> 'v', '') || '>' || coalesce(new_row ->> 'v', ''), array_to_string(changed_columns, '+')), ', ' ORDER BY no)
 	FROM history_changes(tables) WITH ORDINALITY c(changed_at, transaction_id, live_table, change, key, old_row, new_row, changed_columns, user_id, label, context, no)
 	LEFT JOIN tap.steps s ON s.id = transaction_id $$;
+
+CREATE FUNCTION tap.fetched(cursor refcursor) RETURNS text LANGUAGE plpgsql AS
+$$ DECLARE key text; BEGIN FETCH cursor INTO key; RETURN key; END $$;
 
 -- A tracking table: the net effect of each transaction.
 CREATE TABLE t (id int PRIMARY KEY, v text, w int);
@@ -126,6 +129,21 @@ SELECT throws_ok($$SELECT * FROM history_changes(ARRAY['pg_class']::regclass[])$
 SELECT throws_ok($$SELECT * FROM history_changes(since => '2020-01-02', until => '2020-01-01')$$, '22023', '"since" is later than "until"');
 SELECT throws_ok($$SELECT * FROM history_changes(key => '{"x": 1}')$$, '22023', 'no table that is asked for has a primary key of the columns "x"');
 SELECT throws_ok($$SELECT * FROM history_changes(key => '[1]')$$, '22023', '"key" is no JSON object');
+
+-- A cursor in which it is goes on where others would.
+CREATE TABLE held (id int PRIMARY KEY);
+SELECT create_history_table('held');
+INSERT INTO held SELECT generate_series(1, 1000);
+BEGIN;
+DECLARE held CURSOR WITH HOLD FOR SELECT (history_changes(ARRAY['held']::regclass[])).key ->> 'id';
+SELECT is(tap.fetched('held'), '1', 'a first row');
+SAVEPOINT s;
+SELECT tap.fetched('held');
+ROLLBACK TO s;
+COMMIT;
+MOVE FORWARD 997 FROM held;
+SELECT is(tap.fetched('held'), '1000', 'the last, after ROLLBACK TO SAVEPOINT and COMMIT');
+CLOSE held;
 
 -- Not all rows are asked for: the cursor is closed.
 SELECT (history_changes()).change LIMIT 1;
