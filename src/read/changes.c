@@ -480,7 +480,7 @@ table_sql(const Source *source, FunctionCallInfo fcinfo)
 					"OPERATOR(pg_catalog.=) (g.new_r OPERATOR(pg_catalog.->) u.c)::pg_catalog.text) IS NOT TRUE "
 					"ORDER BY u.n) END AS cols "
 					"FROM (SELECT f.*, f.change OPERATOR(pg_catalog.=) 'INSERT' AND f.n OPERATOR(pg_catalog.=) 2 AND f.other_r IS NOT NULL AS half, "
-					"f.change OPERATOR(pg_catalog.=) 'DELETE' AND f.n OPERATOR(pg_catalog.=) 2 AND f.following OPERATOR(pg_catalog.=) 'INSERT' AS other_half FROM ("
+					"f.change OPERATOR(pg_catalog.=) 'DELETE' AND f.n OPERATOR(pg_catalog.=) 2 AND (f.following OPERATOR(pg_catalog.=) 'INSERT') IS TRUE AS other_half FROM ("
 					"SELECT e.*, pg_catalog.lag(e.old_r) OVER w AS other_r, pg_catalog.lag(e.key) OVER w AS other_key, pg_catalog.lead(e.change) OVER w AS following, "
 					"pg_catalog.count(*) OVER (PARTITION BY e.t, e.rest) AS n FROM ("
 					"SELECT d.*, CASE WHEN d.change OPERATOR(pg_catalog.=) 'UPDATE' THEN d.key ELSE COALESCE(d.old_r, d.new_r) OPERATOR(pg_catalog.-) %s::pg_catalog.text[] END AS rest "

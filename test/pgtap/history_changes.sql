@@ -2,7 +2,7 @@
 -- Section 9: history_changes, what transactions did to the rows of tables.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(32);
+SELECT plan(34);
 DROP ROLE IF EXISTS changes_reader;
 CREATE ROLE changes_reader;
 GRANT USAGE ON SCHEMA tap TO changes_reader;
@@ -123,6 +123,17 @@ SET client_min_messages = error;
 BEGIN; SELECT step('R'); DROP TABLE r; COMMIT;
 RESET client_min_messages;
 SELECT is(told('r__history'), 'J I 1:x >1, K D 1:x 1>, K I 11:x >1, M U 11:x 1>2 v, R D 11:x 2>', 'a table that is gone, its history, with a kept column, is there');
+
+-- Two rows that are alike but for their keys.
+CREATE TABLE alike (id int PRIMARY KEY, v text);
+SELECT create_history_table('alike');
+BEGIN; SELECT step('2'); INSERT INTO alike VALUES (1, 'x'), (2, 'x'); COMMIT;
+BEGIN; SELECT step('3'); DELETE FROM alike; COMMIT;
+SELECT is(told('alike'), '2 I 1 >x, 2 I 2 >x, 3 D 1 x>, 3 D 2 x>', 'both go');
+BEGIN; SELECT step('4'); INSERT INTO alike VALUES (1, 'x'), (2, 'x'); COMMIT;
+BEGIN; SELECT step('5'); UPDATE alike SET id = id + 10; COMMIT;
+SELECT is((SELECT string_agg(change, ' ' ORDER BY change) FROM history_changes(ARRAY['alike']::regclass[], transactions => ARRAY[id('5')])),
+	'DELETE DELETE INSERT INSERT', 'both get another key: which of them which is not known');
 
 -- Errors.
 SELECT throws_ok($$SELECT * FROM history_changes(ARRAY['pg_class']::regclass[])$$, '42704', 'table "pg_class" has no history');
