@@ -486,7 +486,7 @@ table_sql(const Source *source, FunctionCallInfo fcinfo)
 					"SELECT d.*, CASE WHEN d.change OPERATOR(pg_catalog.=) 'UPDATE' THEN d.key ELSE COALESCE(d.old_r, d.new_r) OPERATOR(pg_catalog.-) %s::pg_catalog.text[] END AS rest "
 					"FROM (SELECT COALESCE(c.ender, c.maker) AS t, c.old_p, c.old_r, c.new_p, c.new_r, "
 					"CASE WHEN c.old_r IS NULL THEN 'INSERT' WHEN c.new_r IS NULL THEN 'DELETE' ELSE 'UPDATE' END AS change, "
-					"(SELECT pg_catalog.to_jsonb(k) FROM (SELECT %s) k) AS key FROM (%s) c) d) e "
+					"(SELECT pg_catalog.to_jsonb(k.*) FROM (SELECT %s) k) AS key FROM (%s) c) d) e "
 					"WINDOW w AS (PARTITION BY e.t, e.rest ORDER BY e.change)) f) g WHERE NOT g.other_half",
 					began_sql(versions, "g.t"), began_sql(versions, "g.t"), source->relid,
 					quote_literal_cstr(array_sql(source->columns, source->silent)),
@@ -518,7 +518,7 @@ versions_sql(const Source *source)
 	foreach(lc, source->columns)
 		appendStringInfo(&columns, "%sv.%s", columns.len > 0 ? ", " : "", quote_identifier(lfirst(lc)));
 	return psprintf("(SELECT %sv.%s AS ender, v.%s AS maker, v.%s AS p, "
-					"(SELECT pg_catalog.to_jsonb(x) FROM (SELECT %s) x) AS r FROM (%s) v)",
+					"(SELECT pg_catalog.to_jsonb(x.*) FROM (SELECT %s) x) AS r FROM (%s) v)",
 					keys.data, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN, columns.data, source->rows);
 }
 

@@ -2,7 +2,7 @@
 -- Section 9: history_changes, what transactions did to the rows of tables.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(34);
+SELECT plan(35);
 DROP ROLE IF EXISTS changes_reader;
 CREATE ROLE changes_reader;
 GRANT USAGE ON SCHEMA tap TO changes_reader;
@@ -134,6 +134,13 @@ BEGIN; SELECT step('4'); INSERT INTO alike VALUES (1, 'x'), (2, 'x'); COMMIT;
 BEGIN; SELECT step('5'); UPDATE alike SET id = id + 10; COMMIT;
 SELECT is((SELECT string_agg(change, ' ' ORDER BY change) FROM history_changes(ARRAY['alike']::regclass[], transactions => ARRAY[id('5')])),
 	'DELETE DELETE INSERT INSERT', 'both get another key: which of them which is not known');
+
+-- Columns that are called as what is in the query.
+CREATE TABLE called (x int, k int, v text, l int, h int, p int, r int, ender int, maker int, PRIMARY KEY (k, x));
+SELECT create_history_table('called');
+BEGIN; SELECT step('6'); INSERT INTO called VALUES (1, 2, 'a'); COMMIT;
+BEGIN; SELECT step('7'); UPDATE called SET v = 'b', l = 1, h = 1, p = 1, r = 1, ender = 1, maker = 1; COMMIT;
+SELECT is(told('called'), '6 I 2:1 >a, 7 U 2:1 a>b v+l+h+p+r+ender+maker', 'x, k, ...');
 
 -- Errors.
 SELECT throws_ok($$SELECT * FROM history_changes(ARRAY['pg_class']::regclass[])$$, '42704', 'table "pg_class" has no history');
