@@ -37,7 +37,9 @@ DECLARE
 	seen text := '';
 BEGIN
 	FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = rel
-		AND NOT tgisinternal ORDER BY tgname
+		AND NOT tgisinternal
+		-- with a time column: tells the log alone
+		AND (rel <> 'timed'::regclass OR tgname <> 'on_change_update_tracking_table') ORDER BY tgname
 	LOOP
 		BEGIN
 			EXECUTE format(command, rel, t);

@@ -57,8 +57,8 @@ EXCEPTION WHEN SQLSTATE 'UNDO1' THEN
 	RETURN SQLERRM;
 END $$;
 SET client_min_messages = error;
-SELECT is(added('', ''), '1 1 id,v,w,sys_period,exec_transaction_id', 'control: the view follows');
-SELECT is(added(put, ''), '1 1 id,v,sys_period,exec_transaction_id then id,v,w,sys_period,exec_transaction_id',
+SELECT is(added('', ''), '1 1 id,v,w,sys_period,exec_transaction_id,start_transaction_id', 'control: the view follows');
+SELECT is(added(put, ''), '1 1 id,v,sys_period,exec_transaction_id,start_transaction_id then id,v,w,sys_period,exec_transaction_id,start_transaction_id',
 	name || ' of a stranger''s: the column is added, and recorded; the view shows it when it is made anew')
 FROM obstacles WHERE current_setting('server_version_num')::int >= least ORDER BY n;
 SELECT skip('PostgreSQL 13 has no such functions', 1) FROM obstacles WHERE current_setting('server_version_num')::int < least;
@@ -70,7 +70,7 @@ SELECT is(added(put, 'GRANT SELECT (v) ON o.t__with_history TO PUBLIC'), '2BP01'
 	name || ' of who may read a column, too')
 FROM obstacles WHERE current_setting('server_version_num')::int >= least ORDER BY n;
 SELECT skip('PostgreSQL 13 has no such functions', 1) FROM obstacles WHERE current_setting('server_version_num')::int < least;
-SELECT is(added('CREATE VIEW s.mine AS SELECT v, sys_period FROM o.t__with_history', ''), '1 1 id,v,w,sys_period,exec_transaction_id',
+SELECT is(added('CREATE VIEW s.mine AS SELECT v, sys_period FROM o.t__with_history', ''), '1 1 id,v,w,sys_period,exec_transaction_id,start_transaction_id',
 	'an ordinary view of a stranger''s follows, and so does the history view');
 
 DROP OWNED BY rights_strangers_owner, rights_strangers_other CASCADE;

@@ -290,7 +290,8 @@ LOAD 'catmaid_history';
 WITH member AS (
 	SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'catmaid_history'))
-SELECT proname || '(' || regexp_replace(pg_get_function_arguments(p.oid), '::(text|regclass)|, OUT .*', '', 'g') || ')'
+SELECT proname || '(' || replace(regexp_replace(pg_get_function_arguments(p.oid),
+	'::(text|regclass|bigint|jsonb|timestamp with time zone)(\[\])?|, OUT .*', '', 'g'), 'timestamp with time zone', 'timestamptz') || ')'
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 UNION ALL
 SELECT '`' || attname || '`' FROM member JOIN pg_attribute ON attrelid = objid AND attnum > 0 AND NOT attisdropped

@@ -326,6 +326,8 @@ my %elsewhere = map { $_ => 1 } (
 	'SELECT %s(%s::regclass) shows the error.',
 	'When it is gone, ALTER TABLE %s INHERIT %s;',
 	'DROP VIEW %s CASCADE; SELECT %s(%s::regclass);',
+	# a pattern for any table
+	'SELECT * FROM %s(NULL::t, before, after) compares table t.',
 	# takes two sessions
 	'SELECT %s(%s::regclass) re-creates what is missing.');
 for my $world (@worlds)

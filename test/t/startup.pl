@@ -61,7 +61,7 @@ for ([ 'one', 'one transaction' ], [ 'adopted', 'one transaction, in an adopted 
 		"$way: and registered as enabled");
 	is($node->safe_psql($db, "SELECT count(*) FROM by_tracking FULL JOIN by_tracking__tracking ON id = live_pk
 		WHERE id IS NULL OR live_pk IS NULL"), '0', "$way: the tracking table is in step");
-	is(triggers($db), '4 4 4 4', "$way: each trigger is there once");
+	is(triggers($db), '5 4 4 4', "$way: each trigger is there once");
 	is($node->safe_psql($db, "SELECT string_agg(DISTINCT relowner::regrole::text, ' ') FROM pg_class
 		WHERE relname ~ '__(history|tracking|with_history)'"), 'app', "$way: all belongs to the application");
 	$node->safe_psql($db, "UPDATE by_tracking SET n = -1 WHERE id = 1", extra_params => \@app);

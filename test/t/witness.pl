@@ -228,7 +228,7 @@ sub on_the_standby
 	{
 		my $only = $name eq 'public.part' ? '' : 'ONLY';
 		my $history = $name =~ /"\z/ ? $name =~ s/"\z/__history"/r : "${name}__history";
-		my $strip = q{ - 'sys_period' - 'exec_transaction_id'};
+		my $strip = q{ - 'sys_period' - 'exec_transaction_id' - 'start_transaction_id'};
 		$s->do('BEGIN');
 		my $rows = $s->value("SELECT md5(string_agg(j::text, ',' ORDER BY j::text COLLATE \"C\")) || ' ' || count(*) FROM (SELECT to_jsonb(r) FROM $only $name r) x(j)");
 		$s->do("UPDATE $only $name SET v = v || ' promoted'");

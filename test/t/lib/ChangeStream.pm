@@ -216,6 +216,7 @@ sub compare
 			  . " FROM ONLY $history AS h"))
 	{
 		my ($period, $xid) = delete @$row{ '=period', 'exec_transaction_id' };
+		delete $row->{start_transaction_id};
 		delete $row->{sys_period};
 		push @there, join '|', line($row), $xid, $period;
 	}

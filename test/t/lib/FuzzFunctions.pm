@@ -48,8 +48,8 @@ BEGIN
 	END;
 END $$;
 SQL
-	@functions = map { { name => $_->[0], args => [ split / /, $_->[1] ] } } @{ as('super')->do(<<'SQL')->{rows} };
-SELECT p.proname, (SELECT coalesce(string_agg(t::regtype::text, ' ' ORDER BY n), '') FROM unnest(proargtypes) WITH ORDINALITY x(t, n))
+	@functions = map { { name => $_->[0], args => [ split /,/, $_->[1] ] } } @{ as('super')->do(<<'SQL')->{rows} };
+SELECT concat((SELECT nspname || '.' FROM pg_namespace n WHERE n.oid = pronamespace AND nspname = 'catmaid_history_internal'), p.proname), (SELECT coalesce(string_agg(t::regtype::text, ',' ORDER BY n), '') FROM unnest(proargtypes) WITH ORDINALITY x(t, n))
   FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
  WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'catmaid_history') ORDER BY p.oid
@@ -63,7 +63,9 @@ my @texts = ('', 'v', 'id', 'n', 'edited', 'txid', 'no such', 'ID', '"id"', "o'c
 sub argument
 {
 	my ($type, $oid) = @_;
+	return pick('NULL::shared.a', 'NULL::shared.a__history', 'NULL::text', '1', 'ROW(1)') if $type eq 'anyelement';
 	return 'NULL' if chance(0.05);
+	return pick("'-infinity'", 'now()', "'infinity'", 'NULL') . '::timestamptz' if $type =~ /^timestamp/;
 	return $oid if $type eq 'regclass';
 	return pick('true', 'false') if $type eq 'boolean';
 	return quoted(pick(@texts)) . '::text' if $type eq 'text';

@@ -224,7 +224,9 @@ sub tracking_sql
 	my $n = @{ $t->{key} };
 	my @keys = $n == 1 ? ('live_pk') : map { "live_pk_$_" } 1 .. $n;
 	return "concat_ws('|', " . join(', ', (map { shown($_, 'text') } @keys),
-		shown('edition_time', 'timestamptz'), "coalesce(txid::text, '\\N')") . ')';
+		shown('edition_time', 'timestamptz'),
+		# negative: the transaction has found the row, and not made it (test/pgtap/makers.sql)
+		"coalesce(abs(txid)::text, '\\N')") . ')';
 }
 
 sub columns_sql
@@ -232,7 +234,7 @@ sub columns_sql
 	my ($name) = @_;
 	return "SELECT attname || ':' || typname FROM pg_attribute JOIN pg_type t ON t.oid = atttypid"
 	  . ' WHERE attrelid = ' . quote_text($name) . "::regclass AND attnum > 0 AND NOT attisdropped"
-	  . " AND attname NOT IN ('sys_period', 'exec_transaction_id')";
+	  . " AND attname NOT IN ('sys_period', 'exec_transaction_id', 'start_transaction_id')";
 }
 
 sub difference

@@ -78,7 +78,8 @@ sub names_in_sql
 	$fault->("type $1") while $sql =~ s/::(\w+(?:\.\w+)?)/ /;
 	$sql =~ s/\bAS \w+\([^()]*\)/ /g;
 	# a function's name and its parenthesis have nothing between them, as have those of a format
-	$sql =~ s/\bcatmaid_history_adopt\(/(/g; # ours, made in the line before
+	# ours, made in the line before, or in our own schema; and what is no function
+	$sql =~ s/\b(?:catmaid_history_adopt|catmaid_history_log_context|catmaid_history_internal\.\w+|coalesce)\(/(/g;
 	while ($sql =~ /([a-z]\w*(?:\.\w+)?)\(/g) { $fault->("function $1") }
 	$names{relation}{$1} = 1 while $sql =~ s/\b(?:FROM|JOIN|UPDATE|INTO)(?: ONLY)? pg_catalog\.(\w+)/ /;
 	$fault->("catalog $1") if $sql =~ /\b(?:FROM|JOIN|UPDATE|INTO)(?: ONLY)? (pg_\w+)/;
