@@ -29,6 +29,8 @@ my $super;
 
 sub canary_setup
 {
+	# a race may have dropped all that a role owned
+	must('super', "CREATE SCHEMA IF NOT EXISTS $_ AUTHORIZATION $_; GRANT USAGE ON SCHEMA $_ TO PUBLIC") for qw(fuzz_a fuzz_b fuzz_part fuzz_reader);
 	hooks_setup(qw(fuzz_a fuzz_b fuzz_part fuzz_reader));
 	$super = value('SELECT current_user');
 	return;
