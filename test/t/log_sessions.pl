@@ -109,7 +109,8 @@ sub prepared
 	$s->do("BEGIN; SET LOCAL catmaid_history.user_id = 9; INSERT INTO person VALUES (9, 'g'); PREPARE TRANSACTION 'gone'");
 	$s->do("BEGIN; SET LOCAL catmaid_history.user_id = 10; UPDATE person SET name = 'h' WHERE false; COMMIT");
 	is(entries(), '', 'prepared: nothing is committed yet');
-	$node->restart('immediate');
+	$node->stop('immediate');
+	$node->start;
 	$main = PgWire->new($node, name => 'main');
 	$main->do("COMMIT PREPARED 'kept'");
 	$main->do("ROLLBACK PREPARED 'gone'");
