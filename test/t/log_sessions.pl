@@ -96,7 +96,7 @@ sub from_the_connection
 		$node->psql('postgres', "UPDATE person SET name = 'f'");
 		is(entries(), '', 'a superuser may switch it off');
 	}
-	$node->adjust_conf('postgresql.conf', 'session_preload_libraries', undef);
+	$node->append_conf('postgresql.conf', "session_preload_libraries = ''\n");
 	$node->reload;
 	$main->do('ALTER DATABASE postgres RESET catmaid_history.log_transactions');
 	return;
