@@ -247,6 +247,9 @@ extern bool derived_is_locked(Oid relid, LOCKMODE mode);
 extern void catalog_lock(Oid relid, LOCKMODE mode);
 extern void catalog_check_meant(Oid meant, Oid found);
 
+/* result_set.c: the rows of a set-returning function */
+extern ReturnSetInfo *result_set_begin(FunctionCallInfo fcinfo);
+
 /* relwriter.c: rows into a table and its indexes, from C */
 extern RelationShape *relation_shape(Relation rel, int not_null, int defaults,
 									 bool simple);

@@ -313,31 +313,10 @@ is_empty(Oid relid)
 void
 repair_widen(RegistryRow *row, bool rewrite)
 {
-	bool		any = rewrite || is_empty(row->history);
-	Relation	live = table_open(row->live, NoLock);
-	Relation	history = table_open(row->history, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(live);
 	Widening	widening = {row->history, NIL};
-	int			i;
 
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target = att->attisdropped ? NULL :
-			columns_find(history, NameStr(att->attname));
-		Oid			type;
-		int32		typmod;
-
-		if (target == NULL)
-			continue;
-		columns_base_type(att, &type, &typmod);
-		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			(any || types_widen_in_place(target, type, typmod)))
-			widening.columns = lappend(widening.columns,
-									   derived_column_like(att, pstrdup(NameStr(att->attname)), ""));
-	}
-	table_close(history, NoLock);
-	table_close(live, NoLock);
+	widening.columns = derived_columns_to_widen(row->live, row->history,
+												rewrite || is_empty(row->history) ? NULL : types_widen_in_place);
 	if (widening.columns == NIL)
 		return;
 	if (rewrite)

@@ -249,6 +249,43 @@ create_table(Relation live, const char *name, char persistence, List *columns,
 	return relid;
 }
 
+/*
+ * The columns of a history that cannot hold the live table's, as TableColumns with the
+ * types that they should have; where "only" is given, those for which it is true of the
+ * history's column and that type.  Locks: ACCESS SHARE on the history, kept; the caller
+ * has locked the live table.
+ */
+List *
+derived_columns_to_widen(Oid live, Oid history,
+						 bool (*only) (Form_pg_attribute column, Oid type, int32 typmod))
+{
+	Relation	live_rel = table_open(live, NoLock);
+	Relation	history_rel = table_open(history, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(live_rel);
+	List	   *columns = NIL;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute target = att->attisdropped ? NULL :
+			columns_find(history_rel, NameStr(att->attname));
+		Oid			type;
+		int32		typmod;
+
+		if (target == NULL)
+			continue;
+		columns_base_type(att, &type, &typmod);
+		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
+			(only == NULL || only(target, type, typmod)))
+			columns = lappend(columns,
+							  derived_column_like(att, pstrdup(NameStr(att->attname)), ""));
+	}
+	table_close(history_rel, NoLock);
+	table_close(live_rel, NoLock);
+	return columns;
+}
+
 /* A column of that name with att's type below domains; palloc'd. */
 TableColumn *
 derived_column_like(Form_pg_attribute att, char *name, const char *constraints)

@@ -61,6 +61,8 @@ extern void derived_add_maker(const RegistryRow *row);
 extern Oid	derived_create_tracking(Relation live, List *key, bool loose);
 extern void derived_drop(Oid relid);
 extern void derived_drop_with(Oid relid, bool cascade);
+extern List *derived_columns_to_widen(Oid live, Oid history,
+									  bool (*only) (Form_pg_attribute column, Oid type, int32 typmod));
 extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
 										const char *constraints);
 extern void derived_copy_persistence(Oid live, Oid tracking);

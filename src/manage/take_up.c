@@ -15,11 +15,13 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "manage/manage.h"
 
+static bool is_widened_by(Form_pg_attribute column, Oid type, int32 typmod);
 static void widen_columns(Oid live, Oid history);
 
 /* The history table of the right name and owner, or InvalidOid. */
@@ -37,36 +39,22 @@ take_up_history(Oid live)
 	return history;
 }
 
+/* Does the type hold all values that the column has? */
+static bool
+is_widened_by(Form_pg_attribute column, Oid type, int32 typmod)
+{
+	return types_hold(column->atttypid, column->atttypmod, type, typmod);
+}
+
 /* Where that fails, reconcile_columns says what is wrong. */
 static void
 widen_columns(Oid live, Oid history)
 {
-	Relation	live_rel = table_open(live, NoLock);
-	Relation	history_rel = table_open(history, ShareRowExclusiveLock);
-	TupleDesc	desc = RelationGetDescr(live_rel);
-	List	   *columns = NIL;
+	List	   *columns;
 	ListCell   *lc;
-	int			i;
 
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target = att->attisdropped ? NULL :
-			columns_find(history_rel, NameStr(att->attname));
-		Oid			type;
-		int32		typmod;
-
-		if (target == NULL)
-			continue;
-		columns_base_type(att, &type, &typmod);
-		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			types_hold(target->atttypid, target->atttypmod, type, typmod))
-			columns = lappend(columns,
-							  derived_column_like(att, pstrdup(NameStr(att->attname)), ""));
-	}
-	table_close(history_rel, NoLock);
-	table_close(live_rel, NoLock);
-
+	LockRelationOid(history, ShareRowExclusiveLock);
+	columns = derived_columns_to_widen(live, history, is_widened_by);
 	foreach(lc, columns)
 	{
 		TableColumn *column = lfirst(lc);

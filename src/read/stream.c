@@ -13,11 +13,8 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/tuplestore.h"
 
@@ -25,7 +22,6 @@
 
 #define ROWS_AT_A_TIME	200
 
-static void begin_result(FunctionCallInfo fcinfo);
 static void put_rows(Portal portal, ReturnSetInfo *result);
 
 /*
@@ -38,11 +34,12 @@ stream_rows(FunctionCallInfo fcinfo, char *(*make_sql) (FunctionCallInfo fcinfo)
 			int nargs, const Oid *types, const Datum *values, const char *nulls)
 {
 	char	   *sql = make_sql(fcinfo);
+	ReturnSetInfo *result;
 	int			nestlevel;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
-	begin_result(fcinfo);
+	result = result_set_begin(fcinfo);
 	SPI_connect();
 	nestlevel = naming_begin_qualified();
 	plan = SPI_prepare(sql, nargs, unconstify(Oid *, types));
@@ -50,35 +47,10 @@ stream_rows(FunctionCallInfo fcinfo, char *(*make_sql) (FunctionCallInfo fcinfo)
 		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
 	portal = SPI_cursor_open(NULL, plan, unconstify(Datum *, values), nulls, true);
 	AtEOXact_GUC(true, nestlevel);
-	put_rows(portal, (ReturnSetInfo *) fcinfo->resultinfo);
+	put_rows(portal, result);
 	SPI_cursor_close(portal);
 	SPI_finish();
 	return (Datum) 0;
-}
-
-/* Say where the rows will be, and make the place. */
-static void
-begin_result(FunctionCallInfo fcinfo)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext before;
-
-	if (result == NULL || !IsA(result, ReturnSetInfo) ||
-		!(result->allowedModes & SFRM_Materialize))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-
-	before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("function returning record called in context that cannot accept type record")));
-	result->setDesc = CreateTupleDescCopy(result->setDesc);
-	result->returnMode = SFRM_Materialize;
-	result->setResult = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
-											  false, work_mem);
-	MemoryContextSwitchTo(before);
 }
 
 static void
