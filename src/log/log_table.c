@@ -55,11 +55,22 @@ static struct
 	bool		plain;
 }			log_table;
 
+/* see begin_writing */
+typedef struct LogWriting
+{
+	RelationWriter writer;
+	MemoryContext context;		/* that of before */
+	SecurityState before;
+	int			settings;
+} LogWriting;
+
 static const char *const column_names[LOG_NCOLUMNS] = {
 	"transaction_id", "execution_time", "user_id", "project_id", "change_type", "label", "context"
 };
 
 static void add_context(void *argument);
+static bool begin_writing(LogWriting *log);
+static void end_writing(LogWriting *log);
 static void forget(Datum arg, Oid relid);
 static void know(void);
 static bool is_ours_alone(Relation rel);
@@ -93,43 +104,28 @@ log_table_relid(void)
 bool
 log_table_complete(const LogEntry *entry, ItemPointer at)
 {
-	RelationWriter writer;
-	MemoryContext scratch;
-	MemoryContext context;
-	SecurityState before;
+	LogWriting	log;
 	ErrorContextCallback callback = {.callback = add_context};
-	TupleTableSlot *slot;
-	int			settings;
 	bool		done = false;
-
-	know();
-	if (!log_table.valid)
-		return false;
 
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
-									ALLOCSET_SMALL_SIZES);
-	context = MemoryContextSwitchTo(scratch);
-	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
-	settings = security_begin_code(log_table.relid, log_table.plain);
-	relation_writer_open(&writer, log_table.relid, log_table.shape);
-	if (!has_entry(writer.rel))
+	if (begin_writing(&log))
 	{
-		slot = relation_writer_slot(&writer);
-		fill(slot, entry);
-		if (!log_table.plain)
-			fill_others(&writer, slot);
-		ExecStoreVirtualTuple(slot);
-		relation_writer_insert_as_of(&writer, entry->cid);
-		done = ItemPointerIsValid(&slot->tts_tid);
-		*at = slot->tts_tid;
+		if (!has_entry(log.writer.rel))
+		{
+			TupleTableSlot *slot = relation_writer_slot(&log.writer);
+
+			fill(slot, entry);
+			if (!log_table.plain)
+				fill_others(&log.writer, slot);
+			ExecStoreVirtualTuple(slot);
+			relation_writer_insert_as_of(&log.writer, entry->cid);
+			done = ItemPointerIsValid(&slot->tts_tid);
+			*at = slot->tts_tid;
+		}
+		end_writing(&log);
 	}
-	relation_writer_close(&writer);
-	security_end_code(settings);
-	security_act_as_before(&before);
-	MemoryContextSwitchTo(context);
-	MemoryContextDelete(scratch);
 	error_context_stack = callback.previous;
 	return done;
 }
@@ -144,27 +140,12 @@ add_context(void *argument)
 void
 log_table_delete(ItemPointer at)
 {
-	RelationWriter writer;
-	MemoryContext scratch;
-	MemoryContext context;
-	SecurityState before;
-	int			settings;
+	LogWriting	log;
 
-	know();
-	if (!log_table.valid)
+	if (!begin_writing(&log))
 		return;
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
-									ALLOCSET_SMALL_SIZES);
-	context = MemoryContextSwitchTo(scratch);
-	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
-	settings = security_begin_code(log_table.relid, log_table.plain);
-	relation_writer_open(&writer, log_table.relid, log_table.shape);
-	relation_writer_delete(&writer, at);
-	relation_writer_close(&writer);
-	security_end_code(settings);
-	security_act_as_before(&before);
-	MemoryContextSwitchTo(context);
-	MemoryContextDelete(scratch);
+	relation_writer_delete(&log.writer, at);
+	end_writing(&log);
 }
 
 /* Is it the name of a column of ours? */
@@ -183,32 +164,47 @@ log_table_is_ours(const char *column)
 void
 log_table_restore(const Datum *values, const bool *isnull)
 {
-	RelationWriter writer;
-	MemoryContext scratch;
-	MemoryContext context;
-	SecurityState before;
+	LogWriting	log;
 	TupleTableSlot *slot;
-	int			settings;
 	int			natts;
 
-	know();
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history log",
-									ALLOCSET_SMALL_SIZES);
-	context = MemoryContextSwitchTo(scratch);
-	security_act_as(log_table.owner, ACT_FOR_WRITER, &before);
-	settings = security_begin_code(log_table.relid, log_table.plain);
-	relation_writer_open(&writer, log_table.relid, log_table.shape);
-	slot = relation_writer_slot(&writer);
+	if (!begin_writing(&log))
+		elog(ERROR, "table \"%s\" is not there", LOG_TABLE);
+	slot = relation_writer_slot(&log.writer);
 	natts = slot->tts_tupleDescriptor->natts;
 	memcpy(slot->tts_values, values, sizeof(Datum) * natts);
 	memcpy(slot->tts_isnull, isnull, sizeof(bool) * natts);
 	ExecStoreVirtualTuple(slot);
-	relation_writer_insert_as_of(&writer, GetCurrentCommandId(true));
-	relation_writer_close(&writer);
-	security_end_code(settings);
-	security_act_as_before(&before);
-	MemoryContextSwitchTo(context);
-	MemoryContextDelete(scratch);
+	relation_writer_insert_as_of(&log.writer, GetCurrentCommandId(true));
+	end_writing(&log);
+}
+
+/*
+ * Open the log for writing, as its owner, with memory of its own, until end_writing.
+ * Returns false, and has done nothing, if there is no log.
+ */
+static bool
+begin_writing(LogWriting *log)
+{
+	know();
+	if (!log_table.valid)
+		return false;
+	log->context = MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext,
+															   "catmaid_history log",
+															   ALLOCSET_SMALL_SIZES));
+	security_act_as(log_table.owner, ACT_FOR_WRITER, &log->before);
+	log->settings = security_begin_code(log_table.relid, log_table.plain);
+	relation_writer_open(&log->writer, log_table.relid, log_table.shape);
+	return true;
+}
+
+static void
+end_writing(LogWriting *log)
+{
+	relation_writer_close(&log->writer);
+	security_end_code(log->settings);
+	security_act_as_before(&log->before);
+	MemoryContextDelete(MemoryContextSwitchTo(log->context));
 }
 
 /* May something that a site has put on the log have been left for the transaction's end? */
