@@ -164,14 +164,6 @@ reconcile_columns(RegistryRow *row)
 				 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
 						 naming_quoted(row->live), MAKER_COLUMN)));
 
-	if (columns_find(live, MAKER_COLUMN))
-		ereport(ERROR,
-				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("table \"%s\" has a column \"%s\", which its history table needs for itself",
-						RelationGetRelationName(live), MAKER_COLUMN),
-				 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
-						 naming_quoted(row->live), MAKER_COLUMN)));
-
 	for (i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
