@@ -43,7 +43,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 	lock_views_of_hierarchies(rows);
 	foreach(lc, rows)
 		lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
-	lock_order_take(lives, ShareRowExclusiveLock);
+	lock_order_take(lives, ShareRowExclusiveLock, NIL);
 	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);

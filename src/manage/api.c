@@ -22,10 +22,11 @@
 #include "compat.h"
 
 static void refuse_derived(Oid live);
-static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode);
+static RegistryRow *history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode, bool with_view);
 static bool is_enabled(FunctionCallInfo fcinfo);
 static List *owned_rows(int sqlstate);
-static List *lock_these(List *lives, LOCKMODE mode, int sqlstate);
+static List *lock_these(List *lives, LOCKMODE mode, List *changing, int sqlstate);
+static List *lives_of(List *rows);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
 static RegistryRow *require_history_table(Oid target);
@@ -69,7 +70,7 @@ catmaid_history_drop_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	api_lock_table(live, AccessExclusiveLock, 0);
+	api_lock_table_and_view(live, 0);
 	refuse_derived(live);
 	history_drop(live, false);
 	PG_RETURN_VOID();
@@ -80,7 +81,7 @@ catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
 {
 	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
 
-	api_lock_table(live, AccessExclusiveLock, 0);
+	api_lock_table_and_view(live, 0);
 	refuse_derived(live);
 	history_drop(live, true);
 	PG_RETURN_VOID();
@@ -89,9 +90,10 @@ catmaid_history_drop_history_table_keep_data(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_drop_all_history_tables(PG_FUNCTION_ARGS)
 {
+	List	   *lives = lives_of(owned_rows(0));
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessExclusiveLock, 0))
+	foreach(lc, lock_these(lives, AccessExclusiveLock, lives, 0))
 		drop_with_children(((RegistryRow *) lfirst(lc))->live);
 	PG_RETURN_VOID();
 }
@@ -101,7 +103,7 @@ Datum
 catmaid_history_enable_for_table(PG_FUNCTION_ARGS)
 {
 	if (!is_enabled(fcinfo))
-		reconcile_enable(history_to_switch(fcinfo, ShareRowExclusiveLock),
+		reconcile_enable(history_to_switch(fcinfo, ShareRowExclusiveLock, false),
 						 PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
 	PG_RETURN_VOID();
 }
@@ -110,7 +112,7 @@ catmaid_history_enable_for_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_disable_for_table(PG_FUNCTION_ARGS)
 {
-	reconcile_disable(history_to_switch(fcinfo, AccessExclusiveLock));
+	reconcile_disable(history_to_switch(fcinfo, AccessExclusiveLock, false));
 	PG_RETURN_VOID();
 }
 
@@ -120,7 +122,7 @@ catmaid_history_enable(PG_FUNCTION_ARGS)
 	List	   *rows = owned_rows(ERRCODE_HISTORY_REFUSED);
 	ListCell   *lc;
 
-	foreach(lc, lock_these(in_order_not(rows), ShareRowExclusiveLock, ERRCODE_HISTORY_REFUSED))
+	foreach(lc, lock_these(in_order_not(rows), ShareRowExclusiveLock, NIL, ERRCODE_HISTORY_REFUSED))
 		reconcile_enable(lfirst(lc), true);
 	PG_RETURN_VOID();
 }
@@ -138,21 +140,19 @@ catmaid_history_disable(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_reload_for_table(PG_FUNCTION_ARGS)
 {
-	RegistryRow *row = history_to_switch(fcinfo, AccessExclusiveLock);
-
-	reconcile_reload(row);
+	/* a view that is in order stays as it is */
+	reconcile_reload(history_to_switch(fcinfo, AccessExclusiveLock, !is_enabled(fcinfo)));
 	PG_RETURN_VOID();
 }
 
 Datum
 catmaid_history_reload(PG_FUNCTION_ARGS)
 {
+	List	   *rows = owned_rows(ERRCODE_HISTORY_REFUSED);
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessExclusiveLock, ERRCODE_HISTORY_REFUSED))
-	{
+	foreach(lc, lock_these(lives_of(rows), AccessExclusiveLock, in_order_not(rows), ERRCODE_HISTORY_REFUSED))
 		reconcile_reload(lfirst(lc));
-	}
 	PG_RETURN_VOID();
 }
 
@@ -277,14 +277,20 @@ refuse_derived(Oid live)
 		(void) api_require_history(live, ERRCODE_UNDEFINED_OBJECT);
 }
 
-/* What enable and disable are called for: (live, history or NULL). */
+/*
+ * What enable and disable are called for: (live, history or NULL), locked; with_view: ACCESS
+ * EXCLUSIVE, with its view.
+ */
 static RegistryRow *
-history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode)
+history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode, bool with_view)
 {
 	Oid			live = api_table_argument(fcinfo, ERRCODE_HISTORY_REFUSED);
 	RegistryRow *row;
 
-	api_lock_table(live, mode, ERRCODE_HISTORY_REFUSED);
+	if (with_view)
+		api_lock_table_and_view(live, ERRCODE_HISTORY_REFUSED);
+	else
+		api_lock_table(live, mode, ERRCODE_HISTORY_REFUSED);
 	row = api_require_history(live, ERRCODE_HISTORY_REFUSED);
 	if (PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_OID(1) != row->history)
 		ereport(ERROR,
@@ -308,7 +314,8 @@ is_enabled(FunctionCallInfo fcinfo)
 	if (get_rel_name(live) == NULL || !relation_ownercheck_compat(live, GetUserId()))
 		return false;
 	row = registry_get(live);
-	return row && (PG_ARGISNULL(1) || PG_GETARG_OID(1) == row->history) && in_order(row);
+	return row && (PG_NARGS() < 2 || PG_ARGISNULL(1) || PG_GETARG_OID(1) == row->history) &&
+		in_order(row);
 }
 
 /* The rows of the registered tables that are there, all of them the current user's. */
@@ -330,15 +337,15 @@ owned_rows(int sqlstate)
 	return rows;
 }
 
-/* The rows of the registry of these tables, by OID, which are locked. */
+/* The rows of the registry of these tables, by OID, which are locked; changing: see lock_order_take. */
 static List *
-lock_these(List *lives, LOCKMODE mode, int sqlstate)
+lock_these(List *lives, LOCKMODE mode, List *changing, int sqlstate)
 {
 	List	   *locked = NIL;
 	ListCell   *lc;
 
 	batch_let_go();
-	lock_order_take(lives, mode);
+	lock_order_take(lives, mode, changing);
 	foreach(lc, lives)
 	{
 		RegistryRow *row;
@@ -361,12 +368,19 @@ lock_these(List *lives, LOCKMODE mode, int sqlstate)
 static List *
 lock_all(LOCKMODE mode, int sqlstate)
 {
+	return lock_these(lives_of(owned_rows(sqlstate)), mode, NIL, sqlstate);
+}
+
+/* The OIDs of the live tables. */
+static List *
+lives_of(List *rows)
+{
 	List	   *lives = NIL;
 	ListCell   *lc;
 
-	foreach(lc, owned_rows(sqlstate))
+	foreach(lc, rows)
 		lives = lappend_oid(lives, ((RegistryRow *) lfirst(lc))->live);
-	return lock_these(lives, mode, sqlstate);
+	return lives;
 }
 
 static void

@@ -13,6 +13,8 @@
 
 #include "manage/manage.h"
 
+static void lock_table(Oid live, LOCKMODE mode, List *changing, int sqlstate);
+
 /* The first argument, which must be there. */
 Oid
 api_table_argument(FunctionCallInfo fcinfo, int sqlstate)
@@ -33,11 +35,24 @@ api_table_argument(FunctionCallInfo fcinfo, int sqlstate)
 void
 api_lock_table(Oid live, LOCKMODE mode, int sqlstate)
 {
+	lock_table(live, mode, NIL, sqlstate);
+}
+
+/* The same ACCESS EXCLUSIVE, for what changes or drops its history view, too. */
+void
+api_lock_table_and_view(Oid live, int sqlstate)
+{
+	lock_table(live, AccessExclusiveLock, list_make1_oid(live), sqlstate);
+}
+
+static void
+lock_table(Oid live, LOCKMODE mode, List *changing, int sqlstate)
+{
 	batch_let_go();
 	if (get_rel_name(live) != NULL)
 	{
 		security_check_owner(live, sqlstate);
-		lock_order_take(list_make1_oid(live), mode);
+		lock_order_take(list_make1_oid(live), mode, changing);
 	}
 	if (get_rel_name(live) == NULL)
 		ereport(ERROR,

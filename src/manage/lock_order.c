@@ -38,14 +38,16 @@ static Oid	lock_those_free(List *relids, Oid held);
 
 /*
  * Lock the live tables, with their partitions, in the mode; and, if that is for
- * a change, their views and parents as far as they may be changed with them: readers are kept
- * out of the views only where they are of the tables.  Tables that are not there are passed over.
+ * a change, their views and parents as far as they may be changed with them.  changing: those
+ * of them whose views change, or go, while readers are kept out of the tables; out of
+ * these views they are kept first.  Tables that are not there are passed over.
  * Whoever calls has checked their owners, and looks again whether they are there.
  */
 void
-lock_order_take(List *lives, LOCKMODE mode)
+lock_order_take(List *lives, LOCKMODE mode, List *changing)
 {
 	List	   *tables = NIL;
+	List	   *closed = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -56,9 +58,14 @@ lock_order_take(List *lives, LOCKMODE mode)
 			tables = lappend_oid(tables, lfirst_oid(lc));
 		else
 			tables = list_concat_unique_oid(tables, lineage_of(lfirst_oid(lc)));
-	if (mode >= ShareUpdateExclusiveLock)
-		views_lock(list_copy(tables),
-				   mode == AccessExclusiveLock ? mode : ShareUpdateExclusiveLock);
+	foreach(lc, changing)
+		if (get_rel_name(lfirst_oid(lc)) != NULL)
+			closed = list_concat_unique_oid(closed, lineage_of(lfirst_oid(lc)));
+	list_sort(tables, list_oid_cmp);
+	foreach(lc, mode >= ShareUpdateExclusiveLock ? tables : NIL)
+		views_lock(list_make1_oid(lfirst_oid(lc)),
+				   list_member_oid(closed, lfirst_oid(lc)) ? AccessExclusiveLock :
+				   ShareUpdateExclusiveLock);
 
 	foreach(lc, lock_order_roots(tables))
 		foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))

@@ -27,6 +27,7 @@ typedef struct TableIdentity
 /* api_table.c: the table that an SQL function is called for: who calls, and locks */
 extern Oid	api_table_argument(FunctionCallInfo fcinfo, int sqlstate);
 extern void api_lock_table(Oid live, LOCKMODE mode, int sqlstate);
+extern void api_lock_table_and_view(Oid live, int sqlstate);
 extern RegistryRow *api_require_history(Oid live, int sqlstate);
 
 /* comments.c: what \d+ says of history tables, tracking tables and views */
@@ -99,7 +100,7 @@ extern void kept_columns_move(Oid history, const char *name, Oid other);
 extern void follow_kept_make_room(Oid history, Oid child);
 
 /* lock_order.c: one order of locks: views, hierarchies from the top, derived tables */
-extern void lock_order_take(List *lives, LOCKMODE mode);
+extern void lock_order_take(List *lives, LOCKMODE mode, List *changing);
 extern void lock_order_together(List *relids);
 extern void lock_order_undo(List *relids);
 

@@ -2,7 +2,7 @@
 -- on live table, history table, tracking table and view, until its transaction ends.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(30);
+SELECT plan(31);
 
 CREATE TABLE x (id int PRIMARY KEY, v text, n int);
 SELECT create_history_table('x');
@@ -55,9 +55,13 @@ SELECT is(locks('SELECT widen_history_table(''x'')'), 'ShareRowExclusive, Access
 SELECT is(locks('SELECT widen_history_table(''narrow'')', 'narrow'),
 	'ShareRowExclusive, AccessExclusive, AccessShare, AccessExclusive', 'widening');
 SELECT is(locks('SELECT check_history(''x'')'), 'AccessShare, AccessShare, AccessShare, AccessShare', 'checking');
-SELECT is(locks('SELECT disable_history_tracking_for_table(''x'')'), 'AccessExclusive, -, -, AccessExclusive', 'disabling');
+SELECT is(locks('SELECT disable_history_tracking_for_table(''x'')'), 'AccessExclusive, -, -, ShareUpdateExclusive', 'disabling');
 SELECT is(locks('SELECT reload_history_tracking_for_table(''x'')'),
-	'AccessExclusive, ShareRowExclusive, Share, AccessExclusive', 'reloading');
+	'AccessExclusive, ShareRowExclusive, Share, ShareUpdateExclusive', 'reloading what is in order');
+ALTER TABLE x DISABLE TRIGGER USER;
+SELECT is(locks('SELECT reload_history_tracking_for_table(''x'')'),
+	'AccessExclusive, ShareRowExclusive, Share, AccessExclusive', '... and what is not');
+ALTER TABLE x ENABLE TRIGGER USER;
 SELECT is(locks('SELECT drop_history_table(''x'')'), 'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'dropping');
 SELECT is(locks('SELECT drop_history_table_keep_data(''x'')'),
 	'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'dropping, keeping the data');
