@@ -16,7 +16,7 @@ void
 _PG_init(void)
 {
 	cache_init();
-	truncate_init();
+	truncation_init();
 	/* before settle.c, so that it comes after it when a transaction ends */
 	batch_init();
 	deferrable_init();
@@ -29,5 +29,5 @@ _PG_init(void)
 	log_settings_init();
 	settings_init();
 	command_init();
-	views_park_init();
+	view_suspended_init();
 }

@@ -56,7 +56,7 @@
  * the planner thinks, and a BitmapAnd with the key's index is no better than that
  * index.
  */
-#define MUCH	0.4
+#define SEQSCAN_SHARE	0.4
 
 static get_relation_stats_hook_type next_relation_stats = NULL;
 static get_relation_info_hook_type next_relation_info = NULL;
@@ -414,7 +414,7 @@ rows_of_same_cost(PlannerInfo *root, RelOptInfo *rel, double share)
 	double		cost;
 	int			i;
 
-	if (share > MUCH)
+	if (share > SEQSCAN_SHARE)
 		return rel->tuples;
 	get_tablespace_page_costs(rel->reltablespace, &random, &sequential);
 	cost = share * pages * sequential + high * per_row;

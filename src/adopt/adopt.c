@@ -60,7 +60,7 @@ static bool have_rights(List *writers, Oid owner);
 static List *oids_of(ArrayType *array);
 static bool is_marked(Oid live);
 static bool can_be_live(Oid relid);
-static void forget(RegistryRow *row, const char *why);
+static void adopt_forget(RegistryRow *row, const char *why);
 static void register_tracked(Oid live, List *writers);
 static void tell_unregistered(Oid live);
 static char *time_columns_like_others(Relation live, char **txid_column);
@@ -136,7 +136,7 @@ adopt_all(List *writers)
 
 	initStringInfo(&report.gaps);
 	initStringInfo(&report.readers);
-	foreach(lc, triggers_tables(older_is_function))
+	foreach(lc, triggers_tables(legacy_is_function))
 		register_tracked(lfirst_oid(lc), writers);
 
 	believed = believed_rows(writers);
@@ -154,7 +154,7 @@ adopt_all(List *writers)
 	}
 	foreach(lc, tables)
 		adopt_table(lfirst(lc), &report);
-	tell_functions(older_drop_functions(writers ? linitial_oid(writers) : InvalidOid));
+	tell_functions(legacy_drop_functions(writers ? linitial_oid(writers) : InvalidOid));
 	foreach(lc, registry_all())
 		tell_table(lfirst(lc));
 	tell_report(&report);
@@ -180,14 +180,14 @@ believed_rows(List *writers)
 		}
 		if (!can_be_live(row->live))
 		{
-			forget(row, "cannot have a history");
+			adopt_forget(row, "cannot have a history");
 			continue;
 		}
 		/* a stranger's table, which is left as it is, is not locked either */
 		if (writers != NIL && !have_rights(writers, security_owner_of(row->live)) &&
 			!is_marked(row->live))
 		{
-			forget(row, "was registered by who does not own it");
+			adopt_forget(row, "was registered by who does not own it");
 			continue;
 		}
 		LockRelationOid(row->live, AccessExclusiveLock);
@@ -205,7 +205,7 @@ believed_rows(List *writers)
 		if (have_rights(writers, security_owner_of(row->live)) || mark_is_set(row))
 			believed = lappend(believed, row);
 		else if (writers != NIL)
-			forget(row, "was registered by who does not own it");
+			adopt_forget(row, "was registered by who does not own it");
 	}
 	return believed;
 }
@@ -271,7 +271,7 @@ can_be_live(Oid relid)
 }
 
 static void
-forget(RegistryRow *row, const char *why)
+adopt_forget(RegistryRow *row, const char *why)
 {
 	registry_delete(row->live);
 	ereport(WARNING,
@@ -315,7 +315,7 @@ register_tracked(Oid live, List *writers)
 		row.time_column = time_columns_like_others(rel, &row.txid_column);
 
 	if (have_rights(writers, security_owner_of(live)) &&
-		older_tracks(rel) && row.key != NIL && row.time_column != NULL &&
+		legacy_tracks(rel) && row.key != NIL && row.time_column != NULL &&
 		OidIsValid(row.history) && derived_is_history(row.history) &&
 		registry_get_by_derived(row.history) == NULL &&
 		(!OidIsValid(row.tracking) || derived_is_tracking(row.tracking)))
@@ -372,13 +372,13 @@ adopt_triggers(AdoptedTable *table, Report *report)
 	TriggerState state;
 	int			i;
 
-	table->tracked = ours || older_tracks(live);
+	table->tracked = ours || legacy_tracks(live);
 	table->switched_off = !table->tracked && triggers_there(row, NULL);
 	if (row->triggers_installed && !table->tracked && !table->switched_off)
 		add_line(&report->gaps, "%s: registered as tracked, but without triggers; it is registered as not tracked now.",
 				 naming_quoted(row->live));
 	for (i = 0; table->tracked && !ours &&
-		 (name = older_trigger_state(live, row, i, &state)) != NULL; i++)
+		 (name = legacy_trigger_state(live, row, i, &state)) != NULL; i++)
 		if (state == TRIGGER_MISSING || state == TRIGGER_SWITCHED_OFF)
 			add_line(&report->gaps, "%s: trigger \"%s\" was %s until now.", naming_quoted(row->live),
 					 name, state == TRIGGER_MISSING ? "gone" : "switched off");
@@ -386,7 +386,7 @@ adopt_triggers(AdoptedTable *table, Report *report)
 	if (get_rel_name(row->history) == NULL)
 		add_line(&report->gaps, "%s: its history table was gone, and begins anew.",
 				 naming_quoted(row->live));
-	(void) older_remove_triggers(row->live);
+	(void) legacy_remove_triggers(row->live);
 }
 
 static void
@@ -394,16 +394,16 @@ adopt_table(AdoptedTable *table, Report *report)
 {
 	ErrorContextCallback context = {error_context_stack, add_context, table};
 	Oid			view;
-	bool		was_older;
+	bool		was_legacy;
 
 	if (table->switched_off)
 		return;
 	error_context_stack = &context;
 	view = view_of_name(table->row->live);
-	was_older = OidIsValid(view) && view_find(table->row->live) != view;
+	was_legacy = OidIsValid(view) && view_find(table->row->live) != view;
 	repair_table(table->row, table->tracked, true);
 	comments_put(table->row);
-	if (was_older && OidIsValid(view_find(table->row->live)))
+	if (was_legacy && OidIsValid(view_find(table->row->live)))
 		adopt_readers(table->row, view_find(table->row->live), report);
 	error_context_stack = context.previous;
 }
@@ -417,9 +417,9 @@ adopt_readers(RegistryRow *row, Oid view, Report *report)
 
 	if (VIEW_OPTIONS_COMPAT == NIL)
 		return;
-	others = security_let_readers(view, row->live, row->history);
+	others = privileges_let_readers(view, row->live, row->history);
 	if (OidIsValid(row->tracking))
-		others = list_concat_unique_oid(others, security_let_readers(view, row->live, row->tracking));
+		others = list_concat_unique_oid(others, privileges_let_readers(view, row->live, row->tracking));
 	foreach(lc, others)
 		add_line(&report->readers, "GRANT SELECT ON %s, %s%s%s TO %s;",
 				 naming_quoted(row->live), naming_quoted(row->history),

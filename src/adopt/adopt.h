@@ -9,9 +9,9 @@
 
 #pragma GCC visibility push(hidden)
 
-/* older_remove.c: takes its triggers and functions away */
-extern bool older_remove_triggers(Oid live);
-extern List *older_drop_functions(Oid registrar);
+/* legacy_remove.c: takes its triggers and functions away */
+extern bool legacy_remove_triggers(Oid live);
+extern List *legacy_drop_functions(Oid registrar);
 
 #pragma GCC visibility pop
 

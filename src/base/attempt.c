@@ -18,7 +18,7 @@
  * all is as it was before: memory context, resource owner, rights and settings.
  */
 ErrorData *
-ddl_attempt(DDLAction action, void *arg)
+attempt_or_error(DDLAction action, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -54,9 +54,9 @@ ddl_attempt(DDLAction action, void *arg)
  * what is done for others.  Only the server's own interrupts do.
  */
 char *
-ddl_attempt_one(DDLAction action, void *arg)
+attempt_for_one(DDLAction action, void *arg)
 {
-	ErrorData  *error = ddl_attempt(action, arg);
+	ErrorData  *error = attempt_or_error(action, arg);
 	char	   *message;
 
 	if (error == NULL)
@@ -74,13 +74,13 @@ ddl_attempt_one(DDLAction action, void *arg)
  * failed for a reason that may be swallowed.
  */
 bool
-convert_attempt(DDLAction action, void *arg, char **message)
+attempt_or_message(DDLAction action, void *arg, char **message)
 {
-	ErrorData  *error = ddl_attempt(action, arg);
+	ErrorData  *error = attempt_or_error(action, arg);
 
 	if (error == NULL)
 		return true;
-	if (!may_be_swallowed(error->sqlerrcode))
+	if (!attempt_may_swallow(error->sqlerrcode))
 		ReThrowError(error);
 	if (message)
 		*message = pstrdup(error->message);
@@ -90,7 +90,7 @@ convert_attempt(DDLAction action, void *arg, char **message)
 
 /* Returns true if an error of that SQLSTATE lies in a value, not in the server or the user. */
 bool
-may_be_swallowed(int sqlstate)
+attempt_may_swallow(int sqlstate)
 {
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{

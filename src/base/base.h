@@ -41,10 +41,10 @@
 /* where the extension has what is not documented */
 #define INTERNAL_SCHEMA "catmaid_history_internal"
 
-/* What relwriter.c knows of a table that it writes. */
+/* What relation_writer.c knows of a table that it writes. */
 typedef struct RelationShape RelationShape;
 
-/* A relation opened for writing rows, with its indexes; see relwriter.c. */
+/* A relation opened for writing rows, with its indexes; see relation_writer.c. */
 typedef struct RelationWriter
 {
 	RelationShape *shape;
@@ -113,10 +113,10 @@ typedef enum DDLSearchPath
 typedef void (*DDLAction) (void *arg);
 
 /* attempt.c: what may fail, in a subtransaction of its own */
-extern ErrorData *ddl_attempt(DDLAction action, void *arg);
-extern char *ddl_attempt_one(DDLAction action, void *arg);
-extern bool may_be_swallowed(int sqlstate);
-extern bool convert_attempt(DDLAction action, void *arg, char **message);
+extern ErrorData *attempt_or_error(DDLAction action, void *arg);
+extern char *attempt_for_one(DDLAction action, void *arg);
+extern bool attempt_may_swallow(int sqlstate);
+extern bool attempt_or_message(DDLAction action, void *arg, char **message);
 
 /* catalog_change.c: single changes of the catalogs, by OID, that evaluate nothing: with view_query.c the only place with a superuser's rights */
 extern Oid	catalog_create_table(Oid namespace, const char *name, Oid owner,
@@ -146,7 +146,7 @@ extern void catalog_set_row_security(Oid relid, bool enabled, bool forced);
 extern void catalog_revoke_all(Oid relid, Oid grantee);
 
 /* columns.c: columns and keys of a relation */
-extern bool fit_has_columns(Oid relid, List *names);
+extern bool columns_all_exist(Oid relid, List *names);
 extern Node *columns_default_expression(Oid relid, AttrNumber attnum);
 extern char *columns_default_sql(Oid relid, AttrNumber attnum);
 extern List *columns_key(Relation rel);
@@ -185,15 +185,15 @@ extern void drop_functions_let_go(Node *statement);
 extern void drop_functions_take_back(Node *statement);
 
 /* extension.c: the extension's schema and registry, found through the extension */
-extern Oid	registry_relid(void);
-extern Oid	registry_relid_or_invalid(void);
-extern Oid	registry_namespace(void);
-extern uint64 registry_changes(void);
-extern void registry_forget_relid(Oid relid);
+extern Oid	extension_registry(void);
+extern Oid	extension_registry_or_invalid(void);
+extern Oid	extension_namespace(void);
+extern uint64 extension_registry_changes(void);
+extern void extension_forget_registry(Oid relid);
 
 /* leaf_rows.c: the rows of a table whose partitions belong to several owners, for our queries */
 extern char *leaf_rows_source(Oid live);
-extern List *leaf_rows_lend(List **relids);
+extern List *leaf_rows_register(List **relids);
 
 /* lineage.c: what a table inherits from, and the partitions below it */
 extern bool lineage_column_is_inherited(Oid relid, AttrNumber attnum);
@@ -218,7 +218,7 @@ extern void lookup_stop(Lookup *scan);
 extern void lookup_close(Lookup *scan);
 
 /* naming.c: derived names, quoting */
-extern char *tracking_key_column(int nkeys, int i);
+extern char *naming_key_column(int nkeys, int i);
 extern char *naming_history_table(Oid live);
 extern char *naming_tracking_table(Oid live);
 extern char *naming_view(Oid live);
@@ -238,55 +238,55 @@ extern char *naming_quoted_in(Oid namespace, const char *name);
 extern List *naming_opclass(Oid opclass);
 
 /* privileges.c: who may read a history: those who may read its table */
-extern void security_clear_privileges(Oid relid, bool owners_too);
-extern void security_copy_select(Oid live, Oid derived);
-extern List *security_let_readers(Oid view, Oid live, Oid derived);
+extern void privileges_clear(Oid relid, bool owners_too);
+extern void privileges_copy_select(Oid live, Oid derived);
+extern List *privileges_let_readers(Oid view, Oid live, Oid derived);
 
 /* relation.c: a relation by OID: locked, and the one that was meant */
-extern bool derived_is_locked(Oid relid, LOCKMODE mode);
-extern void catalog_lock(Oid relid, LOCKMODE mode);
-extern void catalog_check_meant(Oid meant, Oid found);
+extern bool relation_is_locked(Oid relid, LOCKMODE mode);
+extern void relation_lock(Oid relid, LOCKMODE mode);
+extern void relation_check_meant(Oid meant, Oid found);
 
 /* result_set.c: the rows of a set-returning function */
 extern ReturnSetInfo *result_set_begin(FunctionCallInfo fcinfo);
 
-/* relwriter.c: rows into a table and its indexes, from C */
+/* relation_writer.c: rows into a table and its indexes, from C */
 extern RelationShape *relation_shape(Relation rel, int not_null, int defaults,
 									 bool simple);
-extern bool relation_shape_is_plain(const RelationShape *shape);
+extern bool relation_shape_bypasses_executor(const RelationShape *shape);
 extern void relation_writer_open(RelationWriter *writer, Oid relid,
 								 RelationShape *shape);
 extern TupleTableSlot *relation_writer_slot(RelationWriter *writer);
 extern void relation_writer_insert(RelationWriter *writer, bool may_wait);
 extern void relation_writer_insert_as_of(RelationWriter *writer, CommandId cid);
 extern void relation_writer_flush(RelationWriter *writer);
-extern void relation_writer_lend(RelationWriter *writer, ResourceOwner owner);
+extern void relation_writer_flush_into_subxact(RelationWriter *writer, ResourceOwner owner);
 extern void relation_writer_forget(RelationWriter *writer);
 extern void relation_writer_let_go(RelationWriter *writer);
 extern void relation_writer_update(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_delete(RelationWriter *writer, ItemPointer tid);
 extern void relation_writer_close(RelationWriter *writer);
 
-/* relwriter_executor.c: the same where a site has put triggers, constraints or expressions on it */
+/* relation_writer_executor.c: the same where a site has put triggers, constraints or expressions on it */
 extern void executor_open(RelationWriter *writer);
 extern void executor_insert(RelationWriter *writer, TupleTableSlot *slot, CommandId cid);
 extern void executor_update(RelationWriter *writer, ItemPointer tid, TupleTableSlot *slot);
 extern void executor_delete(RelationWriter *writer, ItemPointer tid);
 extern void executor_close(RelationWriter *writer);
 
-/* row_flags.c: whether a table has row-level security */
+/* row_security_flags.c: whether a table has row-level security */
 extern bool row_security_flags(Oid relid, RowSecurityFlags *flags);
 extern bool row_security_lacks(Oid live, Oid derived);
 extern bool row_security_is_enabled(Oid relid);
 
 /* security.c: ownership, acting as the owner */
-extern void ddl_set_for_command(const char *name, const char *value);
+extern void security_set_for_command(const char *name, const char *value);
 extern void security_check_owner(Oid relid, int sqlstate);
 extern Oid	security_owner_of(Oid relid);
 extern Oid	security_owner_or_invalid(Oid relid);
 extern void security_act_as(Oid role, int how, SecurityState *before);
 extern void security_act_as_before(const SecurityState *before);
-extern int	security_begin_code(Oid history, bool plain);
+extern int	security_begin_code(Oid history, bool bypass_executor);
 extern void security_end_code(int level);
 extern char *security_role_sql(Oid role);
 extern Acl *security_relation_acl(Oid relid);
@@ -312,7 +312,7 @@ extern List *subxact_list_end(List *list, SubXactEvent event, SubTransactionId m
 extern bool types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod);
 extern bool types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod);
 extern bool types_print_exactly(Oid type);
-extern void columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod);
+extern void types_below_domains(Form_pg_attribute att, Oid *type, int32 *typmod);
 
 #pragma GCC visibility pop
 

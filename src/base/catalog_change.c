@@ -81,14 +81,14 @@ catalog_create_table(Oid namespace, const char *name, Oid owner, char persistenc
 					 List *columns, List *options)
 {
 	CreateStmt *stmt = table_statement(namespace, name, columns, persistence, options);
-	bool		lend_no_tablespace = !security_may_use_default_tablespace();
+	bool		hide_default_tablespace = !security_may_use_default_tablespace();
 	SecurityState before;
 	Oid			relid;
 
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
-	ddl_set_for_command("search_path", "pg_catalog, pg_temp");
-	if (lend_no_tablespace)
-		ddl_set_for_command("default_tablespace", "");
+	security_set_for_command("search_path", "pg_catalog, pg_temp");
+	if (hide_default_tablespace)
+		security_set_for_command("default_tablespace", "");
 	stmt = linitial_node(CreateStmt, transformCreateStmt(stmt, name));
 	relid = DefineRelation(stmt, RELKIND_RELATION, owner, NULL, name).objectId;
 	CommandCounterIncrement();
@@ -208,7 +208,7 @@ catalog_rename_column(Oid relid, const char *from, const char *to)
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
 	renamed = renameatt(stmt);
 	security_act_as_before(&before);
-	catalog_check_meant(relid, renamed.objectId);
+	relation_check_meant(relid, renamed.objectId);
 	CommandCounterIncrement();
 }
 
@@ -218,7 +218,7 @@ catalog_inherit(Oid child, Oid parent)
 {
 	change_inheritance(child, parent, AT_AddInherit);
 	if (!list_member_oid(lineage_parents(child), parent))
-		catalog_check_meant(parent, InvalidOid);
+		relation_check_meant(parent, InvalidOid);
 }
 
 /* Take it away from there again. */
@@ -227,7 +227,7 @@ catalog_disinherit(Oid child, Oid parent)
 {
 	change_inheritance(child, parent, AT_DropInherit);
 	if (list_member_oid(lineage_parents(child), parent))
-		catalog_check_meant(parent, InvalidOid);
+		relation_check_meant(parent, InvalidOid);
 }
 
 static void
@@ -245,7 +245,7 @@ catalog_change_owner(Oid relid, Oid owner)
 {
 	SecurityState before;
 
-	catalog_lock(relid, AccessExclusiveLock);
+	relation_lock(relid, AccessExclusiveLock);
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
 	ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
 	security_act_as_before(&before);
@@ -256,8 +256,8 @@ catalog_change_owner(Oid relid, Oid owner)
 void
 catalog_rename(Oid relid, const char *name)
 {
-	catalog_lock(relid, get_rel_relkind(relid) == RELKIND_INDEX ?
-				 ShareUpdateExclusiveLock : AccessExclusiveLock);
+	relation_lock(relid, get_rel_relkind(relid) == RELKIND_INDEX ?
+				  ShareUpdateExclusiveLock : AccessExclusiveLock);
 	RenameRelationInternal(relid, name, true, get_rel_relkind(relid) == RELKIND_INDEX);
 	CommandCounterIncrement();
 }
@@ -269,7 +269,7 @@ catalog_move(Oid relid, Oid namespace)
 	ObjectAddresses *moved = new_object_addresses();
 	Relation	rel;
 
-	catalog_lock(relid, AccessExclusiveLock);
+	relation_lock(relid, AccessExclusiveLock);
 	rel = relation_open(relid, NoLock);
 	AlterTableNamespaceInternal(rel, RelationGetNamespace(rel), namespace, moved);
 	free_object_addresses(moved);
@@ -309,7 +309,7 @@ catalog_create_index(Oid relid, const char *name, bool unique, const char *metho
 					 List *columns, List *opclasses, List *options)
 {
 	IndexStmt  *stmt = makeNode(IndexStmt);
-	bool		lend_no_tablespace = !security_may_use_default_tablespace();
+	bool		hide_default_tablespace = !security_may_use_default_tablespace();
 	SecurityState before;
 	ListCell   *lc;
 	int			i = 0;
@@ -334,8 +334,8 @@ catalog_create_index(Oid relid, const char *name, bool unique, const char *metho
 	}
 
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
-	if (lend_no_tablespace)
-		ddl_set_for_command("default_tablespace", "");
+	if (hide_default_tablespace)
+		security_set_for_command("default_tablespace", "");
 	index = DefineIndexCompat(relid, stmt).objectId;
 	security_act_as_before(&before);
 	CommandCounterIncrement();

@@ -209,7 +209,7 @@ columns_type_sql(Form_pg_attribute att)
 	int32		typmod;
 	char	   *sql;
 
-	columns_base_type(att, &type, &typmod);
+	types_below_domains(att, &type, &typmod);
 	sql = format_type_extended(type, typmod,
 							   FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 
@@ -281,7 +281,7 @@ columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 
 /* Has the relation columns of all these names? */
 bool
-fit_has_columns(Oid relid, List *names)
+columns_all_exist(Oid relid, List *names)
 {
 	ListCell   *lc;
 

@@ -43,8 +43,8 @@
 
 static int	ddl_depth = 0;
 
-static uint64 execute(Oid role, const char *sql, List *relids, bool is_query,
-					  int64 *numbers, int n);
+static uint64 ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query,
+								  int64 *numbers, int n);
 static void check_relations(SPIPlanPtr plan, List *relids);
 static bool check_entries(Node *node, void *relids);
 static void alter_table(Oid relid, List *cmds, bool recurse);
@@ -78,7 +78,7 @@ ddl_execute(Oid role, const char *format,...)
 		enlargeStringInfo(&sql, needed);
 	}
 
-	execute(role, sql.data, NIL, false, NULL, 0);
+	ddl_execute_counted(role, sql.data, NIL, false, NULL, 0);
 	pfree(sql.data);
 }
 
@@ -94,7 +94,7 @@ ddl_execute(Oid role, const char *format,...)
 uint64
 ddl_execute_query(Oid role, List *relids, const char *sql)
 {
-	return execute(role, sql, relids, true, NULL, 0);
+	return ddl_execute_counted(role, sql, relids, true, NULL, 0);
 }
 
 /*
@@ -104,7 +104,7 @@ ddl_execute_query(Oid role, List *relids, const char *sql)
 void
 ddl_query_numbers(Oid role, List *relids, const char *sql, int64 *numbers, int n)
 {
-	(void) execute(role, sql, relids, true, numbers, n);
+	(void) ddl_execute_counted(role, sql, relids, true, numbers, n);
 }
 
 /*
@@ -158,7 +158,7 @@ ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,
 	{
 		security_act_as(role, ACT_TO_MANAGE, &before);
 		if (search_path == DDL_PLAIN_SEARCH_PATH)
-			ddl_set_for_command("search_path", "pg_catalog, pg_temp");
+			security_set_for_command("search_path", "pg_catalog, pg_temp");
 		alter_table(relid, cmds, recurse);
 		security_act_as_before(&before);
 	}
@@ -180,7 +180,7 @@ alter_table(Oid relid, List *cmds, bool recurse)
 	LOCKMODE	mode = AlterTableGetLockLevel(cmds);
 
 	/* the name is for messages */
-	catalog_lock(relid, mode);
+	relation_lock(relid, mode);
 	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
 								  get_rel_name(relid), -1);
 	stmt->relation->inh = recurse;
@@ -200,7 +200,7 @@ alter_table(Oid relid, List *cmds, bool recurse)
 }
 
 static uint64
-execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, int n)
+ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, int n)
 {
 	SecurityState before;
 	uint64		processed = 0;
@@ -209,17 +209,17 @@ execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, 
 	PG_TRY();
 	{
 		int			result;
-		List	   *lent = NIL;
+		List	   *named_rows = NIL;
 		ListCell   *lc;
 
 		security_act_as(role, ACT_TO_MANAGE, &before);
-		ddl_set_for_command("search_path", "pg_catalog, pg_temp");
+		security_set_for_command("search_path", "pg_catalog, pg_temp");
 		SPI_connect();
 		if (is_query)
 		{
 			SPIPlanPtr	plan;
 
-			lent = leaf_rows_lend(&relids);
+			named_rows = leaf_rows_register(&relids);
 			plan = SPI_prepare(sql, 0, NULL);
 			if (plan == NULL)
 				elog(ERROR, "SPI_prepare returned %s for %s",
@@ -244,7 +244,7 @@ execute(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, 
 													 SPI_tuptable->tupdesc,
 													 i + 1, &isnull));
 		}
-		foreach(lc, lent)
+		foreach(lc, named_rows)
 			tuplestore_end(lfirst(lc));
 		SPI_finish();
 		security_act_as_before(&before);
@@ -274,7 +274,7 @@ check_relations(SPIPlanPtr plan, List *relids)
 
 	foreach(lc, relids)
 		if (!list_member_oid(source->relationOids, lfirst_oid(lc)))
-			catalog_check_meant(lfirst_oid(lc), InvalidOid);
+			relation_check_meant(lfirst_oid(lc), InvalidOid);
 	foreach(lc, source->query_list)
 		if (lfirst_node(Query, lc)->canSetTag)
 			(void) check_entries(lfirst(lc), relids);
@@ -291,7 +291,7 @@ check_entries(Node *node, void *relids)
 		RangeTblEntry *rte = (RangeTblEntry *) node;
 
 		if (rte->rtekind == RTE_RELATION && !list_member_oid(relids, rte->relid))
-			catalog_check_meant(rte->relid, InvalidOid);
+			relation_check_meant(rte->relid, InvalidOid);
 		return false;
 	}
 	if (IsA(node, Query))

@@ -38,9 +38,9 @@
 #include "base/base.h"
 
 static const char *name_of(bool keep_data);
-static HeapTuple find(bool keep_data);
+static HeapTuple drop_functions_find(bool keep_data);
 static bool is_altered(HeapTuple function, const char *name);
-static bool drops(Node *statement, const char *name);
+static bool drop_functions_drops(Node *statement, const char *name);
 static void make_anew(bool keep_data, Oid owner);
 
 /* of those that the command has let go; else InvalidOid */
@@ -54,13 +54,13 @@ name_of(bool keep_data)
 
 /* A copy of the function's row in pg_proc, or an invalid tuple. */
 static HeapTuple
-find(bool keep_data)
+drop_functions_find(bool keep_data)
 {
 	Oid			regclass = REGCLASSOID;
 
 	return SearchSysCacheCopy3(PROCNAMEARGSNSP, CStringGetDatum(name_of(keep_data)),
 							   PointerGetDatum(buildoidvector(&regclass, 1)),
-							   ObjectIdGetDatum(registry_namespace()));
+							   ObjectIdGetDatum(extension_namespace()));
 }
 
 /* Returns the function's name for a hint, as SQL spells it; palloc'd. */
@@ -72,14 +72,14 @@ drop_function_name(bool keep_data)
 
 	return naming_quoted_in(superuser() && OidIsValid(internal) &&
 							drop_function_altered(keep_data) ?
-							internal : registry_namespace(), name);
+							internal : extension_namespace(), name);
 }
 
 /* Returns true if it is not ours any more, or was altered. */
 bool
 drop_function_altered(bool keep_data)
 {
-	HeapTuple	tuple = find(keep_data);
+	HeapTuple	tuple = drop_functions_find(keep_data);
 
 	return !HeapTupleIsValid(tuple) || is_altered(tuple, name_of(keep_data));
 }
@@ -106,10 +106,10 @@ drop_functions_let_go(Node *statement)
 		HeapTuple	function;
 		Form_pg_proc form;
 
-		if (!drops(statement, name_of(keep_data)) || !OidIsValid(registry_relid_or_invalid()))
+		if (!drop_functions_drops(statement, name_of(keep_data)) || !OidIsValid(extension_registry_or_invalid()))
 			continue;
 		owner_let_go[keep_data] = InvalidOid;
-		function = find(keep_data);
+		function = drop_functions_find(keep_data);
 		if (!HeapTupleIsValid(function))
 			continue;
 		form = (Form_pg_proc) GETSTRUCT(function);
@@ -137,12 +137,12 @@ drop_functions_take_back(Node *statement)
 		Oid			owner = owner_let_go[keep_data];
 
 		/* (commands within this one, of other event triggers, end as well) */
-		if (!drops(statement, name_of(keep_data)))
+		if (!drop_functions_drops(statement, name_of(keep_data)))
 			continue;
 		owner_let_go[keep_data] = InvalidOid;
-		if (!OidIsValid(owner) || !OidIsValid(registry_relid_or_invalid()))
+		if (!OidIsValid(owner) || !OidIsValid(extension_registry_or_invalid()))
 			continue;
-		function = find(keep_data);
+		function = drop_functions_find(keep_data);
 		if (!HeapTupleIsValid(function))
 		{
 			make_anew(keep_data, owner);
@@ -159,7 +159,7 @@ drop_functions_take_back(Node *statement)
 
 /* Returns true if it is a DROP FUNCTION (or ROUTINE) that names a function so. */
 static bool
-drops(Node *statement, const char *name)
+drop_functions_drops(Node *statement, const char *name)
 {
 	DropStmt   *drop = (DropStmt *) statement;
 	ListCell   *lc;
@@ -177,7 +177,7 @@ drops(Node *statement, const char *name)
 static void
 make_anew(bool keep_data, Oid owner)
 {
-	const char *name = naming_quoted_in(registry_namespace(), name_of(keep_data));
+	const char *name = naming_quoted_in(extension_namespace(), name_of(keep_data));
 	bool		creating = creating_extension;
 	Oid			current = CurrentExtensionObject;
 

@@ -32,9 +32,9 @@ static Oid	ordinary_table(Oid relid);
 
 /* The registry's OID, found through the extension, not through search_path. */
 Oid
-registry_relid(void)
+extension_registry(void)
 {
-	Oid			relid = registry_relid_or_invalid();
+	Oid			relid = extension_registry_or_invalid();
 
 	if (!OidIsValid(relid) && OidIsValid(get_extension_oid("catmaid_history", true)))
 		ereport(ERROR,
@@ -53,7 +53,7 @@ registry_relid(void)
 
 /* The same, but InvalidOid while there is no registry. */
 Oid
-registry_relid_or_invalid(void)
+extension_registry_or_invalid(void)
 {
 	if (!OidIsValid(registry_oid))
 		registry_oid = find_registry();
@@ -62,14 +62,14 @@ registry_relid_or_invalid(void)
 
 /* The schema of the extension's objects. */
 Oid
-registry_namespace(void)
+extension_namespace(void)
 {
-	return get_rel_namespace(registry_relid());
+	return get_rel_namespace(extension_registry());
 }
 
 /* From the relcache callback: the registry may be another one now. */
 void
-registry_forget_relid(Oid relid)
+extension_forget_registry(Oid relid)
 {
 	if (OidIsValid(relid) && relid != registry_oid)
 		return;
@@ -82,7 +82,7 @@ registry_forget_relid(Oid relid)
  * later, knows whether that is still true.
  */
 uint64
-registry_changes(void)
+extension_registry_changes(void)
 {
 	return changes;
 }

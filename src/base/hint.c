@@ -16,7 +16,7 @@
 char *
 hint_function(const char *name)
 {
-	return naming_quoted_in(registry_namespace(), name);
+	return naming_quoted_in(extension_namespace(), name);
 }
 
 /* Returns the name that the relation has now, as a literal; palloc'd. */

@@ -33,8 +33,8 @@
 #include "compat.h"
 
 static bool is_needed(Oid live);
-static char *lent_name(Oid live);
-static void lend(Oid live, Tuplestorestate *store);
+static char *leaf_rows_name(Oid live);
+static void leaf_rows_register_one(Oid live, Tuplestorestate *store);
 static TupleDesc columns_of(Relation live);
 static void scan_leaf(Oid leaf, TupleDesc desc, Tuplestorestate *store);
 
@@ -44,17 +44,17 @@ leaf_rows_source(Oid live)
 {
 	if (get_rel_relkind(live) != RELKIND_PARTITIONED_TABLE)
 		return psprintf("ONLY %s", naming_quoted(live));
-	return is_needed(live) ? lent_name(live) : naming_quoted(live);
+	return is_needed(live) ? leaf_rows_name(live) : naming_quoted(live);
 }
 
 /*
- * Between SPI_connect and SPI_prepare: lend the queries of this connection the rows of
+ * Between SPI_connect and SPI_prepare: make known to the queries of this connection the rows of
  * those among the relations whose leaf_rows_source is not a table.  Takes these off
  * *relids, which the query does not name then, and returns the tuplestores, to be
  * ended before SPI_finish.
  */
 List *
-leaf_rows_lend(List **relids)
+leaf_rows_register(List **relids)
 {
 	List	   *names = NIL;
 	List	   *stores = NIL;
@@ -71,7 +71,7 @@ leaf_rows_lend(List **relids)
 		}
 		/* rows may be read more than once */
 		store = tuplestore_begin_heap(true, false, work_mem);
-		lend(lfirst_oid(lc), store);
+		leaf_rows_register_one(lfirst_oid(lc), store);
 		stores = lappend(stores, store);
 	}
 	*relids = names;
@@ -101,20 +101,20 @@ is_needed(Oid live)
 }
 
 static char *
-lent_name(Oid live)
+leaf_rows_name(Oid live)
 {
 	return psprintf("catmaid_history_rows_%u", live);
 }
 
 static void
-lend(Oid live, Tuplestorestate *store)
+leaf_rows_register_one(Oid live, Tuplestorestate *store)
 {
 	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
 	Relation	rel = table_open(live, AccessShareLock);
 	int			result;
 	ListCell   *lc;
 
-	rows->md.name = lent_name(live);
+	rows->md.name = leaf_rows_name(live);
 	rows->md.tupdesc = columns_of(rel);
 	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
 	rows->reldata = store;

@@ -32,10 +32,10 @@
  * Functions that compare keys may keep something of each look-up (record_cmp does),
  * where the scan's own memory is; when it has grown to this, the scan begins anew.
  */
-#define MOST_MEMORY	(512 * 1024L)
+#define MAX_MEMORY_BYTES	(512 * 1024L)
 
 /* what a tracking row with a key of a few columns takes, and its line pointer */
-#define ROOM	(MAXALIGN(SizeofHeapTupleHeader) + 64 + sizeof(ItemIdData))
+#define MIN_FREE_BYTES	(MAXALIGN(SizeofHeapTupleHeader) + 64 + sizeof(ItemIdData))
 
 struct Lookup
 {
@@ -145,7 +145,7 @@ lookup_stop(Lookup *scan)
 		return;
 	}
 	ExecClearTuple(scan->slot);
-	if (MemoryContextMemAllocated(scan->context, true) < MOST_MEMORY)
+	if (MemoryContextMemAllocated(scan->context, true) < MAX_MEMORY_BYTES)
 		index_rescan(scan->scan, NULL, scan->nkeys, NULL, 0);
 	else
 	{
@@ -182,7 +182,7 @@ fetch_from_heap(Lookup *scan)
 		bool		all_dead = false;
 		bool		found;
 
-		if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < ROOM)
+		if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < MIN_FREE_BYTES)
 			heap_page_prune_opt(scan->rel, buffer);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		found = heap_hot_search_buffer(&tid, scan->rel, buffer, SnapshotSelf,

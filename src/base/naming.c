@@ -57,7 +57,7 @@ naming_tracking_table(Oid live)
 
 /* The name of the i-th of n key columns in a tracking table; palloc'd. */
 char *
-tracking_key_column(int nkeys, int i)
+naming_key_column(int nkeys, int i)
 {
 	return nkeys == 1 ? pstrdup("live_pk") : psprintf("live_pk_%d", i + 1);
 }

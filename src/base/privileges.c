@@ -17,7 +17,7 @@
 #include "base/base.h"
 #include "compat.h"
 
-static List *acl_grantees(List *grantees, Acl *acl);
+static List *privileges_grantees(List *grantees, Acl *acl);
 
 /*
  * Give a derived relation that has been made, or is used again, the privileges that it
@@ -27,13 +27,13 @@ static List *acl_grantees(List *grantees, Acl *acl);
  * those are taken off first.
  */
 void
-security_copy_select(Oid live, Oid derived)
+privileges_copy_select(Oid live, Oid derived)
 {
 	Oid			owner = security_owner_of(derived);
 	Acl		   *acl = security_relation_acl(live);
 	int			i;
 
-	security_clear_privileges(derived, false);
+	privileges_clear(derived, false);
 	for (i = 0; acl && i < ACL_NUM(acl); i++)
 	{
 		AclItem    *item = &ACL_DAT(acl)[i];
@@ -53,7 +53,7 @@ security_copy_select(Oid live, Oid derived)
  * that may not.
  */
 List *
-security_let_readers(Oid view, Oid live, Oid derived)
+privileges_let_readers(Oid view, Oid live, Oid derived)
 {
 	Acl		   *acl = security_relation_acl(view);
 	Acl		   *live_acl = security_relation_acl(live);
@@ -87,10 +87,10 @@ security_let_readers(Oid view, Oid live, Oid derived)
  * own only where asked for.
  */
 void
-security_clear_privileges(Oid relid, bool owners_too)
+privileges_clear(Oid relid, bool owners_too)
 {
 	Oid			owner = security_owner_of(relid);
-	List	   *grantees = acl_grantees(NIL, security_relation_acl(relid));
+	List	   *grantees = privileges_grantees(NIL, security_relation_acl(relid));
 	HeapTuple	tuple;
 	AttrNumber	attnum;
 	ListCell   *lc;
@@ -102,7 +102,7 @@ security_clear_privileges(Oid relid, bool owners_too)
 		Datum		acl = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
 
 		if (!isnull)
-			grantees = acl_grantees(grantees, DatumGetAclPCopy(acl));
+			grantees = privileges_grantees(grantees, DatumGetAclPCopy(acl));
 		ReleaseSysCache(tuple);
 	}
 	foreach(lc, grantees)
@@ -114,7 +114,7 @@ security_clear_privileges(Oid relid, bool owners_too)
 
 /* The roles to which an ACL, if there is one, gives something, with those in the list. */
 static List *
-acl_grantees(List *grantees, Acl *acl)
+privileges_grantees(List *grantees, Acl *acl)
 {
 	int			i;
 

@@ -18,7 +18,7 @@
  * Lock a relation.  An error if it has gone while we waited.
  */
 void
-catalog_lock(Oid relid, LOCKMODE mode)
+relation_lock(Oid relid, LOCKMODE mode)
 {
 	char	   *name = get_rel_name(relid);
 
@@ -36,7 +36,7 @@ catalog_lock(Oid relid, LOCKMODE mode)
  * schema was renamed, and another put in its place, since the name was read.
  */
 void
-catalog_check_meant(Oid meant, Oid found)
+relation_check_meant(Oid meant, Oid found)
 {
 	if (found != meant)
 		ereport(ERROR,
@@ -48,7 +48,7 @@ catalog_check_meant(Oid meant, Oid found)
 
 /* Do we hold the lock on the table, or a stronger one? */
 bool
-derived_is_locked(Oid relid, LOCKMODE mode)
+relation_is_locked(Oid relid, LOCKMODE mode)
 {
 	LOCKTAG		tag;
 

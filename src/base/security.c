@@ -138,7 +138,7 @@ security_act_as_before(const SecurityState *before)
 
 /* Until security_act_as_before. */
 void
-ddl_set_for_command(const char *name, const char *value)
+security_set_for_command(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -154,7 +154,7 @@ ddl_set_for_command(const char *name, const char *value)
  * superuser owns; temporary tables come last.
  */
 int
-security_begin_code(Oid history, bool plain)
+security_begin_code(Oid history, bool bypass_executor)
 {
 	StringInfoData path;
 	Oid			owner = GetUserId();
@@ -162,7 +162,7 @@ security_begin_code(Oid history, bool plain)
 	ListCell   *lc;
 	int			level;
 
-	if (plain || !InSecurityRestrictedOperation())
+	if (bypass_executor || !InSecurityRestrictedOperation())
 		return 0;
 
 	initStringInfo(&path);
@@ -178,7 +178,7 @@ security_begin_code(Oid history, bool plain)
 	}
 	appendStringInfoString(&path, "pg_temp");
 	level = NewGUCNestLevel();
-	ddl_set_for_command("search_path", path.data);
+	security_set_for_command("search_path", path.data);
 	list_free(namespaces);
 	pfree(path.data);
 	return level;

@@ -48,7 +48,7 @@ static struct config_generic *on_drop_table_record;
 static bool defining = false;
 
 static int	in_force(struct config_generic *record, int value, Oid owner, int otherwise);
-static bool counts(GucSource source, Oid role, Oid owner);
+static bool settings_counts(GucSource source, Oid role, Oid owner);
 static bool check_bool(bool *value, void **extra, GucSource source) pg_attribute_unused();
 static bool check_enum(int *value, void **extra, GucSource source) pg_attribute_unused();
 static void note_role(void **extra);
@@ -116,16 +116,16 @@ in_force(struct config_generic *record, int value, Oid owner, int otherwise)
 	bool		is_bool = record->vartype == PGC_BOOL;
 	void	   *extra = is_bool ? as_bool->reset_extra : as_enum->reset_extra;
 
-	if (counts(record->source, guc_set_by_compat(record, record->extra), owner))
+	if (settings_counts(record->source, guc_set_by_compat(record, record->extra), owner))
 		return value;
-	if (counts(record->reset_source, guc_reset_by_compat(record, extra), owner))
+	if (settings_counts(record->reset_source, guc_reset_by_compat(record, extra), owner))
 		return is_bool ? as_bool->reset_val : as_enum->reset_val;
 	return otherwise;
 }
 
 /* Does a value from there, set by the role, count for tables of this owner? */
 static bool
-counts(GucSource source, Oid role, Oid owner)
+settings_counts(GucSource source, Oid role, Oid owner)
 {
 	switch (source)
 	{

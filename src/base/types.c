@@ -20,7 +20,7 @@
 
 static bool row_prints_exactly(Oid type);
 static bool typmod_holds(Oid type, int32 from, int32 to);
-static bool widens(Oid from, Oid to);
+static bool types_widens(Oid from, Oid to);
 
 /*
  * Is every value of the first type a value of the second?
@@ -45,12 +45,12 @@ types_hold(Oid from, int32 from_mod, Oid to, int32 to_mod)
 		return false;
 	if (get_typtype(from) == TYPTYPE_ENUM)
 		return to == TEXTOID || to == VARCHAROID;
-	return widens(from, to);
+	return types_widens(from, to);
 }
 
 /* A column's type and modifier below all domains. */
 void
-columns_base_type(Form_pg_attribute att, Oid *type, int32 *typmod)
+types_below_domains(Form_pg_attribute att, Oid *type, int32 *typmod)
 {
 	*typmod = att->atttypmod;
 	*type = getBaseTypeAndTypmod(att->atttypid, typmod);
@@ -67,7 +67,7 @@ types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 	int32		from_mod;
 	Oid			from;
 
-	columns_base_type(column, &from, &from_mod);
+	types_below_domains(column, &from, &from_mod);
 	/* the modifier of a domain is not seen through it: a length would be checked */
 	if (!types_hold(from, from_mod, type, typmod) ||
 		(from != column->atttypid && typmod != -1))
@@ -189,7 +189,7 @@ typmod_holds(Oid type, int32 from, int32 to)
 }
 
 static bool
-widens(Oid from, Oid to)
+types_widens(Oid from, Oid to)
 {
 	static const Oid pairs[][2] = {
 		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID},

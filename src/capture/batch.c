@@ -19,10 +19,9 @@
  *
  * A trigger of the application may begin a subtransaction before it runs a
  * query, and what is stored in a subtransaction shares its fate.  So each
- * subtransaction has a batch of its own.  What waits in the outer ones is lent to
- * it: stored when it runs its first query, or writes its first row without one (as
- * logical replication does), so that it sees what there is, and forgotten when it
- * has ended well; if it fails, the versions wait as before.  A command that may want
+ * subtransaction has a batch of its own.  It stores what waits in the outer ones when
+ * it runs its first query, or writes its first row without one (as logical replication
+ * does), so that it sees what there is, and the outer ones forget it when it has ended well; if it fails, the versions wait as before.  A command that may want
  * the tables for itself, as TRUNCATE does, finds them closed.
  * (Where triggers of the application fire after ours, of the table or for each
  * statement on a parent, versions do not wait at all.)
@@ -49,7 +48,7 @@ typedef struct Batch
 {
 	struct Batch *outer;
 	SubTransactionId subid;
-	SubTransactionId lent;		/* what waits has been stored by this one */
+	SubTransactionId flushed_by;		/* what waits has been stored by this one */
 	MemoryContext context;
 	ResourceOwner owner;		/* of what is open */
 	bool		busy;			/* one of its tables is being written */
@@ -68,11 +67,11 @@ static ProcessUtility_hook_type next_process_utility = NULL;
 static Batch *current_batch(void);
 static Batch *begin_batch(void);
 static CaptureTable *find_open(Batch *batch, Oid relid);
-static void use(Batch *batch);
+static void batch_use(Batch *batch);
 static void close_table(CaptureTable *table);
 static void let_go(CaptureTable *table);
-static void lend_outer(void);
-static void forget_lent(Batch *batch);
+static void batch_flush_outer(void);
+static void batch_forget_flushed(Batch *batch);
 static void at_executor_start(QueryDesc *query, int flags);
 static void at_executor_end(QueryDesc *query);
 static void at_utility(PROCESS_UTILITY_ARGS_COMPAT);
@@ -108,14 +107,14 @@ batch_table(Relation rel, Trigger *trigger)
 	{
 		if (table->capture->valid && !table->let_go)
 		{
-			use(batch);
+			batch_use(batch);
 			return table;
 		}
 		batch_end();
 	}
 
 	capture = cache_lookup(rel, trigger);
-	if (!capture->plain)
+	if (!capture->bypass_executor)
 	{
 		table = palloc0(sizeof(CaptureTable));
 		table->relid = RelationGetRelid(rel);
@@ -131,7 +130,7 @@ batch_table(Relation rel, Trigger *trigger)
 	}
 	if (batch == NULL)
 		batch = begin_batch();
-	use(batch);
+	batch_use(batch);
 
 	table = MemoryContextAllocZero(batch->context, sizeof(CaptureTable));
 	table->relid = RelationGetRelid(rel);
@@ -217,7 +216,7 @@ batch_end(void)
 			PushActiveSnapshot(GetTransactionSnapshot());
 
 		/* an operator class may run queries, and come back to us */
-		use(batch);
+		batch_use(batch);
 		while (batch->nopen > 0)
 		{
 			CaptureTable *table = batch->open[--batch->nopen];
@@ -248,7 +247,7 @@ batch_let_go(void)
 	int			i;
 
 	batch_end();
-	lend_outer();
+	batch_flush_outer();
 	for (batch = innermost; batch; batch = batch->outer)
 	{
 		ResourceOwner current = CurrentResourceOwner;
@@ -295,7 +294,7 @@ begin_batch(void)
 	Batch	   *batch;
 
 	/* who applies a publisher's changes runs no query before them */
-	lend_outer();
+	batch_flush_outer();
 
 	context = AllocSetContextCreate(CurTransactionContext, "catmaid_history batch",
 									ALLOCSET_DEFAULT_SIZES);
@@ -303,7 +302,7 @@ begin_batch(void)
 	batch->context = context;
 	batch->outer = innermost;
 	batch->subid = GetCurrentSubTransactionId();
-	batch->lent = InvalidSubTransactionId;
+	batch->flushed_by = InvalidSubTransactionId;
 	batch->owner = CurTransactionResourceOwner;
 	batch->busy = false;
 	batch->nopen = 0;
@@ -329,7 +328,7 @@ find_open(Batch *batch, Oid relid)
 
 /* What is opened from now on is the batch's, and it is not to be closed. */
 static void
-use(Batch *batch)
+batch_use(Batch *batch)
 {
 	batch->user = CurrentResourceOwner;
 	CurrentResourceOwner = batch->owner;
@@ -349,7 +348,7 @@ close_table(CaptureTable *table)
 
 /* What waits in outer subtransactions is stored for this one to see. */
 static void
-lend_outer(void)
+batch_flush_outer(void)
 {
 	Batch	   *batch;
 
@@ -357,11 +356,11 @@ lend_outer(void)
 	{
 		int			i;
 
-		if (batch->busy || batch->lent != InvalidSubTransactionId ||
+		if (batch->busy || batch->flushed_by != InvalidSubTransactionId ||
 			batch->subid == GetCurrentSubTransactionId())
 			continue;
 		/* also where it fails: see at_subtransaction_end */
-		batch->lent = GetCurrentSubTransactionId();
+		batch->flushed_by = GetCurrentSubTransactionId();
 		for (i = 0; i < batch->nopen; i++)
 		{
 			CaptureTable *table = batch->open[i];
@@ -369,9 +368,9 @@ lend_outer(void)
 
 			security_act_as(table->capture->owner, ACT_FOR_WRITER, &rights);
 			if (table->tracking && tracking_target(table->tracking))
-				relation_writer_lend(tracking_target(table->tracking), batch->owner);
+				relation_writer_flush_into_subxact(tracking_target(table->tracking), batch->owner);
 			if (table->history)
-				relation_writer_lend(history_writer_target(table->history), batch->owner);
+				relation_writer_flush_into_subxact(history_writer_target(table->history), batch->owner);
 			security_act_as_before(&rights);
 		}
 	}
@@ -379,7 +378,7 @@ lend_outer(void)
 
 /* The subtransaction that stored what waited has ended well. */
 static void
-forget_lent(Batch *batch)
+batch_forget_flushed(Batch *batch)
 {
 	int			i;
 
@@ -392,7 +391,7 @@ forget_lent(Batch *batch)
 		if (table->history)
 			relation_writer_forget(history_writer_target(table->history));
 	}
-	batch->lent = InvalidSubTransactionId;
+	batch->flushed_by = InvalidSubTransactionId;
 }
 
 static void
@@ -401,7 +400,7 @@ at_executor_start(QueryDesc *query, int flags)
 	if (innermost)
 	{
 		batch_end();
-		lend_outer();
+		batch_flush_outer();
 	}
 	if (log_noted)
 		log_before_query(query);
@@ -461,13 +460,13 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 
 	for (batch = innermost; batch; batch = batch->outer)
 	{
-		if (batch->lent != mine)
+		if (batch->flushed_by != mine)
 			continue;
 		if (event == SUBXACT_EVENT_ABORT_SUB)
-			batch->lent = InvalidSubTransactionId;
+			batch->flushed_by = InvalidSubTransactionId;
 		else if (event == SUBXACT_EVENT_COMMIT_SUB && parent == batch->subid)
-			forget_lent(batch);
+			batch_forget_flushed(batch);
 		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			batch->lent = parent;
+			batch->flushed_by = parent;
 	}
 }

@@ -39,12 +39,12 @@
 
 static HTAB *cache = NULL;
 
-static void sweep(void);
-static void invalidate(Datum arg, Oid relid);
+static void cache_sweep(void);
+static void cache_invalidate(Datum arg, Oid relid);
 static void invalidate_casts(Datum arg, int cacheid, uint32 hash);
 static void invalidate_entries(Oid relid);
 static Oid	live_table_of(Relation rel);
-static void build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
+static void cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
 static bool is_key_held(Relation rel, Relation history, List *key);
 static void build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 					  Relation history, Relation tracking);
@@ -72,7 +72,7 @@ cache_init(void)
 	ctl.hcxt = CacheMemoryContext;
 	cache = hash_create("catmaid_history capture", 128, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	CacheRegisterRelcacheCallback(cache_invalidate, (Datum) 0);
 	CacheRegisterSyscacheCallback(CASTSOURCETARGET, invalidate_casts, (Datum) 0);
 }
 
@@ -106,12 +106,12 @@ cache_lookup(Relation rel, Trigger *trigger)
 
 	if (entry == NULL)
 	{
-		sweep();
+		cache_sweep();
 		entry = hash_search(cache, &relid, HASH_ENTER, &found);
 		memset((char *) entry + sizeof(Oid), 0,
 			   sizeof(CaptureRelation) - sizeof(Oid));
 	}
-	build(entry, rel, live_table_of(rel), trigger);
+	cache_build(entry, rel, live_table_of(rel), trigger);
 	return entry;
 }
 
@@ -138,7 +138,7 @@ cache_build_for(Relation rel, Oid live)
 	CaptureRelation *entry = MemoryContextAllocZero(TopTransactionContext,
 													sizeof(CaptureRelation));
 
-	build(entry, rel, live, NULL);
+	cache_build(entry, rel, live, NULL);
 	MemoryContextSetParent(entry->context, TopTransactionContext);
 	return entry;
 }
@@ -149,7 +149,7 @@ cache_build_for(Relation rel, Oid live)
  * whose triggers are running cannot be dropped.
  */
 static void
-sweep(void)
+cache_sweep(void)
 {
 	static long next = 16;
 	HASH_SEQ_STATUS status;
@@ -177,10 +177,10 @@ live_table_of(Relation rel)
 }
 
 static void
-invalidate(Datum arg, Oid relid)
+cache_invalidate(Datum arg, Oid relid)
 {
-	registry_forget_relid(relid);
-	truncate_relation_changed(relid);
+	extension_forget_registry(relid);
+	truncation_relation_changed(relid);
 	invalidate_entries(relid);
 }
 
@@ -214,7 +214,7 @@ invalidate_casts(Datum arg, int cacheid, uint32 hash)
 }
 
 static void
-build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
+cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 {
 	CaptureRelation new;
 	MemoryContext before;
@@ -241,7 +241,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	before = MemoryContextSwitchTo(new.context);
 
 	row = registry_get(new.live);
-	if (row == NULL && trigger && registry_adopt(new.live))
+	if (row == NULL && trigger && registry_register_again(new.live))
 		row = registry_get(new.live);
 	if (row == NULL)
 		ereport(ERROR,
@@ -261,7 +261,7 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	if (trigger)
 		check_arguments(trigger, row);
 	new.owner = security_owner_of(new.live);
-	new.registry = registry_relid();
+	new.registry = extension_registry();
 	new.history = row->history;
 	new.tracking = row->tracking;
 	history = open_derived(row->history, new.live, false);
@@ -272,8 +272,8 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	if (tracking)
 		refuse_unprotected(new.live, row->tracking);
 
-	new.map = columns_map(rel, new.live, history,
-						  is_key_held(rel, history, row->key) ? COLUMNS_MAP_INCOMPLETE : 0);
+	new.map = history_map(rel, new.live, history,
+						  is_key_held(rel, history, row->key) ? HISTORY_MAP_INCOMPLETE : 0);
 	if (tracking)
 	{
 		derived_check_tracking(new.live, row->tracking, 0);
@@ -295,15 +295,15 @@ build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	build_key(&new, rel, row, history, tracking);
 
 	new.history_shape = relation_shape(history, 2, 2,
-									   columns_map_is_simple(new.map));
-	new.plain = relation_shape_is_plain(new.history_shape);
+									   history_map_runs_no_code(new.map));
+	new.bypass_executor = relation_shape_bypasses_executor(new.history_shape);
 	if (tracking)
 	{
 		new.tracking_shape = relation_shape(tracking, new.nkeys + 2, 0, true);
-		new.plain &= relation_shape_is_plain(new.tracking_shape);
+		new.bypass_executor &= relation_shape_bypasses_executor(new.tracking_shape);
 	}
 	new.ancestors = lineage_ancestors(new.relid);
-	new.may_defer_inserts = triggers_alone(rel, new.ancestors);
+	new.may_defer_inserts = triggers_let_inserts_wait(rel, new.ancestors);
 	if (lineage_attached_here(new.relid))
 		new.attached_by = GetTopFullTransactionId();
 
@@ -343,7 +343,7 @@ is_key_held(Relation rel, Relation history, List *key)
 
 		if (att == NULL || target == NULL)
 			return false;
-		columns_base_type(att, &type, &typmod);
+		types_below_domains(att, &type, &typmod);
 		if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
 			return false;
 	}
@@ -369,10 +369,10 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	if (tracking == NULL)
 		return;
 	entry->loose = is_loose(rel, row);
-	entry->one_each = !fit_is_loose(row->tracking);
+	entry->one_each = !indexes_tracking_is_loose(row->tracking);
 	if (entry->loose)
 		entry->keyless = false;
-	if (!fit_has_columns(RelationGetRelid(rel), row->key))
+	if (!columns_all_exist(RelationGetRelid(rel), row->key))
 		return;
 	entry->nkeys = n;
 	entry->key = palloc(sizeof(AttrNumber) * n);
@@ -384,8 +384,8 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 	foreach(lc, row->key)
 	{
 		build_key_column(entry, rel, i, lfirst(lc), history, tracking, index,
-						 tracking_key_column(n, i));
-		tracking_names = lappend(tracking_names, tracking_key_column(n, i));
+						 naming_key_column(n, i));
+		tracking_names = lappend(tracking_names, naming_key_column(n, i));
 		i++;
 	}
 	if (index)
@@ -415,12 +415,12 @@ is_loose(Relation rel, RegistryRow *row)
 	Oid			relid = RelationGetRelid(rel);
 	KeyState	state = fit_key(row);
 
-	if (fit_is_loose(row->tracking))
+	if (indexes_tracking_is_loose(row->tracking))
 		return true;
 	if (state == KEY_REPLACED && lineage_root(relid) == row->live &&
 		!lineage_is_being_detached(relid))
 		fit_check_key(row, 0);
-	return state != KEY_HELD || !fit_has_columns(relid, row->key);
+	return state != KEY_HELD || !columns_all_exist(relid, row->key);
 }
 
 /* The index of rel's primary key, if it is on the registered key; or NULL. */
@@ -467,7 +467,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 				 errhint("SELECT %s(%s::regclass) adds it.",
 						 hint_function("repair_history"),
 						 naming_argument(entry->live))));
-	columns_base_type(live_att, &type, &typmod);
+	types_below_domains(live_att, &type, &typmod);
 	entry->key[i] = live_att->attnum;
 	build_scankey(&entry->live_scankey[i], live_att->attnum, type,
 				  live_att->attcollation, index, i);

@@ -61,13 +61,13 @@ static void store_version(CaptureTable *table, TriggerData *trigdata,
 						  TupleTableSlot *old);
 static void follow_tracking(CaptureTable *table, TriggerData *trigdata);
 static void follow_loose_tracking(CaptureTable *table, TriggerData *trigdata);
-static HeapTuple stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
+static HeapTuple capture_stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
 static bool owns_tuple(TupleTableSlot *slot, HeapTuple tuple);
 static bool is_moving(HeapTuple old);
-static void remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition);
-static struct MovedRow *find_moved(CaptureRelation *capture, TransactionId xid,
-								   CommandId command);
-static TimestampTz edition_moved(CaptureRelation *capture, HeapTuple new);
+static void capture_remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition);
+static struct MovedRow *capture_find_moved(CaptureRelation *capture, TransactionId xid,
+										   CommandId command);
+static TimestampTz capture_moved_edition(CaptureRelation *capture, HeapTuple new);
 static bool is_superseded(HeapTuple tuple);
 
 PG_FUNCTION_INFO_V1(catmaid_history_capture);
@@ -100,7 +100,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 		log_note_write();
 		/* what the owner has put on the history runs with the owner's rights */
 		security_act_as(table->capture->owner, ACT_FOR_WRITER, &before);
-		settings = security_begin_code(table->capture->history, table->capture->plain);
+		settings = security_begin_code(table->capture->history, table->capture->bypass_executor);
 		capture_change(table, trigdata);
 		batch_release(table);
 		security_end_code(settings);
@@ -131,9 +131,9 @@ is_being_restored(Relation rel)
 		return capture->keyless;
 	if (OidIsValid(columns_primary_key_index(rel)))
 		return false;
-	row = OidIsValid(registry_relid_or_invalid()) ?
+	row = OidIsValid(extension_registry_or_invalid()) ?
 		registry_get(lineage_root(RelationGetRelid(rel))) : NULL;
-	return row == NULL || !fit_is_loose(row->tracking);
+	return row == NULL || !indexes_tracking_is_loose(row->tracking);
 }
 
 /*
@@ -161,7 +161,7 @@ capture_change(CaptureTable *table, TriggerData *trigdata)
 {
 	bool		on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
 
-	if (truncate_is_going_on(trigdata->tg_relation))
+	if (truncation_is_going_on(trigdata->tg_relation))
 	{
 		/* the old version has been stored, the new one is about to go */
 		if (!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
@@ -207,8 +207,8 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
 		capture = cache_lookup(trigdata->tg_relation, trigdata->tg_trigger);
 	if (capture->txid_column == 0)
 		return PointerGetDatum(trigdata->tg_newtuple);
-	return PointerGetDatum(stamp(trigdata, capture->txid_column,
-								 (int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+	return PointerGetDatum(capture_stamp(trigdata, capture->txid_column,
+										 (int64) U64FromFullTransactionId(GetTopFullTransactionId())));
 }
 
 /*
@@ -217,7 +217,7 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
  * not take the row apart and put it together again.
  */
 static HeapTuple
-stamp(TriggerData *trigdata, AttrNumber column, int64 xid)
+capture_stamp(TriggerData *trigdata, AttrNumber column, int64 xid)
 {
 	HeapTuple	tuple = trigdata->tg_newtuple;
 	TupleTableSlot *slot = trigdata->tg_newslot;
@@ -256,9 +256,9 @@ store_version(CaptureTable *table, TriggerData *trigdata, TupleTableSlot *old)
 	VersionOrigin origin;
 	bool		has_key = false;
 
-	if (OidIsValid(capture->tracking) && (has_key = capture_key(capture, old, key)))
+	if (OidIsValid(capture->tracking) && (has_key = row_key(capture, old, key)))
 		tracking = batch_tracking(table);
-	capture_origin(capture, tracking, rel, old, has_key ? key : NULL, &origin);
+	version_origin(capture, tracking, rel, old, has_key ? key : NULL, &origin);
 	history_writer_put(batch_history(table), old, &origin);
 
 	/* what the site has put on the history may have changed what we know */
@@ -284,15 +284,15 @@ capture_fast_path(CaptureTable *table, TriggerData *trigdata)
 	/* half of a move between partitions is another case, too */
 	if (capture->loose || relation_is_rewritten_compat(rel) ||
 		(deleted && HeapTupleHeaderIndicatesMovedPartitions(trigdata->tg_trigtuple->t_data)) ||
-		capture_made_here(capture, rel, trigdata->tg_trigslot))
+		row_inserted_by_this_xact(capture, rel, trigdata->tg_trigslot))
 		return false;
-	if (!capture_key(capture, trigdata->tg_trigslot, key))
+	if (!row_key(capture, trigdata->tg_trigslot, key))
 		return false;
 	if (!deleted)
 	{
 		if (is_superseded(trigdata->tg_newtuple) ||
-			!capture_key(capture, trigdata->tg_newslot, new_key) ||
-			!capture_keys_equal(capture, key, new_key))
+			!row_key(capture, trigdata->tg_newslot, new_key) ||
+			!row_keys_equal(capture, key, new_key))
 			return false;
 	}
 	if (!tracking_take(batch_tracking(table), key, deleted ? NULL : new_key, &origin))
@@ -313,42 +313,42 @@ follow_tracking(CaptureTable *table, TriggerData *trigdata)
 
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
-		if (capture_key(capture, trigdata->tg_trigslot, new_key))
+		if (row_key(capture, trigdata->tg_trigslot, new_key))
 			tracking_written(tracking, rel, new_key, true,
-							 edition_moved(capture, trigdata->tg_trigtuple),
+							 capture_moved_edition(capture, trigdata->tg_trigtuple),
 							 is_superseded(trigdata->tg_trigtuple));
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
-		bool		made_here = capture_made_here(capture, rel, trigdata->tg_trigslot);
+		bool		inserted_by_this_xact = row_inserted_by_this_xact(capture, rel, trigdata->tg_trigslot);
 
-		if (!capture_key(capture, trigdata->tg_trigslot, old_key))
+		if (!row_key(capture, trigdata->tg_trigslot, old_key))
 			return;
 		if (is_moving(trigdata->tg_trigtuple))
-			remember_moved(capture, trigdata->tg_trigtuple,
-						   tracking_edition(tracking, old_key, made_here));
-		tracking_deleted(tracking, rel, old_key, made_here);
+			capture_remember_moved(capture, trigdata->tg_trigtuple,
+								   tracking_edition(tracking, old_key, inserted_by_this_xact));
+		tracking_deleted(tracking, rel, old_key, inserted_by_this_xact);
 	}
 	else
 	{
 		bool		superseded = is_superseded(trigdata->tg_newtuple);
 		bool		same;
-		TimestampTz floor = DT_NOBEGIN;
+		TimestampTz min_edition_time = DT_NOBEGIN;
 
-		if (!capture_key(capture, trigdata->tg_trigslot, old_key) ||
-			!capture_key(capture, trigdata->tg_newslot, new_key))
+		if (!row_key(capture, trigdata->tg_trigslot, old_key) ||
+			!row_key(capture, trigdata->tg_newslot, new_key))
 			return;
-		same = capture_keys_equal(capture, old_key, new_key);
+		same = row_keys_equal(capture, old_key, new_key);
 		if (!same)
 		{
-			bool		made_here =
-				capture_made_here(capture, rel, trigdata->tg_trigslot);
+			bool		inserted_by_this_xact =
+				row_inserted_by_this_xact(capture, rel, trigdata->tg_trigslot);
 
 			/* the row goes on under another key, without a gap */
-			floor = tracking_edition(tracking, old_key, made_here);
-			tracking_deleted(tracking, rel, old_key, made_here);
+			min_edition_time = tracking_edition(tracking, old_key, inserted_by_this_xact);
+			tracking_deleted(tracking, rel, old_key, inserted_by_this_xact);
 		}
-		tracking_written(tracking, rel, new_key, !same, floor, superseded);
+		tracking_written(tracking, rel, new_key, !same, min_edition_time, superseded);
 	}
 }
 
@@ -367,23 +367,23 @@ follow_loose_tracking(CaptureTable *table, TriggerData *trigdata)
 	HeapTuple	new = deleted ? NULL : inserted ? trigdata->tg_trigtuple : trigdata->tg_newtuple;
 	Datum		old_key[INDEX_MAX_KEYS];
 	Datum		new_key[INDEX_MAX_KEYS];
-	bool		goes = !inserted && capture_key(capture, trigdata->tg_trigslot, old_key);
+	bool		goes = !inserted && row_key(capture, trigdata->tg_trigslot, old_key);
 	bool		comes = new && !is_superseded(new) &&
-		capture_key(capture, inserted ? trigdata->tg_trigslot : trigdata->tg_newslot, new_key);
-	bool		made_here = goes && capture_made_here(capture, rel, trigdata->tg_trigslot);
-	TimestampTz floor = inserted ? edition_moved(capture, new) : DT_NOBEGIN;
+		row_key(capture, inserted ? trigdata->tg_trigslot : trigdata->tg_newslot, new_key);
+	bool		inserted_by_this_xact = goes && row_inserted_by_this_xact(capture, rel, trigdata->tg_trigslot);
+	TimestampTz min_edition_time = inserted ? capture_moved_edition(capture, new) : DT_NOBEGIN;
 
-	if (goes && comes && capture_keys_equal(capture, old_key, new_key))
+	if (goes && comes && row_keys_equal(capture, old_key, new_key))
 	{
-		tracking_loose_replaced(batch_tracking(table), old_key, made_here, rewritten);
+		tracking_loose_replaced(batch_tracking(table), old_key, inserted_by_this_xact, rewritten);
 		return;
 	}
 	if (goes)
-		floor = tracking_loose_deleted(batch_tracking(table), old_key, made_here, rewritten);
+		min_edition_time = tracking_loose_deleted(batch_tracking(table), old_key, inserted_by_this_xact, rewritten);
 	if (deleted && is_moving(trigdata->tg_trigtuple))
-		remember_moved(capture, trigdata->tg_trigtuple, floor);
+		capture_remember_moved(capture, trigdata->tg_trigtuple, min_edition_time);
 	if (comes)
-		tracking_loose_written(batch_tracking(table), new_key, floor);
+		tracking_loose_written(batch_tracking(table), new_key, min_edition_time);
 }
 
 /* Is the deletion one half of a move between partitions? */
@@ -395,14 +395,14 @@ is_moving(HeapTuple old)
 
 /* The row goes on under another key, without a gap. */
 static void
-remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition)
+capture_remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition)
 {
 	TransactionId xid = HeapTupleHeaderGetUpdateXid(old->t_data);
 	CommandId	command = HeapTupleHeaderGetCmax(old->t_data);
 	struct MovedRow *row;
 
 	/* if there is one, its insertion has been suppressed */
-	row = find_moved(capture, xid, command);
+	row = capture_find_moved(capture, xid, command);
 	if (row == NULL)
 	{
 		row = &moved_rows[0];
@@ -415,7 +415,7 @@ remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition)
 }
 
 static struct MovedRow *
-find_moved(CaptureRelation *capture, TransactionId xid, CommandId command)
+capture_find_moved(CaptureRelation *capture, TransactionId xid, CommandId command)
 {
 	int			i;
 
@@ -428,7 +428,7 @@ find_moved(CaptureRelation *capture, TransactionId xid, CommandId command)
 
 /* The edition time that the inserted row brings along, or DT_NOBEGIN. */
 static TimestampTz
-edition_moved(CaptureRelation *capture, HeapTuple new)
+capture_moved_edition(CaptureRelation *capture, HeapTuple new)
 {
 	TransactionId xmin = HeapTupleHeaderGetXmin(new->t_data);
 	struct MovedRow *row;
@@ -437,7 +437,7 @@ edition_moved(CaptureRelation *capture, HeapTuple new)
 	/* (a row of COPY's FREEZE does not tell its command) */
 	if (!OidIsValid(moved_rows[0].live) || !TransactionIdIsNormal(xmin))
 		return DT_NOBEGIN;
-	row = find_moved(capture, xmin, HeapTupleHeaderGetCmin(new->t_data));
+	row = capture_find_moved(capture, xmin, HeapTupleHeaderGetCmin(new->t_data));
 	if (row == NULL)
 		return DT_NOBEGIN;
 	edition = row->edition;

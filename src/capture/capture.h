@@ -40,7 +40,7 @@ typedef struct CaptureRelation
 	AttrNumber	edition_txid_column;
 	RelationShape *history_shape;
 	RelationShape *tracking_shape;	/* or NULL */
-	bool		plain;			/* both are plain (relwriter.c) */
+	bool		bypass_executor; /* both are plain (relation_writer.c) */
 	bool		may_defer_inserts;	/* nobody's triggers fire after ours */
 	List	   *ancestors;		/* parents, whose triggers are meant too */
 	FullTransactionId attached_by;	/* as a partition, if by the transaction that was asked */
@@ -103,7 +103,7 @@ typedef struct PostponedKey
 	Oid			tracking;
 	int			nkeys;
 	Datum	   *key;
-	TimestampTz floor;			/* see tracking_written */
+	TimestampTz min_edition_time;			/* see tracking_written */
 } PostponedKey;
 
 /* what becomes of the tracking table, of those rows */
@@ -134,9 +134,9 @@ extern void cache_init(void);
 
 /* deferrable.c: keys that several transactions may have at a time: settled at commit */
 extern bool deferrable_postpone(CaptureRelation *capture, Relation rel,
-								const Datum *key, TimestampTz floor);
+								const Datum *key, TimestampTz min_edition_time);
 extern bool deferrable_postponed(CaptureRelation *capture, const Datum *key,
-								 TimestampTz *floor);
+								 TimestampTz *min_edition_time);
 extern List *deferrable_take(void);
 extern bool deferrable_is_any(void);
 extern void deferrable_init(void);
@@ -151,21 +151,21 @@ extern RelationWriter *history_writer_target(HistoryWriter *writer);
 extern TimestampTz history_last_end(Relation history, Lookup *scan,
 									const Datum *key, AttrNumber period_column);
 
-/* keyscan.c: the live rows that have a key */
+/* key_scan.c: the live rows that have a key */
 extern KeyScan *key_scan_begin(CaptureRelation *capture, Relation rel,
 							   const Datum *key, Snapshot snapshot);
 extern HeapTuple key_scan_next(KeyScan *scan);
 extern void key_scan_end(KeyScan *scan);
 
 /* row.c: a live row's key, and whether this transaction has made it */
-extern bool capture_key(CaptureRelation *capture, TupleTableSlot *slot,
-						Datum *key);
-extern bool capture_keys_equal(CaptureRelation *capture, const Datum *a,
-							   const Datum *b);
-extern bool capture_wrote(Relation rel, HeapTupleHeader version);
-extern bool capture_attached_here(CaptureRelation *capture);
-extern bool capture_made_here(CaptureRelation *capture, Relation rel,
-							  TupleTableSlot *slot);
+extern bool row_key(CaptureRelation *capture, TupleTableSlot *slot,
+					Datum *key);
+extern bool row_keys_equal(CaptureRelation *capture, const Datum *a,
+						   const Datum *b);
+extern bool row_wrote(Relation rel, HeapTupleHeader version);
+extern bool row_attached_here(CaptureRelation *capture);
+extern bool row_inserted_by_this_xact(CaptureRelation *capture, Relation rel,
+									  TupleTableSlot *slot);
 
 /* settle.c: before the commit: tracking rows of deferrable keys */
 extern void settle_init(void);
@@ -177,24 +177,24 @@ extern bool tracking_take(TrackingTable *tracking, const Datum *key,
 						  const Datum *new_key, VersionOrigin *origin);
 extern void tracking_written(TrackingTable *tracking, Relation rel,
 							 const Datum *key, bool new_key,
-							 TimestampTz floor, bool superseded);
+							 TimestampTz min_edition_time, bool superseded);
 extern void tracking_settle(TrackingTable *tracking, Relation rel,
-							const Datum *key, TimestampTz floor);
+							const Datum *key, TimestampTz min_edition_time);
 extern TimestampTz tracking_edition(TrackingTable *tracking, const Datum *key,
-									bool made_here);
+									bool inserted_by_this_xact);
 extern void tracking_deleted(TrackingTable *tracking, Relation rel,
-							 const Datum *key, bool made_here);
+							 const Datum *key, bool inserted_by_this_xact);
 extern void tracking_forget(TrackingTable *tracking, const Datum *key);
 
 /* tracking_loose.c: the same in a table that has lost its primary key */
 extern void tracking_loose_origin(TrackingTable *tracking, const Datum *key,
 								  bool rewritten, VersionOrigin *origin);
 extern void tracking_loose_written(TrackingTable *tracking, const Datum *key,
-								   TimestampTz floor);
+								   TimestampTz min_edition_time);
 extern void tracking_loose_replaced(TrackingTable *tracking, const Datum *key,
-									bool made_here, bool rewritten);
+									bool inserted_by_this_xact, bool rewritten);
 extern TimestampTz tracking_loose_deleted(TrackingTable *tracking, const Datum *key,
-										  bool made_here, bool rewritten);
+										  bool inserted_by_this_xact, bool rewritten);
 
 /* tracking_table.c: a tracking table, open for single rows */
 extern TrackingTable *tracking_open(CaptureRelation *capture, bool may_wait);
@@ -217,15 +217,15 @@ extern void truncate_store_rows(Relation rel, CaptureRelation *capture,
 								TruncatedTracking tracking);
 
 /* truncation.c: which tables are being truncated, and which have been */
-extern bool truncate_is_going_on(Relation rel);
-extern bool truncate_has_emptied(Relation rel);
-extern void truncate_relation_changed(Oid relid);
-extern void truncate_init(void);
+extern bool truncation_is_going_on(Relation rel);
+extern bool truncation_has_emptied(Relation rel);
+extern void truncation_relation_changed(Oid relid);
+extern void truncation_init(void);
 extern void truncation_begin(Relation rel);
 extern void truncation_end(Relation rel);
 
 /* version.c: when a version began */
-extern void capture_origin(CaptureRelation *capture, TrackingTable *tracking,
+extern void version_origin(CaptureRelation *capture, TrackingTable *tracking,
 						   Relation rel, TupleTableSlot *old, const Datum *key,
 						   VersionOrigin *origin);
 

@@ -55,11 +55,11 @@ deferrable_init(void)
 /*
  * The key of the relation, a deferrable one, was inserted, updated or deleted.
  * Is what this means for its tracking row to wait for the commit?  If so, that
- * has been noted.  floor: as for tracking_written, or DT_NOBEGIN.
+ * has been noted.  min_edition_time: as for tracking_written, or DT_NOBEGIN.
  */
 bool
 deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
-					TimestampTz floor)
+					TimestampTz min_edition_time)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	MemoryContext before;
@@ -84,17 +84,17 @@ deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(key[i])) :
 			datumCopy(key[i], att->attbyval, att->attlen);
 	}
-	entry->floor = floor;
+	entry->min_edition_time = min_edition_time;
 	entry->made_in.subid = GetCurrentSubTransactionId();
 	postponed = lappend(postponed, entry);
 	MemoryContextSwitchTo(before);
 	return true;
 }
 
-/* Was the key's insertion postponed, and with what floor? */
+/* Was the key's insertion postponed, and with what min_edition_time? */
 bool
 deferrable_postponed(CaptureRelation *capture, const Datum *key,
-					 TimestampTz *floor)
+					 TimestampTz *min_edition_time)
 {
 	bool		found = false;
 	ListCell   *lc;
@@ -104,9 +104,9 @@ deferrable_postponed(CaptureRelation *capture, const Datum *key,
 		PostponedKey  *entry = lfirst(lc);
 
 		if (entry->relid != capture->relid || entry->nkeys != capture->nkeys ||
-			!capture_keys_equal(capture, entry->key, key))
+			!row_keys_equal(capture, entry->key, key))
 			continue;
-		*floor = found ? Max(*floor, entry->floor) : entry->floor;
+		*min_edition_time = found ? Max(*min_edition_time, entry->min_edition_time) : entry->min_edition_time;
 		found = true;
 	}
 	return found;
@@ -163,7 +163,7 @@ others_have(CaptureRelation *capture, Relation rel, const Datum *key)
 	InitDirtySnapshot(dirty);
 	scan = key_scan_begin(capture, rel, key, &dirty);
 	while (!found && HeapTupleIsValid(tuple = key_scan_next(scan)))
-		found = !capture_wrote(rel, tuple->t_data);
+		found = !row_wrote(rel, tuple->t_data);
 	key_scan_end(scan);
 	return found;
 }

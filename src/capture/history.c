@@ -55,7 +55,7 @@ pg_noreturn static void refuse_incomplete(CaptureRelation *capture);
 static void prepare_expressions(HistoryWriter *writer);
 static Node *column_expression(HistoryWriter *writer, Form_pg_attribute att);
 static void compute_virtual(HistoryWriter *writer, TupleTableSlot *slot);
-static void compute(void *arg);
+static void history_compute(void *arg);
 static void fill_slot(HistoryWriter *writer, TupleTableSlot *old,
 					  TupleTableSlot *slot, const VersionOrigin *origin);
 static Datum make_period(HistoryWriter *writer, const VersionOrigin *origin);
@@ -64,7 +64,7 @@ static Datum make_period(HistoryWriter *writer, const VersionOrigin *origin);
 static void
 refuse_incomplete(CaptureRelation *capture)
 {
-	(void) columns_map(relation_open(capture->relid, NoLock), capture->live,
+	(void) history_map(relation_open(capture->relid, NoLock), capture->live,
 					   table_open(capture->history, NoLock), 0);
 	elog(ERROR, "the history of relation %u is not complete", capture->relid);
 }
@@ -112,7 +112,7 @@ history_writer_put(HistoryWriter *writer, TupleTableSlot *old,
 	relation_writer_insert(&writer->target, writer->may_wait);
 }
 
-/* The writer's rows that wait: relation_writer_lend and relation_writer_forget. */
+/* The writer's rows that wait: relation_writer_flush_into_subxact and relation_writer_forget. */
 RelationWriter *
 history_writer_target(HistoryWriter *writer)
 {
@@ -223,19 +223,19 @@ compute_virtual(HistoryWriter *writer, TupleTableSlot *slot)
 	Computation computation = {writer, slot, -1};
 	int			i;
 
-	if (convert_attempt(compute, &computation, NULL))
+	if (attempt_or_message(history_compute, &computation, NULL))
 		return;
 	for (i = 0; i < writer->map->natts; i++)
 	{
 		computation.column = i;
-		if (writer->map->computed[i] && !convert_attempt(compute, &computation, NULL))
+		if (writer->map->computed[i] && !attempt_or_message(history_compute, &computation, NULL))
 			slot->tts_isnull[i] = true;
 	}
 }
 
 /* No user-defined function may be in these expressions. */
 static void
-compute(void *arg)
+history_compute(void *arg)
 {
 	Computation *computation = arg;
 	HistoryWriter *writer = computation->writer;
@@ -269,7 +269,7 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 	{
 		context = GetPerTupleExprContext(writer->target.estate);
 		context->ecxt_scantuple = old;
-		if (!columns_map_is_simple(map))
+		if (!history_map_runs_no_code(map))
 			compute_virtual(writer, slot);
 	}
 	for (i = 0; i < map->natts; i++)
@@ -291,7 +291,7 @@ fill_slot(HistoryWriter *writer, TupleTableSlot *old, TupleTableSlot *slot,
 			slot->tts_isnull[i] = true;
 
 		if (map->cast[i] && !slot->tts_isnull[i])
-			slot->tts_values[i] = columns_cast(map->cast[i], slot->tts_values[i]);
+			slot->tts_values[i] = history_map_cast(map->cast[i], slot->tts_values[i]);
 	}
 	slot->tts_values[map->period - 1] = make_period(writer, origin);
 	slot->tts_isnull[map->period - 1] = false;

@@ -157,7 +157,7 @@ origin_of(Relation rel, TupleTableSlot *slot, VersionOrigin *origin)
 		return;
 	if (OidIsValid(row->tracking))
 	{
-		if (fit_has_columns(RelationGetRelid(rel), row->key))
+		if (columns_all_exist(RelationGetRelid(rel), row->key))
 			tracked_origin(row, rel, slot, origin);
 		return;
 	}
@@ -217,13 +217,13 @@ tracked_origin(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
 	foreach(lc, row->key)
 	{
 		Form_pg_attribute att = columns_find(rel, lfirst(lc));
-		char	   *name = tracking_key_column(list_length(row->key), n);
+		char	   *name = naming_key_column(list_length(row->key), n);
 		Form_pg_attribute held = columns_find(tracking, name);
 		Oid			type;
 		int32		typmod;
 		bool		isnull;
 
-		columns_base_type(att, &type, &typmod);
+		types_below_domains(att, &type, &typmod);
 		values[n] = slot_getattr(slot, att->attnum, &isnull);
 		if (isnull || held == NULL || getBaseType(held->atttypid) != type)
 			break;
@@ -238,7 +238,7 @@ tracked_origin(const RegistryRow *row, Relation rel, TupleTableSlot *slot,
 	if (n == list_length(row->key) && edition != InvalidAttrNumber && txid != InvalidAttrNumber)
 	{
 		lookup = lookup_open(tracking,
-							 indexes_find_key(tracking, names, !fit_is_loose(row->tracking), keys),
+							 indexes_find_key(tracking, names, !indexes_tracking_is_loose(row->tracking), keys),
 							 keys, n);
 		lookup_start(lookup, values, GetActiveSnapshot());
 		while ((tuple = lookup_next(lookup)) != NULL)

@@ -19,7 +19,7 @@
  * none to tell it by: a primary key demands them, but it may be gone.
  */
 bool
-capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
+row_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 {
 	int			i;
 
@@ -36,7 +36,7 @@ capture_key(CaptureRelation *capture, TupleTableSlot *slot, Datum *key)
 
 /* By the operators of the live table's primary key. */
 bool
-capture_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
+row_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
 {
 	int			i;
 
@@ -60,17 +60,17 @@ capture_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
  * the table another file, too, but leaves no rows.)
  */
 bool
-capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
+row_inserted_by_this_xact(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
 {
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
 	Datum		txid;
 	bool		isnull;
 
-	if (capture_attached_here(capture))
+	if (row_attached_here(capture))
 		return true;
-	if (!capture_wrote(rel, tuple->t_data))
+	if (!row_wrote(rel, tuple->t_data))
 		return false;
-	if (!relation_is_rewritten_compat(rel) || truncate_has_emptied(rel))
+	if (!relation_is_rewritten_compat(rel) || truncation_has_emptied(rel))
 		return true;
 	if (OidIsValid(capture->tracking))
 		return false;
@@ -84,7 +84,7 @@ capture_made_here(CaptureRelation *capture, Relation rel, TupleTableSlot *slot)
  * had before is nothing that anybody saw in the table.
  */
 bool
-capture_attached_here(CaptureRelation *capture)
+row_attached_here(CaptureRelation *capture)
 {
 	return FullTransactionIdIsValid(capture->attached_by) &&
 		FullTransactionIdEquals(capture->attached_by, GetTopFullTransactionIdIfAny());
@@ -95,7 +95,7 @@ capture_attached_here(CaptureRelation *capture)
  * FREEZE hides it, which is allowed where the transaction has made the file.
  */
 bool
-capture_wrote(Relation rel, HeapTupleHeader version)
+row_wrote(Relation rel, HeapTupleHeader version)
 {
 	bool		new_file = rel->rd_createSubid != InvalidSubTransactionId ||
 		relation_is_rewritten_compat(rel);

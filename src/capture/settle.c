@@ -18,7 +18,7 @@
 
 static void before_commit(XactEvent event, void *arg);
 static void settle_all(void);
-static void settle(PostponedKey *entry);
+static void settle_one(PostponedKey *entry);
 
 void
 settle_init(void)
@@ -48,7 +48,7 @@ settle_all(void)
 		ListCell   *lc;
 
 		foreach(lc, deferrable_take())
-			settle(lfirst(lc));
+			settle_one(lfirst(lc));
 		AfterTriggerFireDeferred();
 	}
 	PopActiveSnapshot();
@@ -56,7 +56,7 @@ settle_all(void)
 
 /* A table that has gone since, or has another tracking table, is up to date. */
 static void
-settle(PostponedKey *entry)
+settle_one(PostponedKey *entry)
 {
 	Relation	rel = try_relation_open(entry->relid, RowExclusiveLock);
 	RegistryRow *row = rel ? registry_get(lineage_root(entry->relid)) : NULL;
@@ -69,10 +69,10 @@ settle(PostponedKey *entry)
 		security_act_as(capture->owner, ACT_FOR_WRITER, &before);	/* see capture.c */
 		if (capture->nkeys == entry->nkeys)
 		{
-			int			settings = security_begin_code(capture->history, capture->plain);
+			int			settings = security_begin_code(capture->history, capture->bypass_executor);
 			TrackingTable *tracking = tracking_open(capture, false);
 
-			tracking_settle(tracking, rel, entry->key, entry->floor);
+			tracking_settle(tracking, rel, entry->key, entry->min_edition_time);
 			tracking_close(tracking);
 			security_end_code(settings);
 		}

@@ -52,13 +52,13 @@
 #include "compat.h"
 
 static void write_version(TrackingTable *tracking, const Datum *key,
-						  bool new_key, TimestampTz floor, bool may_wait);
+						  bool new_key, TimestampTz min_edition_time, bool may_wait);
 static void origin_of(const TrackingRow *row, VersionOrigin *origin);
 static bool find_now(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool find_before(TrackingTable *tracking, const Datum *key, TrackingRow *row);
 static bool was_valid_before_us(HeapTupleHeader tuple);
 static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
-						bool *made_here);
+						bool *inserted_by_this_xact);
 
 /*
  * When did the version of the key begin that this transaction found, and who made
@@ -117,12 +117,12 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 
 /*
  * A row with the key was inserted or updated.  new_key: the row did not bear
- * it before, and floor is the edition time it had under the key before;
+ * it before, and min_edition_time is the edition time it had under the key before;
  * superseded: the new version itself is history already.
  */
 void
 tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
-				 bool new_key, TimestampTz floor, bool superseded)
+				 bool new_key, TimestampTz min_edition_time, bool superseded)
 {
 	CaptureRelation *capture = tracking->capture;
 	TrackingRow row;
@@ -136,10 +136,10 @@ tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 
 	if (!may_wait)
 		tracking_flush(tracking);
-	if (capture->deferrable && deferrable_postpone(capture, rel, key, floor))
+	if (capture->deferrable && deferrable_postpone(capture, rel, key, min_edition_time))
 		return;
 	if (!superseded || key_is_live(capture, rel, key, NULL))
-		write_version(tracking, key, new_key, floor, may_wait);
+		write_version(tracking, key, new_key, min_edition_time, may_wait);
 	else if (find_now(tracking, key, &row))
 		tracking_delete_row(tracking, &row);
 }
@@ -147,10 +147,10 @@ tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 /* This transaction has made the version that is live with the key. */
 static void
 write_version(TrackingTable *tracking, const Datum *key, bool new_key,
-			  TimestampTz floor, bool may_wait)
+			  TimestampTz min_edition_time, bool may_wait)
 {
 	int64		xid = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
-	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
+	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), min_edition_time);
 	TrackingRow row;
 	bool		found = find_now(tracking, key, &row);
 
@@ -166,16 +166,16 @@ write_version(TrackingTable *tracking, const Datum *key, bool new_key,
 }
 
 /*
- * A row with the key was deleted, or bears another key now.  made_here: this
+ * A row with the key was deleted, or bears another key now.  inserted_by_this_xact: this
  * transaction had made the version.
  */
 void
 tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
-				 bool made_here)
+				 bool inserted_by_this_xact)
 {
 	CaptureRelation *capture = tracking->capture;
 	TrackingRow row;
-	bool		live_made_here;
+	bool		live_inserted_by_this_xact;
 
 	tracking_flush(tracking);
 	if (capture->deferrable)
@@ -188,13 +188,13 @@ tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
 		return;
 
 	/* the key may have come back since, but not without a trace */
-	if ((made_here || row.modified_by_this_xact) &&
-		key_is_live(capture, rel, key, &live_made_here))
+	if ((inserted_by_this_xact || row.modified_by_this_xact) &&
+		key_is_live(capture, rel, key, &live_inserted_by_this_xact))
 	{
 		TrackingRow before;
 
 		/* a deferrable key that another row bore all the while */
-		if (row.modified_by_this_xact && !live_made_here && find_before(tracking, key, &before))
+		if (row.modified_by_this_xact && !live_inserted_by_this_xact && find_before(tracking, key, &before))
 			tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
 		return;
 	}
@@ -207,19 +207,19 @@ tracking_deleted(TrackingTable *tracking, Relation rel, const Datum *key,
  */
 void
 tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
-				TimestampTz floor)
+				TimestampTz min_edition_time)
 {
 	TrackingRow row;
 	TrackingRow before;
-	bool		made_here;
+	bool		inserted_by_this_xact;
 
-	if (!key_is_live(tracking->capture, rel, key, &made_here))
+	if (!key_is_live(tracking->capture, rel, key, &inserted_by_this_xact))
 	{
 		if (find_now(tracking, key, &row))
 			tracking_delete_row(tracking, &row);
 	}
-	else if (made_here)
-		write_version(tracking, key, true, floor, false);
+	else if (inserted_by_this_xact)
+		write_version(tracking, key, true, min_edition_time, false);
 	else if (find_now(tracking, key, &row) && row.modified_by_this_xact &&
 			 find_before(tracking, key, &before))
 		tracking_put_row(tracking, key, before.edition, before.txid, &row, false);
@@ -227,19 +227,19 @@ tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
 
 /*
  * When did the version of the key begin that the row had so far?  DT_NOBEGIN if
- * nobody knows.  made_here: this transaction had made it.
+ * nobody knows.  inserted_by_this_xact: this transaction had made it.
  */
 TimestampTz
-tracking_edition(TrackingTable *tracking, const Datum *key, bool made_here)
+tracking_edition(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact)
 {
 	TrackingRow row;
-	TimestampTz floor;
+	TimestampTz min_edition_time;
 
 	tracking_flush(tracking);
 	/* what the tracking table has may be another row's */
-	if (tracking->capture->deferrable && made_here &&
-		deferrable_postponed(tracking->capture, key, &floor))
-		return floor;
+	if (tracking->capture->deferrable && inserted_by_this_xact &&
+		deferrable_postponed(tracking->capture, key, &min_edition_time))
+		return min_edition_time;
 	return find_now(tracking, key, &row) ? row.edition : DT_NOBEGIN;
 }
 
@@ -312,17 +312,17 @@ was_valid_before_us(HeapTupleHeader tuple)
 		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
 }
 
-/* Is there a row with the key?  made_here: has this transaction made it? */
+/* Is there a row with the key?  inserted_by_this_xact: has this transaction made it? */
 static bool
 key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
-			bool *made_here)
+			bool *inserted_by_this_xact)
 {
 	KeyScan    *scan = key_scan_begin(capture, rel, key, SnapshotSelf);
 	HeapTuple	tuple = key_scan_next(scan);
 	bool		live = HeapTupleIsValid(tuple);
 
-	if (live && made_here)
-		*made_here = capture_attached_here(capture) || capture_wrote(rel, tuple->t_data);
+	if (live && inserted_by_this_xact)
+		*inserted_by_this_xact = row_attached_here(capture) || row_wrote(rel, tuple->t_data);
 	key_scan_end(scan);
 	return live;
 }

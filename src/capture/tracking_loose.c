@@ -39,15 +39,15 @@
 #include "capture/capture.h"
 #include "compat.h"
 
-static void loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor);
-static List *loose_rows(TrackingTable *tracking, const Datum *key, bool made_here,
+static void loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz min_edition_time);
+static List *loose_rows(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact,
 						bool rewritten);
-static List *loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here,
+static List *loose_read_rows(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact,
 							 bool rewritten);
 static bool loose_lock_row(TrackingTable *tracking, TrackingRow *row);
 static TimestampTz loose_agreed(List *rows);
 static void loose_doubt_others(TrackingTable *tracking, const Datum *key, List *rows);
-static bool loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz floor);
+static bool loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz min_edition_time);
 static TransactionId loose_writer(TrackingTable *tracking, const Datum *key);
 static int64 loose_xid(void);
 
@@ -70,28 +70,28 @@ tracking_loose_origin(TrackingTable *tracking, const Datum *key, bool rewritten,
 			origin->maker = 0;
 }
 
-/* A row has got the key, and had the edition time "floor" under another one. */
+/* A row has got the key, and had the edition time "min_edition_time" under another one. */
 void
-tracking_loose_written(TrackingTable *tracking, const Datum *key, TimestampTz floor)
+tracking_loose_written(TrackingTable *tracking, const Datum *key, TimestampTz min_edition_time)
 {
 	List	   *rows;
 
 	if (!tracking->capture->one_each)
 	{
-		loose_insert(tracking, key, floor);
+		loose_insert(tracking, key, min_edition_time);
 		return;
 	}
 	while ((rows = loose_rows(tracking, key, false, true)) == NIL)
-		if (loose_insert_first(tracking, key, floor))
+		if (loose_insert_first(tracking, key, min_edition_time))
 			return;
 	if (((TrackingRow *) linitial(rows))->edition != UNKNOWN_START)
 		tracking_put_row(tracking, key, UNKNOWN_START, 0, linitial(rows), false);
 }
 
 static void
-loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor)
+loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz min_edition_time)
 {
-	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), floor);
+	TimestampTz edition = Max(GetCurrentTransactionStartTimestamp(), min_edition_time);
 
 	tracking_put_row(tracking, key, Max(edition, tracking_last_end(tracking, key)),
 					 loose_xid(), NULL, false);
@@ -102,7 +102,7 @@ loose_insert(TrackingTable *tracking, const Datum *key, TimestampTz floor)
  * if somebody has, and has ended since.
  */
 static bool
-loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz floor)
+loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz min_edition_time)
 {
 	Oid			relid = RelationGetRelid(tracking->rel);
 	TransactionId writer;
@@ -110,7 +110,7 @@ loose_insert_first(TrackingTable *tracking, const Datum *key, TimestampTz floor)
 	LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
 	writer = loose_writer(tracking, key);
 	if (writer == InvalidTransactionId)
-		loose_insert(tracking, key, floor);
+		loose_insert(tracking, key, min_edition_time);
 	UnlockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
 	if (writer == InvalidTransactionId)
 		return true;
@@ -139,12 +139,12 @@ loose_writer(TrackingTable *tracking, const Datum *key)
 	return writer;
 }
 
-/* A row was updated and has the key still; made_here: this transaction had made it. */
+/* A row was updated and has the key still; inserted_by_this_xact: this transaction had made it. */
 void
-tracking_loose_replaced(TrackingTable *tracking, const Datum *key, bool made_here,
+tracking_loose_replaced(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact,
 						bool rewritten)
 {
-	List	   *rows = loose_rows(tracking, key, made_here, rewritten);
+	List	   *rows = loose_rows(tracking, key, inserted_by_this_xact, rewritten);
 
 	if (tracking->capture->one_each && loose_agreed(rows) == UNKNOWN_START)
 		return;
@@ -164,10 +164,10 @@ tracking_loose_replaced(TrackingTable *tracking, const Datum *key, bool made_her
  * began, or UNKNOWN_START.
  */
 TimestampTz
-tracking_loose_deleted(TrackingTable *tracking, const Datum *key, bool made_here,
+tracking_loose_deleted(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact,
 					   bool rewritten)
 {
-	List	   *rows = loose_rows(tracking, key, made_here, rewritten);
+	List	   *rows = loose_rows(tracking, key, inserted_by_this_xact, rewritten);
 
 	if (rows == NIL ||
 		(tracking->capture->one_each && loose_agreed(rows) == UNKNOWN_START))
@@ -179,11 +179,11 @@ tracking_loose_deleted(TrackingTable *tracking, const Datum *key, bool made_here
 
 /* Those of which one is the live row's, locked if there are several. */
 static List *
-loose_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool rewritten)
+loose_rows(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact, bool rewritten)
 {
 	for (;;)
 	{
-		List	   *rows = loose_read_rows(tracking, key, made_here, rewritten);
+		List	   *rows = loose_read_rows(tracking, key, inserted_by_this_xact, rewritten);
 		bool		locked = true;
 		ListCell   *lc;
 
@@ -198,7 +198,7 @@ loose_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool rewri
 }
 
 static List *
-loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool rewritten)
+loose_read_rows(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact, bool rewritten)
 {
 	List	   *rows = NIL;
 	HeapTuple	tuple;
@@ -209,7 +209,7 @@ loose_read_rows(TrackingTable *tracking, const Datum *key, bool made_here, bool 
 		TrackingRow row;
 
 		tracking_read_row(tracking, tuple, &row);
-		if (rewritten || (row.modified_by_this_xact && tracking_wrote(&row)) == made_here)
+		if (rewritten || (row.modified_by_this_xact && tracking_wrote(&row)) == inserted_by_this_xact)
 			rows = lappend(rows, memcpy(palloc(sizeof(TrackingRow)), &row, sizeof(TrackingRow)));
 	}
 	lookup_stop(tracking->keys);

@@ -155,7 +155,7 @@ history_value(CaptureRelation *capture, int i, Datum value)
 	ScanKey		key = &capture->history_scankey[i];
 	struct HistoryCast *cast = capture->map->cast[key->sk_attno - 1];
 
-	return cast && !OidIsValid(key->sk_subtype) ? columns_cast(cast, value) : value;
+	return cast && !OidIsValid(key->sk_subtype) ? history_map_cast(cast, value) : value;
 }
 
 /* Insert the key's row, or replace the old one. */

@@ -46,7 +46,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 						TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) &&
 						strcmp(trigdata->tg_trigger->tgname,
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
-							   TRUNCATE_TRIGGER : TRUNCATED_TRIGGER) == 0);
+							   BEFORE_TRUNCATE_TRIGGER : AFTER_TRUNCATE_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
@@ -89,7 +89,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 												  "catmaid_history truncate",
 												  ALLOCSET_DEFAULT_SIZES);
 	Oid			tracking = capture->tracking;
-	int			settings = security_begin_code(capture->history, capture->plain);
+	int			settings = security_begin_code(capture->history, capture->bypass_executor);
 	HistoryWriter *writer = history_writer_open(capture, true, true);
 	TrackingTable *keys;
 
@@ -107,8 +107,8 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 
 		CHECK_FOR_INTERRUPTS();
 		log_note_write();
-		has_key = keys && capture_key(capture, slot, key);
-		capture_origin(capture, keys, rel, slot, has_key ? key : NULL, &origin);
+		has_key = keys && row_key(capture, slot, key);
+		version_origin(capture, keys, rel, slot, has_key ? key : NULL, &origin);
 		history_writer_put(writer, slot, &origin);
 
 		if (has_key && fate == TRACKING_FORGETS)

@@ -49,7 +49,7 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
  * version that is there has been stored, and every one that comes must be.
  */
 bool
-truncate_is_going_on(Relation rel)
+truncation_is_going_on(Relation rel)
 {
 	ListCell   *lc;
 
@@ -74,7 +74,7 @@ truncate_is_going_on(Relation rel)
  * another file again.)
  */
 bool
-truncate_has_emptied(Relation rel)
+truncation_has_emptied(Relation rel)
 {
 	ListCell   *lc;
 
@@ -95,7 +95,7 @@ truncate_has_emptied(Relation rel)
  * invalidation (index.c: index_update_stats).
  */
 void
-truncate_relation_changed(Oid relid)
+truncation_relation_changed(Oid relid)
 {
 	ListCell   *lc;
 
@@ -109,7 +109,7 @@ truncate_relation_changed(Oid relid)
 }
 
 void
-truncate_init(void)
+truncation_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
@@ -138,7 +138,7 @@ truncation_end(Relation rel)
 		if (((Truncation *) lfirst(lc))->relid == RelationGetRelid(rel))
 			going_on = foreach_delete_current(going_on, lc);
 
-	if (!truncate_has_emptied(rel))
+	if (!truncation_has_emptied(rel))
 	{
 		MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 		Emptied    *file = palloc(sizeof(Emptied));

@@ -16,21 +16,21 @@
  * a tracking table only; key is NULL for a row without one.
  */
 void
-capture_origin(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
+version_origin(CaptureRelation *capture, TrackingTable *tracking, Relation rel,
 			   TupleTableSlot *old, const Datum *key, VersionOrigin *origin)
 {
 	Datum		value;
 	bool		isnull;
 
 	memset(origin, 0, sizeof(VersionOrigin));
-	if (capture_made_here(capture, rel, old))
+	if (row_inserted_by_this_xact(capture, rel, old))
 	{
 		origin->known = true;
 		origin->start = GetCurrentTransactionStartTimestamp();
 		/* what came with a partition, others had made before */
 		if (OidIsValid(capture->tracking) &&
-			(!capture_attached_here(capture) ||
-			 capture_wrote(rel, ExecFetchSlotHeapTuple(old, false, NULL)->t_data)))
+			(!row_attached_here(capture) ||
+			 row_wrote(rel, ExecFetchSlotHeapTuple(old, false, NULL)->t_data)))
 			origin->maker = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 	}
 	else if (OidIsValid(capture->tracking))

@@ -61,11 +61,11 @@ catmaid_history_check_history(PG_FUNCTION_ARGS)
 {
 	CheckDepth	depth = PG_ARGISNULL(1) || PG_GETARG_BOOL(1) ? CHECK_HISTORY : CHECK_TRACKING;
 
-	if (!registry_has_shape(registry_relid()))
+	if (!registry_has_shape(extension_registry()))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("registry table %s does not have the expected columns",
-						naming_quoted(registry_relid())),
+						naming_quoted(extension_registry())),
 				 errhint("Re-create the table as documented and copy its rows.")));
 	put_findings(fcinfo, PG_ARGISNULL(0) ? check_all(depth) :
 				 check_one(PG_GETARG_OID(0), depth));
@@ -88,7 +88,7 @@ check_all(CheckDepth depth)
 			lives = lappend_oid(lives, live);
 	}
 	/* before all tables, as who changes views does */
-	views_lock(lives, AccessShareLock);
+	view_lock_all(lives, AccessShareLock);
 
 	foreach(lc, rows)
 	{
@@ -99,7 +99,7 @@ check_all(CheckDepth depth)
 			findings = list_concat(findings, check_in_turn(row, depth));
 	}
 	findings = check_unregistered(findings);
-	return older_is_in_charge() ? findings : check_unused_histories(findings);
+	return legacy_is_in_charge() ? findings : check_unused_histories(findings);
 }
 
 /* What is wrong with one of several tables; that it cannot be looked at, if nothing else. */
@@ -107,7 +107,7 @@ static List *
 check_in_turn(const RegistryRow *row, CheckDepth depth)
 {
 	Turn		turn = {row, depth, NIL};
-	char	   *message = ddl_attempt_one(take_turn, &turn);
+	char	   *message = attempt_for_one(take_turn, &turn);
 
 	if (message == NULL)
 		return turn.findings;
@@ -141,7 +141,7 @@ check_one(Oid live, CheckDepth depth)
 				 errmsg("relation with OID %u does not exist", live),
 				 get_rel_name(live) ? registry_hint_for_untracked(live) :
 				 errhint("Name a table of this database.")));
-	views_lock(list_make1_oid(live), AccessShareLock);
+	view_lock_all(list_make1_oid(live), AccessShareLock);
 	return check_table(row, depth);
 }
 
@@ -149,10 +149,10 @@ check_one(Oid live, CheckDepth depth)
 static List *
 check_unregistered(List *findings)
 {
-	bool		older = older_is_in_charge();
+	bool		legacy = legacy_is_in_charge();
 	ListCell   *lc;
 
-	foreach(lc, triggers_tables(older ? older_is_function : triggers_is_ours))
+	foreach(lc, triggers_tables(legacy ? legacy_is_function : triggers_is_ours))
 	{
 		Oid			live = lineage_root(lfirst_oid(lc));
 
@@ -161,7 +161,7 @@ check_unregistered(List *findings)
 			continue;
 		findings = check_add(findings, live, "error", "not_registered", NULL,
 							 "The table has history triggers, but is not registered.",
-							 older ? "Drop the triggers, or call create_history_table to begin a new history." :
+							 legacy ? "Drop the triggers, or call create_history_table to begin a new history." :
 							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
 									  drop_function_name(false),
 									  hint_table(live)));
@@ -201,7 +201,7 @@ check_unused_histories(List *findings)
 		if (!OidIsValid(live) || registry_get(live) != NULL ||
 			security_owner_of(live) != form->relowner ||
 			!relation_ownercheck_compat(form->oid, GetUserId()) ||
-			!derived_was_history(form->oid) || registry_get_by_derived(form->oid) != NULL ||
+			!derived_has_history_defaults(form->oid) || registry_get_by_derived(form->oid) != NULL ||
 			is_found(findings, live))
 			continue;
 		findings = check_add(findings, live, "info", "not_tracked", NameStr(form->relname),
@@ -222,16 +222,16 @@ check_functions(List *findings)
 {
 	int			keep_data;
 
-	if (older_is_too_old())
+	if (legacy_is_too_old())
 		findings = check_add(findings, InvalidOid, "warning", "older_than_0096", NULL,
 							 "CATMAID's migration 0096 has not been run: versions are stored, but adoption will be refused.",
 							 "Run CATMAID's migrations first: manage.py migrate catmaid 0098, or a newer one.");
-	if (older_is_in_charge())
+	if (legacy_is_in_charge())
 		return findings;
 	if (!registry_is_guarded())
 		findings = check_add(findings, InvalidOid, "warning", "registry_unguarded", NULL,
 							 psprintf("Table %s lacks the trigger that checks who may write which row.",
-									  naming_quoted(registry_relid())),
+									  naming_quoted(extension_registry())),
 							 THERE_AND_BACK);
 	for (keep_data = 0; keep_data < 2; keep_data++)
 	{
@@ -240,7 +240,7 @@ check_functions(List *findings)
 		if (drop_function_altered(keep_data))
 			findings = check_add(findings, InvalidOid, "warning", "function_replaced", name,
 								 psprintf("Function %s is no longer the extension's.",
-										  naming_quoted_in(registry_namespace(), name)),
+										  naming_quoted_in(extension_namespace(), name)),
 								 THERE_AND_BACK);
 	}
 	return check_casts(findings);

@@ -35,11 +35,11 @@ check_tracking_rows(Check *check)
 	tracking_count_differences(check->row, &orphaned, &missing);
 	if (orphaned > 0)
 		check_finding(check, "warning", "tracking_rows_orphaned",
-					  get_rel_name(check->row->tracking), check_mend(check),
+					  get_rel_name(check->row->tracking), check_repair_hint(check),
 					  INT64_FORMAT " tracking rows have no live row.", orphaned);
 	if (missing > 0)
 		check_finding(check, "warning", "tracking_rows_missing",
-					  get_rel_name(check->row->tracking), check_mend(check),
+					  get_rel_name(check->row->tracking), check_repair_hint(check),
 					  INT64_FORMAT " live rows have no tracking row, so their start time is unknown.",
 					  missing);
 
@@ -181,7 +181,7 @@ live_rows_comparable(Check *check, Relation live)
 	const RegistryRow *row = check->row;
 	ListCell   *lc;
 
-	if (!check->tracked || check->older)
+	if (!check->tracked || check->legacy)
 		return false;
 	foreach(lc, row->key)
 	{

@@ -47,7 +47,7 @@ static const char *way_out(const RegistryRow *row);
 List *
 check_table(const RegistryRow *row, CheckDepth depth)
 {
-	Check		check = {.row = row,.older = older_is_in_charge(),.depth = depth};
+	Check		check = {.row = row,.legacy = legacy_is_in_charge(),.depth = depth};
 	Relation	live;
 
 	if (!check_tables(&check))
@@ -55,7 +55,7 @@ check_table(const RegistryRow *row, CheckDepth depth)
 
 	live = table_open(row->live, AccessShareLock);
 	check.tracked = row->triggers_installed ||
-		(check.older ? older_tracks(live) : triggers_enabled(row->live, row));
+		(check.legacy ? legacy_tracks(live) : triggers_enabled(row->live, row));
 	check_row_security(&check);
 	check_own_columns(&check);
 	check_columns(&check, live);
@@ -84,7 +84,7 @@ check_tables(Check *check)
 
 	if (get_rel_name(row->live) == NULL)
 	{
-		check_finding(check, "warning", "live_table_gone", NULL, check_mend(check),
+		check_finding(check, "warning", "live_table_gone", NULL, check_repair_hint(check),
 					  "The table with OID %u is gone, but still registered; %s.", row->live,
 					  history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
 					  "so is its history");
@@ -92,20 +92,20 @@ check_tables(Check *check)
 	}
 	if (history == NULL)
 	{
-		check_finding(check, "error", "history_table_gone", NULL, check_mend(check),
+		check_finding(check, "error", "history_table_gone", NULL, check_repair_hint(check),
 					  "The table's history table is gone.");
 		return false;
 	}
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
 	if (!registry_owners_agree(row, security_owner_of(row->live)))
 		check_finding(check, "error", "other_owner", history,
-					  check->older ? check_mend(check) : way_out(row),
+					  check->legacy ? check_repair_hint(check) : way_out(row),
 					  "History and tracking table do not both belong to the table's owner.");
 	else if (!check->sound && derived_is_history(row->history))
 		check_finding(check, "error", "registry_differs", history,
-					  check->older ? check_mend(check) : way_out(row), "%s", registry_fault(row));
+					  check->legacy ? check_repair_hint(check) : way_out(row), "%s", registry_fault(row));
 	/* what may be another table's history is not looked at */
-	if (!check->sound && !check->older && derived_is_history(row->history))
+	if (!check->sound && !check->legacy && derived_is_history(row->history))
 		return false;
 	if (!derived_is_history(row->history))
 	{
@@ -116,7 +116,7 @@ check_tables(Check *check)
 	}
 	if (strcmp(history, naming_history_table(row->live)) != 0 ||
 		get_rel_namespace(row->history) != get_rel_namespace(row->live))
-		check_finding(check, "warning", "name_differs", history, check_mend(check),
+		check_finding(check, "warning", "name_differs", history, check_repair_hint(check),
 					  "The history table should be %s.%s.",
 					  quote_identifier(get_namespace_name(get_rel_namespace(row->live))),
 					  quote_identifier(naming_history_table(row->live)));
@@ -133,7 +133,7 @@ check_row_security(Check *check)
 
 	for (i = 0; i < lengthof(derived); i++)
 		if (OidIsValid(derived[i]) && row_security_lacks(row->live, derived[i]))
-			check_finding(check, "error", "row_security_missing", get_rel_name(derived[i]), check_mend(check),
+			check_finding(check, "error", "row_security_missing", get_rel_name(derived[i]), check_repair_hint(check),
 						  "Policies hide rows of the table, but %s lacks its row-level security.",
 						  naming_quoted(derived[i]));
 }
@@ -155,7 +155,7 @@ check_columns(Check *check, Relation live)
 			continue;
 		target = columns_find(history, NameStr(att->attname));
 		if (target == NULL)
-			check_finding(check, "error", "column_missing", NameStr(att->attname), check_mend(check),
+			check_finding(check, "error", "column_missing", NameStr(att->attname), check_repair_hint(check),
 						  "History table %s has no column \"%s\".",
 						  naming_quoted(check->row->history), NameStr(att->attname));
 		else
@@ -172,12 +172,12 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 	Oid			type;
 	int32		typmod;
 
-	columns_base_type(att, &type, &typmod);
+	types_below_domains(att, &type, &typmod);
 	if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
 		check_finding(check, "error", "column_too_narrow", NameStr(att->attname),
-					  !check->older ? types_widen_hint(check->row->live, check->row->history,
-													   target, type, typmod) :
-					  types_widen_in_place(target, type, typmod) ? check_mend(check) :
+					  !check->legacy ? history_map_widen_hint(check->row->live, check->row->history,
+															  target, type, typmod) :
+					  types_widen_in_place(target, type, typmod) ? check_repair_hint(check) :
 					  "Adopt the database, then see this hint again.",
 					  "Column \"%s\" has type %s, in history table %s type %s.",
 					  NameStr(att->attname), format_type_with_typemod(type, typmod),
@@ -189,7 +189,7 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 					  "Column \"%s\" of history table %s is NOT NULL: writes fail by it when the table's no longer is.",
 					  NameStr(att->attname), history);
 	else if (target->attnotnull)
-		check_finding(check, "error", "column_not_null", NameStr(att->attname), check_mend(check),
+		check_finding(check, "error", "column_not_null", NameStr(att->attname), check_repair_hint(check),
 					  "Column \"%s\" may be NULL, but not in history table %s.",
 					  NameStr(att->attname), history);
 }
@@ -198,12 +198,12 @@ check_column_type(Check *check, Relation live, Form_pg_attribute att,
 static void
 check_own_columns(Check *check)
 {
-	if (!derived_was_history(check->row->history))
-		check_finding(check, "warning", "default_missing", NULL, check_mend(check),
+	if (!derived_has_history_defaults(check->row->history))
+		check_finding(check, "warning", "default_missing", NULL, check_repair_hint(check),
 					  "Columns %s and %s of history table %s have no defaults.",
 					  PERIOD_COLUMN, XID_COLUMN, naming_quoted(check->row->history));
-	if (!check->older && derived_lacks_maker(check->row))
-		check_finding(check, "warning", "maker_missing", MAKER_COLUMN, check_mend(check),
+	if (!check->legacy && derived_lacks_maker(check->row))
+		check_finding(check, "warning", "maker_missing", MAKER_COLUMN, check_repair_hint(check),
 					  "History table %s has no column %s: who makes a version is not recorded.",
 					  naming_quoted(check->row->history), MAKER_COLUMN);
 }
@@ -245,13 +245,13 @@ static bool
 check_key(Check *check, Relation live)
 {
 	KeyState	state = fit_key(check->row);
-	bool		goes_on = !check->older && check->tracked && fit_goes_on(check->row);
+	bool		goes_on = !check->legacy && check->tracked && fit_goes_on(check->row);
 	char	   *add_key = psprintf("ALTER TABLE %s ADD PRIMARY KEY (...);",
 								   naming_quoted(check->row->live));
 
 	if (state == KEY_REPLACED || (state == KEY_HELD && columns_key(live) == NIL))
 		check_finding(check, "error", "key_changed", linitial(fit_primary_key(check->row->live)),
-					  check_mend(check), "The table's primary key is not the registered one.");
+					  check_repair_hint(check), "The table's primary key is not the registered one.");
 	else if (goes_on)
 		check_finding(check, "warning", "no_primary_key", NULL, add_key,
 					  "The table has no primary key; rows that came since may have no known start.");
@@ -268,21 +268,21 @@ check_tracking(Check *check, Relation live)
 
 	if (get_rel_name(tracking) == NULL)
 	{
-		check_finding(check, "error", "tracking_table_gone", NULL, check_mend(check),
+		check_finding(check, "error", "tracking_table_gone", NULL, check_repair_hint(check),
 					  "The table's tracking table is gone.");
 		return;
 	}
 	if (!derived_serves_tracking(tracking))
 	{
 		check_finding(check, "error", "not_a_tracking_table", get_rel_name(tracking),
-					  check->older ? NULL : derived_tracking_hint(check->row->live, tracking),
+					  check->legacy ? NULL : derived_tracking_hint(check->row->live, tracking),
 					  "%s does not have the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
 	if (!check_tracking_key(check, live))
 		return;
-	if (!check->older && !indexes_there_tracking(tracking, check->row->key))
-		check_finding(check, "error", "index_missing", get_rel_name(tracking), check_mend(check),
+	if (!check->legacy && !indexes_there_tracking(tracking, check->row->key))
+		check_finding(check, "error", "index_missing", get_rel_name(tracking), check_repair_hint(check),
 					  "Tracking table %s has no unique index on its key.", naming_quoted(tracking));
 
 	/* while nothing is tracked they part by themselves */
@@ -305,7 +305,7 @@ check_tracking_key(Check *check, Relation live)
 
 		if (column->fit == COLUMN_FITS || column->fit == COLUMN_HOLDS)
 			continue;
-		check_finding(check, "error", "tracking_key_unfit", column->held_by, check_mend(check),
+		check_finding(check, "error", "tracking_key_unfit", column->held_by, check_repair_hint(check),
 					  "Key column \"%s\" has type %s, in tracking table %s it has %s.",
 					  column->name, format_type_with_typemod(column->type, column->typmod),
 					  naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
@@ -314,7 +314,7 @@ check_tracking_key(Check *check, Relation live)
 	if (worst == COLUMN_MISSING && list_length(columns) > 0 &&
 		((KeyColumn *) llast(columns))->fit != COLUMN_MISSING)
 		check_finding(check, "error", "tracking_key_unfit", get_rel_name(check->row->tracking),
-					  check_mend(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
+					  check_repair_hint(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
 	return worst <= COLUMN_CONVERTS;
 }
 
@@ -332,8 +332,8 @@ check_indexes(Check *check)
 	for (i = 0; i < lengthof(there); i++)
 		if (!there[i] && columns[i])
 			check_finding(check, "warning", "index_missing", columns[i],
-						  check->older ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
-												  naming_quoted(check->row->history)) : check_mend(check),
+						  check->legacy ? psprintf("CREATE INDEX CONCURRENTLY ON %s, or repair_history or enabling after adoption.",
+												   naming_quoted(check->row->history)) : check_repair_hint(check),
 						  "History table %s has no index on \"%s\".",
 						  naming_quoted(check->row->history), columns[i]);
 }
@@ -356,14 +356,14 @@ check_view(Check *check)
 							   security_role_sql(security_owner_of(check->row->live))),
 					  "View %s belongs to role %s, which does not own the table, and may show anything.",
 					  naming_quoted(view), security_role_sql(security_owner_of(view)));
-	else if (!check->older && view_shows_hidden(view, check->row->live))
-		check_finding(check, "error", "view_shows_hidden_rows", get_rel_name(view), check_mend(check),
+	else if (!check->legacy && view_shows_hidden(view, check->row->live))
+		check_finding(check, "error", "view_shows_hidden_rows", get_rel_name(view), check_repair_hint(check),
 					  "Policies hide rows of the table from readers, but view %s is read with its owner's rights.",
 					  naming_quoted(view));
-	else if (!view_fits(check->row, check->older))
-		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_mend(check),
+	else if (!view_fits(check->row, check->legacy))
+		check_finding(check, "warning", "view_outdated", get_rel_name(view), check_repair_hint(check),
 					  "View %s does not show the columns of the table%s.", naming_quoted(view),
-					  check->older ? "" : " and its history, as it should");
+					  check->legacy ? "" : " and its history, as it should");
 }
 
 static void
@@ -378,23 +378,23 @@ check_triggers(Check *check, Relation live)
 	int			i;
 
 	/* a foreign one stands in the way even of a table that is not tracked */
-	for (i = 0; (name = check->older ? older_trigger_state(live, row, i, &state) :
+	for (i = 0; (name = check->legacy ? legacy_trigger_state(live, row, i, &state) :
 				 triggers_state(row->live, row, i, &state)) != NULL; i++)
 		if (check->tracked || state == TRIGGER_FOREIGN)
 		{
 			check_trigger(check, name, state);
 			right = right && state == TRIGGER_RIGHT;
 		}
-	if (!check->older && check->sound && mark_read(row->live, NULL, &mark) &&
+	if (!check->legacy && check->sound && mark_read(row->live, NULL, &mark) &&
 		!OidIsValid(mark.history))
-		check_finding(check, "error", "not_marked", NULL, check_mend(check),
+		check_finding(check, "error", "not_marked", NULL, check_repair_hint(check),
 					  "The table's triggers are not marked with its history.");
-	installed = check->older ? older_tracks(live) : triggers_complete(row->live, row);
+	installed = check->legacy ? legacy_tracks(live) : triggers_complete(row->live, row);
 	if (right && row->triggers_installed && !installed)
-		check_finding(check, "error", "trigger_missing", NULL, check_mend(check),
+		check_finding(check, "error", "trigger_missing", NULL, check_repair_hint(check),
 					  "A partition of the table lacks a history trigger.");
 	if (!row->triggers_installed && installed)
-		check_finding(check, "warning", "flag_differs", "triggers_installed", check_mend(check),
+		check_finding(check, "warning", "flag_differs", "triggers_installed", check_repair_hint(check),
 					  "The table is registered as not tracked, but its triggers are there.");
 }
 
@@ -404,13 +404,13 @@ check_trigger(Check *check, const char *name, TriggerState state)
 	Oid			live = check->row->live;
 
 	if (state == TRIGGER_MISSING)
-		check_finding(check, "error", "trigger_missing", name, check_mend(check),
+		check_finding(check, "error", "trigger_missing", name, check_repair_hint(check),
 					  "Trigger \"%s\" is gone; what it should have recorded is not.", name);
 	else if (state == TRIGGER_SWITCHED_OFF)
-		check_finding(check, "error", "trigger_disabled", name, check_mend(check),
+		check_finding(check, "error", "trigger_disabled", name, check_repair_hint(check),
 					  "Trigger \"%s\" is switched off; what it should have recorded is not.", name);
 	else if (state == TRIGGER_ALTERED)
-		check_finding(check, "error", "trigger_altered", name, check_mend(check),
+		check_finding(check, "error", "trigger_altered", name, check_repair_hint(check),
 					  "Trigger \"%s\" is not as it must be.", name);
 	else if (state == TRIGGER_FOREIGN)
 		check_finding(check, "error", "trigger_foreign", name,

@@ -31,7 +31,7 @@ typedef enum CheckDepth
 typedef struct Check
 {
 	const RegistryRow *row;
-	bool		older;			/* the older implementation is in charge */
+	bool		legacy;			/* the older implementation is in charge */
 	bool		tracked;
 	bool		sound;
 	CheckDepth	depth;
@@ -48,23 +48,23 @@ extern void check_periods(Check *check, Relation live);
 /* check_table.c: what is wrong with the history of one table */
 extern List *check_table(const RegistryRow *row, CheckDepth depth);
 
-/* finding.c: what check_history() finds: notes, a list, a warning */
+/* check_finding.c: what check_history() finds: notes, a list, a warning */
 extern void check_finding(Check *check, const char *severity, const char *finding,
 						  const char *object, const char *hint,
 						  const char *format,...) pg_attribute_printf(6, 7);
-extern const char *check_mend(Check *check);
+extern const char *check_repair_hint(Check *check);
 extern List *check_add(List *findings, Oid live, const char *severity,
 					   const char *finding, const char *object,
 					   const char *detail, const char *hint);
 extern void check_warn(Oid live, const char *what, List *findings);
 
-/* older.c: what those functions have put on tables, to be known when met */
-extern bool older_is_in_charge(void);
-extern bool older_is_function(Oid function);
-extern const char *older_trigger_state(Relation live, const RegistryRow *row,
-									   int i, TriggerState *state);
-extern bool older_tracks(Relation live);
-extern bool older_is_too_old(void);
+/* legacy.c: what those functions have put on tables, to be known when met */
+extern bool legacy_is_in_charge(void);
+extern bool legacy_is_function(Oid function);
+extern const char *legacy_trigger_state(Relation live, const RegistryRow *row,
+										int i, TriggerState *state);
+extern bool legacy_tracks(Relation live);
+extern bool legacy_is_too_old(void);
 
 /* repair.c: mends a history without a change of its rows: serves adoption and repair_history() */
 extern void repair_row(RegistryRow *row);

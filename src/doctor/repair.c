@@ -51,7 +51,7 @@ static void make_history_anew(RegistryRow *row);
 static RegistryRow *parent_of(const RegistryRow *row);
 static bool has_own_tracking(const RegistryRow *row);
 static bool is_empty(Oid relid);
-static void widen(void *arg);
+static void repair_widen_step(void *arg);
 static void repair_own_columns(const RegistryRow *row);
 static void drop_not_null(void *arg);
 static bool demanded_above(Oid relid, const char *column);
@@ -129,7 +129,7 @@ is_history_beside(const RegistryRow *row)
 {
 	return get_relname_relid(naming_history_table(row->live),
 							 get_rel_namespace(row->live)) == row->history &&
-		derived_was_history(row->history);
+		derived_has_history_defaults(row->history);
 }
 
 static bool
@@ -320,24 +320,24 @@ repair_widen(RegistryRow *row, bool rewrite)
 	if (widening.columns == NIL)
 		return;
 	if (rewrite)
-		widen(&widening);
+		repair_widen_step(&widening);
 	else
-		(void) convert_attempt(widen, &widening, NULL);
+		(void) attempt_or_message(repair_widen_step, &widening, NULL);
 }
 
 /* With the views out of the way that show the columns. */
 static void
-widen(void *arg)
+repair_widen_step(void *arg)
 {
 	Widening   *widening = arg;
 	ListCell   *lc;
 
 	LockRelationOid(widening->history, AccessExclusiveLock);
-	views_park_upon(find_all_inheritors(widening->history, AccessExclusiveLock, NULL),
-					widening->columns);
+	view_suspend_dependents(find_all_inheritors(widening->history, AccessExclusiveLock, NULL),
+							widening->columns);
 	foreach(lc, widening->columns)
 		convert_type(widening->history, lfirst(lc));
-	views_unpark(NULL);
+	view_resume(NULL);
 }
 
 /*
@@ -369,8 +369,8 @@ repair_own_columns(const RegistryRow *row)
 	table_close(live, NoLock);
 
 	foreach(lc, columns)
-		(void) convert_attempt(drop_not_null, &(OwnColumn) {row->history, lfirst(lc)}, NULL);
-	if (!derived_was_history(row->history))
+		(void) attempt_or_message(drop_not_null, &(OwnColumn) {row->history, lfirst(lc)}, NULL);
+	if (!derived_has_history_defaults(row->history))
 		ddl_alter_table(row->history, false,
 						"ALTER COLUMN " PERIOD_COLUMN " SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
 						"ALTER COLUMN " XID_COLUMN " SET DEFAULT pg_catalog.txid_current()");

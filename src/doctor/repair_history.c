@@ -18,7 +18,7 @@
 #include "doctor/doctor.h"
 #include "compat.h"
 
-static List *repair_each(List *rows, DDLAction action, bool alone);
+static List *repair_each(List *rows, DDLAction action, bool in_subxact);
 static void repair_what_is_there(void *arg);
 static void repair_the_rest(void *arg);
 static void warn_of_the_rest(void *arg);
@@ -58,9 +58,9 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
 				there = lappend(there, row);
 		}
 	}
-	there = repair_each(repair_in_order(there), repair_what_is_there, !PG_ARGISNULL(0));
-	there = repair_each(there, repair_the_rest, !PG_ARGISNULL(0));
-	(void) repair_each(there, warn_of_the_rest, !PG_ARGISNULL(0));
+	there = repair_each(repair_in_order(there), repair_what_is_there, PG_ARGISNULL(0));
+	there = repair_each(there, repair_the_rest, PG_ARGISNULL(0));
+	(void) repair_each(there, warn_of_the_rest, PG_ARGISNULL(0));
 	PG_RETURN_VOID();
 }
 
@@ -70,7 +70,7 @@ catmaid_history_repair_history(PG_FUNCTION_ARGS)
  * others go on.
  */
 static List *
-repair_each(List *rows, DDLAction action, bool alone)
+repair_each(List *rows, DDLAction action, bool in_subxact)
 {
 	List	   *done = NIL;
 	ListCell   *lc;
@@ -80,10 +80,10 @@ repair_each(List *rows, DDLAction action, bool alone)
 		RegistryRow *row = lfirst(lc);
 		char	   *message = NULL;
 
-		if (alone)
+		if (!in_subxact)
 			action(row);
 		else
-			message = ddl_attempt_one(action, row);
+			message = attempt_for_one(action, row);
 		if (message == NULL)
 			done = lappend(done, row);
 		else
@@ -103,7 +103,7 @@ repair_what_is_there(void *arg)
 	repair_row(arg);
 	repair_owners(arg, GetUserId());
 	repair_missing(arg);
-	repair_names(arg);
+	derived_restore_names(arg);
 }
 
 static void
@@ -164,7 +164,7 @@ lock_views_of_hierarchies(List *rows)
 		lives = list_concat_unique_oid(lives, lineage_of(live));
 		lives = list_concat_unique_oid(lives, find_all_inheritors(live, NoLock, NULL));
 	}
-	views_lock(lives, AccessExclusiveLock);
+	view_lock_all(lives, AccessExclusiveLock);
 }
 
 /* Of a table that is gone the registry knows no more; its history stays. */

@@ -71,17 +71,17 @@ static bool too_many = false;
 /* a command has committed in between */
 static bool goes_on = false;
 
-static void invalidate(Datum arg, Oid relid);
+static void command_invalidate(Datum arg, Oid relid);
 static void start_anew(void);
-static void push(Node *statement, CommandId since, bool may_set_aside);
-static void pop(void);
+static void command_push(Node *statement, CommandId since, bool may_set_aside);
+static void command_pop(void);
 static void set_aside(Command *command);
 static bool has_changed(Oid live, CommandId since);
 static Aside *find_aside(const Command *command, Oid live);
-static List *touched_lives(void);
-static Oid	touched_live(Oid relid);
+static List *invalidated_lives(void);
+static Oid	invalidated_live(Oid relid);
 static bool holds_family(const RegistryRow *row);
-static bool holds(Oid relid);
+static bool command_holds(Oid relid);
 static bool has_dropped_unrelated(const Command *command);
 static bool only_makes(Node *statement);
 static bool runs_others(Node *statement);
@@ -92,7 +92,7 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 void
 command_init(void)
 {
-	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	CacheRegisterRelcacheCallback(command_invalidate, (Datum) 0);
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
@@ -104,7 +104,7 @@ command_begin(Node *statement, bool follows)
 	if (innermost && innermost->may_set_aside)
 		set_aside(innermost);
 	goes_on = false;
-	push(statement, InvalidCommandId, follows && !runs_others(statement));
+	command_push(statement, InvalidCommandId, follows && !runs_others(statement));
 }
 
 /* sql_drop or ddl_command_end: the command is the innermost one. */
@@ -117,9 +117,9 @@ command_is_innermost(Node *statement)
 		command = command->outer;
 	if (command)
 		while (innermost != command)
-			pop();
+			command_pop();
 	else
-		push(statement, goes_on ? FirstCommandId : InvalidCommandId, true);
+		command_push(statement, goes_on ? FirstCommandId : InvalidCommandId, true);
 }
 
 /* All that the innermost command has changed has been followed. */
@@ -127,7 +127,7 @@ void
 command_end(void)
 {
 	CommandCounterIncrement();
-	pop();
+	command_pop();
 	if (innermost)
 		innermost->since = GetCurrentCommandId(false);
 	start_anew();
@@ -138,9 +138,9 @@ command_end(void)
  * belongs to them, by OID; also such as have gone.
  */
 List *
-command_touched(void)
+command_invalidated(void)
 {
-	List	   *lives = touched_lives();
+	List	   *lives = invalidated_lives();
 	ListCell   *lc;
 
 	foreach(lc, innermost->aside)
@@ -207,7 +207,7 @@ command_waiting(void)
 }
 
 static void
-invalidate(Datum arg, Oid relid)
+command_invalidate(Datum arg, Oid relid)
 {
 	int			i;
 
@@ -233,7 +233,7 @@ start_anew(void)
 
 /* since: InvalidCommandId for now */
 static void
-push(Node *statement, CommandId since, bool may_set_aside)
+command_push(Node *statement, CommandId since, bool may_set_aside)
 {
 	Command    *command = MemoryContextAllocZero(TopTransactionContext, sizeof(Command));
 
@@ -250,7 +250,7 @@ push(Node *statement, CommandId since, bool may_set_aside)
 }
 
 static void
-pop(void)
+command_pop(void)
 {
 	Command    *command = innermost;
 
@@ -269,7 +269,7 @@ set_aside(Command *command)
 {
 	ListCell   *lc;
 
-	foreach(lc, touched_lives())
+	foreach(lc, invalidated_lives())
 	{
 		Aside	   *aside = find_aside(command, lfirst_oid(lc));
 
@@ -313,14 +313,14 @@ find_aside(const Command *command, Oid live)
 }
 
 static List *
-touched_lives(void)
+invalidated_lives(void)
 {
 	List	   *lives = NIL;
 	ListCell   *lc;
 	int			i;
 
 	if ((ninvalidated == 0 && !too_many) || only_makes(innermost->statement) ||
-		has_dropped_unrelated(innermost) || !OidIsValid(registry_relid_or_invalid()))
+		has_dropped_unrelated(innermost) || !OidIsValid(extension_registry_or_invalid()))
 		return NIL;
 	if (too_many)
 	{
@@ -332,12 +332,12 @@ touched_lives(void)
 	/* reading may bring more of them: they are others', then */
 	for (i = 0; i < ninvalidated && !too_many; i++)
 	{
-		Oid			live = holds(invalidated[i]) ? touched_live(invalidated[i]) : InvalidOid;
+		Oid			live = command_holds(invalidated[i]) ? invalidated_live(invalidated[i]) : InvalidOid;
 
 		if (OidIsValid(live))
 			lives = list_append_unique_oid(lives, live);
 	}
-	return too_many ? touched_lives() : lives;
+	return too_many ? invalidated_lives() : lives;
 }
 
 /*
@@ -345,7 +345,7 @@ touched_lives(void)
  * has gone, or left, the one above it has been touched as well.
  */
 static Oid
-touched_live(Oid relid)
+invalidated_live(Oid relid)
 {
 	Oid			live = registered_live(relid);
 
@@ -363,19 +363,19 @@ holds_family(const RegistryRow *row)
 {
 	ListCell   *lc;
 
-	if (holds(row->live) || holds(row->history) ||
-		(OidIsValid(row->tracking) && holds(row->tracking)))
+	if (command_holds(row->live) || command_holds(row->history) ||
+		(OidIsValid(row->tracking) && command_holds(row->tracking)))
 		return true;
 	if (get_rel_relkind(row->live) == RELKIND_PARTITIONED_TABLE)
 		foreach(lc, lineage_partition_tree(row->live, NoLock))
-			if (holds(lfirst_oid(lc)))
+			if (command_holds(lfirst_oid(lc)))
 				return true;
 	return false;
 }
 
 /* Do we hold a lock on it that conflicts with itself? */
 static bool
-holds(Oid relid)
+command_holds(Oid relid)
 {
 	static const LOCKMODE modes[] = {
 		AccessExclusiveLock, ShareUpdateExclusiveLock, ShareRowExclusiveLock, ExclusiveLock
@@ -463,7 +463,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		while (innermost && innermost->subid == mine)
-			pop();
+			command_pop();
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (command = innermost; command && command->subid == mine;
 			 command = command->outer)

@@ -59,7 +59,7 @@ typedef enum ColumnChange
 extern void command_init(void);
 extern void command_begin(Node *statement, bool follows);
 extern void command_is_innermost(Node *statement);
-extern List *command_touched(void);
+extern List *command_invalidated(void);
 extern void command_drops_unrelated(List *relids);
 extern bool command_sets_aside(Oid live);
 extern CommandId command_since(Oid live);
@@ -117,22 +117,22 @@ typedef enum DerivedTables
 
 extern List *followed_lock_views(Oid relid, bool parents, ColumnChange change,
 								 DerivedTables derived);
-extern bool follower_tracks(Oid live, RegistryRow **row);
-extern void make_room_park_view(Oid live, const Dependents *dropped, Node *statement);
-extern List *make_room_lock_views(Oid relid);
+extern bool followed_row(Oid live, RegistryRow **row);
+extern void followed_suspend_view(Oid live, const Dependents *dropped, Node *statement);
+extern List *followed_lock_all_views(Oid relid);
 
 /* kept_types.c: kept columns outlive their types, and become text */
 extern void kept_types_give_up(const Dependents *dependents, Node *statement);
 extern void kept_types_before_alter(AlterTableStmt *statement);
 extern void kept_types_before_alter_domain(AlterDomainStmt *statement);
 
-/* make_room.c: before a DDL command: views in its way */
-extern void make_room(Node *statement);
+/* before_command.c: before a DDL command: views in its way */
+extern void before_command(Node *statement);
 
-/* make_room_drop.c: before one that drops something: views, rows that go, what stays */
-extern void make_room_for_drop(DropStmt *statement);
-extern void make_room_for_drop_owned(DropOwnedStmt *statement);
-extern void make_room_for_type(Oid type, Node *statement);
+/* before_drop.c: before one that drops something: views, rows that go, what stays */
+extern void before_drop(DropStmt *statement);
+extern void before_drop_owned(DropOwnedStmt *statement);
+extern void before_alter_type(Oid type, Node *statement);
 
 /* table_state.c: how a table looks, now and before a command */
 extern void table_state_compare(const RegistryRow *row, CommandId since,
@@ -146,7 +146,7 @@ extern bool table_state_has_type(Oid relid, AttrNumber attnum,
 								 const ColumnState *column);
 
 /* trigger_guard.c: who may make, change and drop the history triggers */
-extern void mark_take(Oid live);
+extern void trigger_guard_mark(Oid live);
 extern void trigger_guard(Node *statement);
 extern void trigger_guard_drop(Node *statement);
 extern void trigger_guard_switched(Node *statement);

@@ -11,7 +11,7 @@
  * "<name>_n", and the new column gets what the same USING expression or cast
  * makes of it; what does not convert is NULL.
  *
- * The caller holds on the live table the lock of the command, has parked the
+ * The caller holds on the live table the lock of the command, has suspended the
  * views, and follows parents before children.
  */
 #include "postgres.h"
@@ -254,7 +254,7 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
 		catalog_rename_column(view, from, to);
 
-	follow_column_name(row, from, to);
+	registry_row_rename_column(row, from, to);
 }
 
 /*

@@ -17,16 +17,16 @@
 
 #include "follow/follow.h"
 
-static bool cascades(Node *statement);
+static bool follow_drop_cascades(Node *statement);
 static void clear_up_after(const RegistryRow *row, const TableState *before,
 						   bool cascade);
 static bool has_derived_name(const TableState *before);
 static void read_mark_before(Oid live, Mark *mark);
-static void leave_alone(const RegistryRow *row, const TableState *before);
+static void follow_drop_keep(const RegistryRow *row, const TableState *before);
 static void clear_up_after_children(const RegistryRow *row, bool cascade);
-static bool moved(const DerivedState *before, const DerivedState *now);
-static bool beside(const TableState *live, const DerivedState *derived,
-				   const char *name);
+static bool follow_drop_was_moved(const DerivedState *before, const DerivedState *now);
+static bool follow_drop_beside(const TableState *live, const DerivedState *derived,
+							   const char *name);
 
 /*
  * The live table has been dropped by the statement: so is its history, or it is
@@ -35,11 +35,11 @@ static bool beside(const TableState *live, const DerivedState *derived,
 void
 follow_drop(const RegistryRow *row, const TableState *before, Node *statement)
 {
-	clear_up_after(row, before, cascades(statement));
+	clear_up_after(row, before, follow_drop_cascades(statement));
 }
 
 static bool
-cascades(Node *statement)
+follow_drop_cascades(Node *statement)
 {
 	if (IsA(statement, DropStmt))
 		return ((DropStmt *) statement)->behavior == DROP_CASCADE;
@@ -63,7 +63,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	read_mark_before(row->live, &mark);
 	if (!before->owners_agree || !registry_is_sound_by(row, &mark))
 	{
-		leave_alone(row, before);
+		follow_drop_keep(row, before);
 		return;
 	}
 	stays = follow_drop_keeps(before->owner, before->tracked) ||
@@ -109,7 +109,7 @@ read_mark_before(Oid live, Mark *mark)
 
 /* The row of the table that was dropped is not sound. */
 static void
-leave_alone(const RegistryRow *row, const TableState *before)
+follow_drop_keep(const RegistryRow *row, const TableState *before)
 {
 	registry_delete(row->live);
 	if (before->history.exists || before->tracking.exists)
@@ -184,10 +184,10 @@ follow_check_derived(const RegistryRow *row, const TableState *before,
 	bool		gone = history_gone ||
 		(before->tracking.exists && !now->tracking.exists);
 	bool		renamed =
-		(moved(&before->history, &now->history) &&
-		 !beside(now, &now->history, naming_history_table(row->live))) ||
-		(moved(&before->tracking, &now->tracking) &&
-		 !beside(now, &now->tracking, naming_tracking_table(row->live)));
+		(follow_drop_was_moved(&before->history, &now->history) &&
+		 !follow_drop_beside(now, &now->history, naming_history_table(row->live))) ||
+		(follow_drop_was_moved(&before->tracking, &now->tracking) &&
+		 !follow_drop_beside(now, &now->tracking, naming_tracking_table(row->live)));
 
 	if (now->tracked && (gone || renamed))
 		follow_refuse_by_hand(row->live, gone ? "drop" : "rename or move");
@@ -200,7 +200,7 @@ follow_check_derived(const RegistryRow *row, const TableState *before,
 }
 
 static bool
-moved(const DerivedState *before, const DerivedState *now)
+follow_drop_was_moved(const DerivedState *before, const DerivedState *now)
 {
 	return before->exists && now->exists &&
 		(strcmp(NameStr(before->name), NameStr(now->name)) != 0 ||
@@ -209,7 +209,7 @@ moved(const DerivedState *before, const DerivedState *now)
 
 /* Has the derived table the name and the schema that it should? */
 static bool
-beside(const TableState *live, const DerivedState *derived, const char *name)
+follow_drop_beside(const TableState *live, const DerivedState *derived, const char *name)
 {
 	return strcmp(NameStr(derived->name), name) == 0 &&
 		derived->namespace == live->namespace;

@@ -54,7 +54,7 @@ follow_key(RegistryRow *row, const TableState *before, const TableState *now,
 		registry_update(row);	/* a column may have another name */
 		return;
 	}
-	if (!derived_is_locked(row->live, ShareRowExclusiveLock))
+	if (!relation_is_locked(row->live, ShareRowExclusiveLock))
 	{
 		LockRelationOid(row->live, ShareRowExclusiveLock);
 		(void) lineage_partition_tree(row->live, ShareRowExclusiveLock);
@@ -90,7 +90,7 @@ follow_key_is_restored(const RegistryRow *row, const TableState *before)
 	if (!OidIsValid(row->tracking))
 		return key != NIL && columns_same_names(key, row->key);
 	return (key == NIL || columns_same_names(key, row->key)) &&
-		!fit_is_loose(row->tracking);
+		!indexes_tracking_is_loose(row->tracking);
 }
 
 /*

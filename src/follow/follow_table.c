@@ -59,7 +59,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 					 errhint("SELECT %s(%s::regclass) first.",
 							 drop_function_name(true),
 							 naming_argument(row->live))));
-		follow_kept_make_room(parent->history, row->history);
+		kept_columns_free_names(parent->history, row->history);
 		derived_inherit(row->history, parent->history);
 		rekey_put_under_parents(row);
 		view_renew(parent);

@@ -13,24 +13,24 @@
 #include "follow/follow.h"
 
 /*
- * Park the view of a registered table, which the caller has locked.  Also while
+ * Suspend the view of a registered table, which the caller has locked.  Also while
  * tracking is disabled: the view is in nobody's way.  dropped: what goes with CASCADE, or
  * NULL.
  */
 void
-make_room_park_view(Oid live, const Dependents *dropped, Node *statement)
+followed_suspend_view(Oid live, const Dependents *dropped, Node *statement)
 {
 	RegistryRow *row = registered(live) ? registry_get(live) : NULL;
 
 	if (row && get_rel_name(row->history) &&
 		settings_follow_ddl(security_owner_of(live)) &&
 		registry_is_sound(row, security_owner_of(live)))
-		views_park(live, dropped, statement);
+		view_suspend(live, dropped, statement);
 }
 
 /* The same before the table is dropped. */
 List *
-make_room_lock_views(Oid relid)
+followed_lock_all_views(Oid relid)
 {
 	return followed_lock_views(relid, true, COLUMNS_CHANGE_TYPE, DERIVED_BOTH);
 }
@@ -74,21 +74,21 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 		if (change != COLUMNS_STAY)
 			all = list_append_unique_oid(all, lfirst_oid(lc));
 		if (derived == DERIVED_NONE || (change == COLUMNS_STAY && lfirst_oid(lc) != relid) ||
-			!follower_tracks(lfirst_oid(lc), &row))
+			!followed_row(lfirst_oid(lc), &row))
 			continue;
 		all = list_append_unique_oid(all, row->history);
 		if (OidIsValid(row->tracking) && derived == DERIVED_BOTH)
 			all = list_append_unique_oid(all, row->tracking);
 	}
 	if (change != COLUMNS_STAY)
-		all = list_concat_unique_oid(all, views_upon(changed, change == COLUMNS_CHANGE_TYPE));
-	all = list_concat_unique_oid(all, views_of(tables));
+		all = list_concat_unique_oid(all, view_dependents_to_lock(changed, change == COLUMNS_CHANGE_TYPE));
+	all = list_concat_unique_oid(all, view_list(tables));
 	lock_order_together(all);
 
 	/* in case that others have come meanwhile */
 	if (change != COLUMNS_STAY)
-		views_lock_upon(changed, change == COLUMNS_CHANGE_TYPE);
-	views_lock(tables, AccessExclusiveLock);
+		view_lock_dependents(changed, change == COLUMNS_CHANGE_TYPE);
+	view_lock_all(tables, AccessExclusiveLock);
 	return all;
 }
 
@@ -97,7 +97,7 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
  * there?  The row is NULL if not registered.
  */
 bool
-follower_tracks(Oid live, RegistryRow **row)
+followed_row(Oid live, RegistryRow **row)
 {
 	*row = registry_get(live);
 	return *row && get_rel_name(live) && get_rel_name((*row)->history) &&

@@ -36,7 +36,7 @@
 #include "compat.h"
 
 /* A table that the command has touched. */
-typedef struct Touched
+typedef struct InvalidatedTable
 {
 	RegistryRow *row;
 	TableState *before;
@@ -45,18 +45,18 @@ typedef struct Touched
 	AttrNumber *held;			/* see follow_columns_held */
 	bool		columns_changed;
 	bool		had_view;
-} Touched;
+} InvalidatedTable;
 
 static Node *event_statement(FunctionCallInfo fcinfo, const char *function,
 							 const char *event);
 static bool is_followed(void);
-static void follow(Node *statement);
-static List *touched_tables(void);
+static void follower_follow(Node *statement);
+static List *invalidated_tables(void);
 static bool is_tracked(const RegistryRow *row, const TableState *before,
 					   const TableState *now);
 static void follow_tables(List *tables, Node *statement);
-static void follow_identity(const Touched *touched);
-static void follow_rest(Touched *touched, Node *statement);
+static void follow_identity(const InvalidatedTable *table);
+static void follow_rest(InvalidatedTable *table, Node *statement);
 static void update_triggers_installed(Oid live);
 static bool switches_triggers(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
@@ -76,8 +76,8 @@ catmaid_history_ddl_start(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	drop_functions_let_go(statement);
 	command_begin(statement, settings_follow_any());
-	if (settings_follow_any() && OidIsValid(registry_relid_or_invalid()))
-		make_room(statement);
+	if (settings_follow_any() && OidIsValid(extension_registry_or_invalid()))
+		before_command(statement);
 	PG_RETURN_NULL();
 }
 
@@ -100,9 +100,9 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	drop_functions_take_back(statement);
 	command_is_innermost(statement);
 	if (settings_follow_any())
-		follow(statement);
+		follower_follow(statement);
 	else
-		views_unpark(statement);
+		view_resume(statement);
 	trigger_guard_switched(statement);
 	command_end();
 	PG_RETURN_NULL();
@@ -119,7 +119,7 @@ catmaid_history_sql_drop(PG_FUNCTION_ARGS)
 	if (!is_followed() || !settings_follow_any())
 		PG_RETURN_NULL();
 	command_is_innermost(statement);
-	foreach(lc, command_touched())
+	foreach(lc, command_invalidated())
 	{
 		RegistryRow *row = registry_get(lfirst_oid(lc));
 		TableState *before;
@@ -159,12 +159,12 @@ is_followed(void)
 }
 
 /*
- * All that the command has changed is followed now.  Views that it has parked wait
+ * All that the command has changed is followed now.  Views that it has suspended wait
  * for the commands around it that have set tables aside: the history may lack what
  * they would show.
  */
 static void
-follow(Node *statement)
+follower_follow(Node *statement)
 {
 	/* a command that committed in between, like DETACH CONCURRENTLY, has none */
 	bool		pushed = !ActiveSnapshotSet();
@@ -174,16 +174,16 @@ follow(Node *statement)
 	if (pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (command_waiting())
-		views_leave_parked(statement, command_waiting());
-	tables = touched_tables();
+		view_suspended_hand_over(statement, command_waiting());
+	tables = invalidated_tables();
 	follow_tables(tables, statement);
-	views_unpark(statement);
+	view_resume(statement);
 	foreach(lc, tables)
 	{
-		Touched    *touched = lfirst(lc);
+		InvalidatedTable    *table = lfirst(lc);
 
-		if (settings_follow_ddl(touched->before->owner))
-			update_triggers_installed(touched->row->live);
+		if (settings_follow_ddl(table->before->owner))
+			update_triggers_installed(table->row->live);
 	}
 	if (pushed)
 		PopActiveSnapshot();
@@ -191,26 +191,26 @@ follow(Node *statement)
 
 /* Those that were there before and still are, parents before children. */
 static List *
-touched_tables(void)
+invalidated_tables(void)
 {
 	List	   *tables = NIL;
 	ListCell   *lc;
 
-	foreach(lc, command_touched())
+	foreach(lc, command_invalidated())
 	{
 		RegistryRow *row = registry_get(lfirst_oid(lc));
-		Touched    *touched;
+		InvalidatedTable    *table;
 
 		if (row == NULL || command_sets_aside(row->live))
 			continue;
-		touched = palloc0(sizeof(Touched));
-		touched->row = row;
+		table = palloc0(sizeof(InvalidatedTable));
+		table->row = row;
 		table_state_compare(row, command_since(row->live),
-							&touched->before, &touched->now);
-		if (touched->before == NULL || touched->now == NULL)
+							&table->before, &table->now);
+		if (table->before == NULL || table->now == NULL)
 			continue;
-		touched->tracked = is_tracked(row, touched->before, touched->now);
-		tables = lappend(tables, touched);
+		table->tracked = is_tracked(row, table->before, table->now);
+		tables = lappend(tables, table);
 	}
 	list_sort(tables, compare_depth);
 	return tables;
@@ -239,71 +239,71 @@ follow_tables(List *tables, Node *statement)
 	/* all views first: a change of a parent's history goes down to children */
 	foreach(lc, tables)
 	{
-		Touched    *touched = lfirst(lc);
+		InvalidatedTable    *table = lfirst(lc);
 
-		if (!touched->tracked)
+		if (!table->tracked)
 			continue;
-		follow_check_derived(touched->row, touched->before, touched->now);
-		follow_identity(touched);
-		touched->columns_changed = follow_columns_changed(touched->before,
-														  touched->now, statement);
-		if (!touched->columns_changed)
+		follow_check_derived(table->row, table->before, table->now);
+		follow_identity(table);
+		table->columns_changed = follow_columns_changed(table->before,
+														table->now, statement);
+		if (!table->columns_changed)
 			continue;
-		touched->held = follow_columns_held(touched->row, touched->before);
-		touched->had_view = OidIsValid(view_of_table(touched->row->live));
+		table->held = follow_columns_held(table->row, table->before);
+		table->had_view = OidIsValid(view_of_table(table->row->live));
 	}
 	foreach(lc, tables)
 	{
-		Touched    *touched = lfirst(lc);
+		InvalidatedTable    *table = lfirst(lc);
 
-		if (touched->columns_changed &&
-			follow_columns_taken(touched->before, touched->now))
-			make_room_park_view(touched->row->live, NULL, statement);
-	}
-
-	foreach(lc, tables)
-	{
-		Touched    *touched = lfirst(lc);
-
-		if (touched->columns_changed)
-			follow_columns(touched->row, touched->before, touched->now,
-						   touched->held, statement,
-						   settings_on_drop_column(touched->before->owner) == ON_DROP_KEEP);
+		if (table->columns_changed &&
+			follow_columns_taken(table->before, table->now))
+			followed_suspend_view(table->row->live, NULL, statement);
 	}
 
 	foreach(lc, tables)
 	{
-		Touched    *touched = lfirst(lc);
+		InvalidatedTable    *table = lfirst(lc);
 
-		if (touched->tracked)
-			follow_rest(touched, statement);
+		if (table->columns_changed)
+			follow_columns(table->row, table->before, table->now,
+						   table->held, statement,
+						   settings_on_drop_column(table->before->owner) == ON_DROP_KEEP);
+	}
+
+	foreach(lc, tables)
+	{
+		InvalidatedTable    *table = lfirst(lc);
+
+		if (table->tracked)
+			follow_rest(table, statement);
 	}
 }
 
 /* RENAME TO, SET SCHEMA, OWNER TO. */
 static void
-follow_identity(const Touched *touched)
+follow_identity(const InvalidatedTable *table)
 {
-	const TableState *then = touched->before;
-	const TableState *now = touched->now;
+	const TableState *then = table->before;
+	const TableState *now = table->now;
 	TableIdentity before = {then->name, then->namespace, then->owner};
 	TableIdentity after = {now->name, now->namespace, now->owner};
 
-	derived_follow_identity(touched->row, &before, &after);
+	derived_follow_identity(table->row, &before, &after);
 }
 
 static void
-follow_rest(Touched *touched, Node *statement)
+follow_rest(InvalidatedTable *table, Node *statement)
 {
-	RegistryRow *row = touched->row;
-	const TableState *before = touched->before;
-	const TableState *now = touched->now;
+	RegistryRow *row = table->row;
+	const TableState *before = table->before;
+	const TableState *now = table->now;
 
 	/*
 	 * Without such a change there is no reason to wait for the table's writers; nor
 	 * is another index of the same key: REINDEX CONCURRENTLY has just let them go.
 	 */
-	if ((touched->columns_changed &&
+	if ((table->columns_changed &&
 		 follow_columns_concern_key(row, before, now, statement)) ||
 		(before->key_index != now->key_index && !IsA(statement, ReindexStmt)))
 		follow_key(row, before, now, statement);
@@ -311,12 +311,12 @@ follow_rest(Touched *touched, Node *statement)
 	follow_partitions(row, before, now);
 	if (before->persistence != now->persistence && OidIsValid(row->tracking))
 		derived_copy_persistence(row->live, row->tracking);
-	if (!touched->columns_changed)
+	if (!table->columns_changed)
 		return;
 	triggers_follow_columns(row);
-	if (touched->had_view && IsA(statement, RenameStmt))
+	if (table->had_view && IsA(statement, RenameStmt))
 		view_refresh(row);		/* its columns have been renamed, too */
-	else if (touched->had_view)
+	else if (table->had_view)
 		view_update(row);
 }
 
@@ -366,12 +366,12 @@ update_triggers_installed(Oid live)
 static bool
 switches_triggers(Oid live)
 {
-	return derived_is_locked(live, ShareRowExclusiveLock);
+	return relation_is_locked(live, ShareRowExclusiveLock);
 }
 
 static int
 compare_depth(const ListCell *a, const ListCell *b)
 {
-	return lineage_depth(((Touched *) lfirst(a))->row->live) -
-		lineage_depth(((Touched *) lfirst(b))->row->live);
+	return lineage_depth(((InvalidatedTable *) lfirst(a))->row->live) -
+		lineage_depth(((InvalidatedTable *) lfirst(b))->row->live);
 }

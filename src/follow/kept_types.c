@@ -10,7 +10,7 @@
  * where dropped columns are kept; follow_columns.c gives it its new name.
  *
  * Histories that were kept are in no registry: they are found by what depends on the
- * type, and known by the defaults that a history has (derived_was_history).  A site's
+ * type, and known by the defaults that a history has (derived_has_history_defaults).  A site's
  * own table that looks the same has the same done to it, by its owner.
  *
  * Where it cannot be done, PostgreSQL does as it does with any column.
@@ -38,7 +38,7 @@
 #include "compat.h"
 
 static bool alters_row_type(AlterTableStmt *statement);
-static bool cascades(AlterTableStmt *statement);
+static bool kept_types_cascades(AlterTableStmt *statement);
 static void drop_columns(Dependents *dependents, Oid relid, AlterTableStmt *statement);
 static bool gives_up(const Dependents *dependents, const DependentColumn *column);
 static bool history_gives_up(const Dependents *dependents, const RegistryRow *row,
@@ -49,7 +49,7 @@ static void give_up(const Dependents *dependents, const DependentColumn *column,
 					Node *statement);
 static void park_view(const Dependents *dependents, const RegistryRow *row,
 					  const char *column, Node *statement);
-static bool stays(const Dependents *dependents, const RegistryRow *row);
+static bool kept_types_stays(const Dependents *dependents, const RegistryRow *row);
 
 /* Before a command drops what is in dependents, or alters it. */
 void
@@ -78,10 +78,10 @@ kept_types_before_alter(AlterTableStmt *statement)
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
 		return;
-	if (!cascades(statement) && !has_subclass(relid) &&
+	if (!kept_types_cascades(statement) && !has_subclass(relid) &&
 		!dependents_use_row_type(get_rel_type_id(relid)))
 		return;					/* as it is with most tables */
-	dependents = dependents_of_command(cascades(statement));
+	dependents = dependents_of_command(kept_types_cascades(statement));
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{
 		dependents_alter(dependents, get_rel_type_id(lfirst_oid(lc)));
@@ -120,7 +120,7 @@ alters_row_type(AlterTableStmt *statement)
 
 /* Is there a DROP COLUMN ... CASCADE? */
 static bool
-cascades(AlterTableStmt *statement)
+kept_types_cascades(AlterTableStmt *statement)
 {
 	ListCell   *lc;
 
@@ -187,14 +187,14 @@ gives_up(const Dependents *dependents, const DependentColumn *column)
 
 	/* an inherited one becomes text with the parent's */
 	if (get_rel_relkind(relid) != RELKIND_RELATION ||
-		dependents_goes(dependents, relid) ||
+		dependents_drops(dependents, relid) ||
 		!settings_follow_ddl(security_owner_of(relid)) ||
 		!read_column(column, &att) || att.attinhcount > 0)
 		return false;
 
 	row = registry_get_by_derived(relid);
 	if (row == NULL)
-		return registry_get(relid) == NULL && derived_was_history(relid);
+		return registry_get(relid) == NULL && derived_has_history_defaults(relid);
 	if (get_rel_name(row->live) == NULL)
 		return row->history == relid;
 	if (!registry_is_sound(row, security_owner_of(row->live)))
@@ -219,8 +219,8 @@ history_gives_up(const Dependents *dependents, const RegistryRow *row,
 	int32		typmod;
 	Oid			collation;
 
-	if (dependents_goes(dependents, row->live))
-		return !cascade || stays(dependents, row);
+	if (dependents_drops(dependents, row->live))
+		return !cascade || kept_types_stays(dependents, row);
 	if (attnum == InvalidAttrNumber)
 		return true;
 
@@ -242,7 +242,7 @@ tracking_gives_up(const Dependents *dependents, const RegistryRow *row)
 {
 	ListCell   *lc;
 
-	if (dependents_goes(dependents, row->live))
+	if (dependents_drops(dependents, row->live))
 		return !dependents_cascade(dependents);
 	foreach(lc, dependents_columns(dependents))
 		if (((DependentColumn *) lfirst(lc))->relid == row->live)
@@ -274,7 +274,7 @@ give_up(const Dependents *dependents, const DependentColumn *column, Node *state
 	if (!read_column(column, &before))
 		return;
 	if (row && is_history && get_rel_name(row->live) &&
-		!dependents_goes(dependents, row->live))
+		!dependents_drops(dependents, row->live))
 		park_view(dependents, row, NameStr(before.attname), statement);
 	LockRelationOid(column->relid, AccessExclusiveLock);
 
@@ -285,7 +285,7 @@ give_up(const Dependents *dependents, const DependentColumn *column, Node *state
 	if (!convert_to_text(column->relid, NameStr(att.attname),
 						 dependents_cascade(dependents) && column->goes))
 		return;
-	if (is_history && stays(dependents, row))
+	if (is_history && kept_types_stays(dependents, row))
 		ereport(NOTICE,
 				(errmsg("column \"%s\" of history table \"%s\" has become text",
 						NameStr(att.attname), get_rel_name(column->relid)),
@@ -299,16 +299,16 @@ park_view(const Dependents *dependents, const RegistryRow *row, const char *colu
 {
 	if (get_attnum(row->live, column) == InvalidAttrNumber)
 		return;
-	views_lock_upon(list_make1_oid(row->live), true);
-	views_lock(list_make1_oid(row->live), AccessExclusiveLock);
+	view_lock_dependents(list_make1_oid(row->live), true);
+	view_lock_all(list_make1_oid(row->live), AccessExclusiveLock);
 	LockRelationOid(row->live, ShareUpdateExclusiveLock);
-	make_room_park_view(row->live, dependents, statement);
+	followed_suspend_view(row->live, dependents, statement);
 }
 
 /* Will the history be there after the command? */
 static bool
-stays(const Dependents *dependents, const RegistryRow *row)
+kept_types_stays(const Dependents *dependents, const RegistryRow *row)
 {
-	return row == NULL || !dependents_goes(dependents, row->live) ||
+	return row == NULL || !dependents_drops(dependents, row->live) ||
 		follow_drop_keeps(security_owner_of(row->live), triggers_there(row, NULL));
 }

@@ -56,7 +56,7 @@ static void check_new(Oid trigger, Snapshot before);
 static void check_dropped(Oid trigger, Snapshot before);
 static Oid	table_of_trigger(Oid trigger, Snapshot snapshot, Oid *function, NameData *name);
 static bool may_change(Oid relid);
-static void refuse(Oid relid);
+static void trigger_guard_refuse(Oid relid);
 
 /* ddl_command_end, whatever the settings are. */
 void
@@ -71,7 +71,7 @@ trigger_guard(Node *statement)
 		mark_upgraded(statement);
 		return;
 	}
-	if (!concerns_triggers(statement) || !OidIsValid(registry_relid_or_invalid()) ||
+	if (!concerns_triggers(statement) || !OidIsValid(extension_registry_or_invalid()) ||
 		(ddl_is_ours() && superuser()))
 		return;
 	if (IsA(statement, AlterTableStmt))
@@ -95,7 +95,7 @@ trigger_guard_drop(Node *statement)
 
 	if (!IsA(statement, DropStmt) ||
 		((DropStmt *) statement)->removeType != OBJECT_TRIGGER || superuser() ||
-		!OidIsValid(registry_relid_or_invalid()))
+		!OidIsValid(extension_registry_or_invalid()))
 		return;
 	before = as_before_command();
 	foreach(lc, listed_objects(F_PG_EVENT_TRIGGER_DROPPED_OBJECTS, TriggerRelationId))
@@ -125,11 +125,11 @@ mark_upgraded(Node *statement)
 
 	if (!IsA(statement, AlterExtensionContentsStmt) ||
 		((AlterExtensionContentsStmt *) statement)->objtype != OBJECT_EVENT_TRIGGER ||
-		!OidIsValid(registry_relid_or_invalid()))
+		!OidIsValid(extension_registry_or_invalid()))
 		return;
 	foreach(lc, triggers_tables(triggers_is_ours))
 		if (!get_rel_relispartition(lfirst_oid(lc)))
-			mark_take(lfirst_oid(lc));
+			trigger_guard_mark(lfirst_oid(lc));
 }
 
 /* Returns true if the command could have made or changed one of our triggers. */
@@ -203,7 +203,7 @@ trigger_guard_switched(Node *statement)
 
 	if (!IsA(statement, AlterTableStmt) ||
 		!switches_triggers((AlterTableStmt *) statement, true) ||
-		!OidIsValid(registry_relid_or_invalid()))
+		!OidIsValid(extension_registry_or_invalid()))
 		return;
 	foreach(lc, listed_objects(F_PG_EVENT_TRIGGER_DDL_COMMANDS, RelationRelationId))
 	{
@@ -270,7 +270,7 @@ check_tables(List *tables)
 		if (get_rel_relispartition(lfirst_oid(lc)) && !may_change(lfirst_oid(lc)))
 			foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
 				if (triggers_changed(lfirst_oid(lc2), before))
-					refuse(lfirst_oid(lc2));
+					trigger_guard_refuse(lfirst_oid(lc2));
 	UnregisterSnapshot(before);
 }
 
@@ -296,9 +296,9 @@ check_new(Oid trigger, Snapshot before)
 		 registry_get(lineage_root(relid)) == NULL))
 		return;
 	if (!may_change(relid))
-		refuse(relid);
+		trigger_guard_refuse(relid);
 	if (ours && lineage_root(relid) == relid)
-		mark_take(relid);
+		trigger_guard_mark(relid);
 }
 
 static void
@@ -310,7 +310,7 @@ check_dropped(Oid trigger, Snapshot before)
 
 	if (OidIsValid(relid) && get_rel_name(relid) != NULL &&
 		triggers_is_ours(function) && !may_change(relid))
-		refuse(relid);
+		trigger_guard_refuse(relid);
 }
 
 /*
@@ -350,7 +350,7 @@ may_change(Oid relid)
 }
 
 static void
-refuse(Oid relid)
+trigger_guard_refuse(Oid relid)
 {
 	Oid			live = lineage_root(relid);
 
@@ -367,7 +367,7 @@ refuse(Oid relid)
  * does: mark the history that is beside the table, if it can only be the table's.
  */
 void
-mark_take(Oid live)
+trigger_guard_mark(Oid live)
 {
 	RegistryRow *registered = registry_get(live);
 	RegistryRow row = {.live = live};
@@ -378,7 +378,7 @@ mark_take(Oid live)
 	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 	if (mark.with_tracking)
 		row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);
-	if (!OidIsValid(row.history) || !derived_was_history(row.history) ||
+	if (!OidIsValid(row.history) || !derived_has_history_defaults(row.history) ||
 		(mark.with_tracking &&
 		 (!OidIsValid(row.tracking) || !derived_is_tracking(row.tracking))) ||
 		(registered && (registered->history != row.history ||

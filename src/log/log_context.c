@@ -22,8 +22,8 @@
 #include "compat.h"
 
 static Jsonb *make_context(const Jsonb *said);
-static Jsonb *session(void);
-static void add(StringInfo json, const char *key, const char *value);
+static Jsonb *log_context_session(void);
+static void log_context_add(StringInfo json, const char *key, const char *value);
 static char *client_address(void);
 
 PG_FUNCTION_INFO_V1(catmaid_history_log_context);
@@ -82,9 +82,9 @@ make_context(const Jsonb *said)
 	if (!log_settings_with_session())
 		return copy;
 	if (copy == NULL)
-		return session();
+		return log_context_session();
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(copy),
-											  JsonbPGetDatum(session())));
+											  JsonbPGetDatum(log_context_session())));
 }
 
 /*
@@ -92,7 +92,7 @@ make_context(const Jsonb *said)
  * seldom change: what was made before is used again.
  */
 static Jsonb *
-session(void)
+log_context_session(void)
 {
 	static char *known_text = NULL;
 	static Jsonb *known = NULL;
@@ -102,13 +102,13 @@ session(void)
 	Jsonb	   *copy;
 
 	initStringInfo(&json);
-	add(&json, LOG_SESSION_USER, GetUserNameFromId(GetSessionUserId(), false));
+	log_context_add(&json, LOG_SESSION_USER, GetUserNameFromId(GetSessionUserId(), false));
 	if (OidIsValid(role) && role != GetSessionUserId())
-		add(&json, LOG_ROLE, GetUserNameFromId(role, false));
+		log_context_add(&json, LOG_ROLE, GetUserNameFromId(role, false));
 	if (application_name && application_name[0] != '\0')
-		add(&json, LOG_APPLICATION_NAME, application_name);
+		log_context_add(&json, LOG_APPLICATION_NAME, application_name);
 	if (address)
-		add(&json, LOG_CLIENT_ADDR, address);
+		log_context_add(&json, LOG_CLIENT_ADDR, address);
 	appendStringInfoChar(&json, '}');
 
 	if (known_text == NULL || strcmp(known_text, json.data) != 0)
@@ -133,7 +133,7 @@ session(void)
 }
 
 static void
-add(StringInfo json, const char *key, const char *value)
+log_context_add(StringInfo json, const char *key, const char *value)
 {
 	appendStringInfoString(json, json->len == 0 ? "{" : ", ");
 	escape_json(json, key);

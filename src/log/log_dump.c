@@ -69,7 +69,7 @@ typedef struct Addition
 } Addition;
 
 static bool is_log_dump(Oid relid);
-static void add(void *arg);
+static void log_dump_add(void *arg);
 static void take_up(Relation dump, HeapTuple tuple, bool trusted);
 static char **texts_of(Datum array, int *n);
 static void add_column(char **said, bool trusted);
@@ -79,8 +79,8 @@ static bool is_harmless(Node *expression);
 static bool is_harmless_function(FuncCall *call);
 static void set_not_null(const char *column);
 static void add_index(const char *definition, bool trusted);
-static bool is_plain_index(IndexStmt *statement);
-static void enter(Relation dump, HeapTuple tuple, char **more, int n);
+static bool log_dump_is_column_index(IndexStmt *statement);
+static void log_dump_enter(Relation dump, HeapTuple tuple, char **more, int n);
 static void warn_left_out(const char *what, const char *name, const char *hint);
 
 PG_FUNCTION_INFO_V1(catmaid_history_restore_log);
@@ -186,7 +186,7 @@ log_dump_is_named(const char *name)
 static bool
 is_log_dump(Oid relid)
 {
-	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
+	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
 		relid == get_relname_relid(LOG_DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
 }
 
@@ -208,14 +208,14 @@ take_up(Relation dump, HeapTuple tuple, bool trusted)
 		return;
 	if (is_entry)
 	{
-		enter(dump, tuple, said, n);
+		log_dump_enter(dump, tuple, said, n);
 		return;
 	}
 	addition.what = TextDatumGetCString(kind);
 	addition.said = said;
 	addition.n = n;
 	addition.trusted = trusted;
-	message = ddl_attempt_one(add, &addition);
+	message = attempt_for_one(log_dump_add, &addition);
 	if (message)
 		ereport(WARNING,
 				(errmsg("%s \"%s\" of table \"%s\" is not restored", addition.what,
@@ -225,7 +225,7 @@ take_up(Relation dump, HeapTuple tuple, bool trusted)
 
 /* What a site has added to the log. */
 static void
-add(void *arg)
+log_dump_add(void *arg)
 {
 	Addition   *addition = arg;
 	char	  **said = addition->said;
@@ -409,9 +409,9 @@ add_index(const char *definition, bool trusted)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" makes no index", definition)));
-	if (OidIsValid(get_relname_relid(statement->idxname, registry_namespace())))
+	if (OidIsValid(get_relname_relid(statement->idxname, extension_namespace())))
 		return;
-	if (!trusted && !is_plain_index(statement))
+	if (!trusted && !log_dump_is_column_index(statement))
 	{
 		warn_left_out("index", statement->idxname,
 					  psprintf("As a superuser: %s;", definition));
@@ -427,10 +427,10 @@ add_index(const char *definition, bool trusted)
 			return;
 		}
 	}
-	statement->relation = makeRangeVar(get_namespace_name(registry_namespace()),
+	statement->relation = makeRangeVar(get_namespace_name(extension_namespace()),
 									   get_rel_name(relid), -1);
 	security_act_as(security_owner_of(relid), ACT_TO_MANAGE, &before);
-	ddl_set_for_command("search_path", "pg_catalog, pg_temp");
+	security_set_for_command("search_path", "pg_catalog, pg_temp");
 	statement = transformIndexStmt(relid, statement, definition);
 	(void) DefineIndexCompat(relid, statement);
 	security_act_as_before(&before);
@@ -439,7 +439,7 @@ add_index(const char *definition, bool trusted)
 
 /* Columns only, and no condition. */
 static bool
-is_plain_index(IndexStmt *statement)
+log_dump_is_column_index(IndexStmt *statement)
 {
 	ListCell   *lc;
 
@@ -452,7 +452,7 @@ is_plain_index(IndexStmt *statement)
 
 /* An entry, with the values of the site's columns that are there. */
 static void
-enter(Relation dump, HeapTuple tuple, char **more, int n)
+log_dump_enter(Relation dump, HeapTuple tuple, char **more, int n)
 {
 	Relation	log = table_open(log_table_relid(), RowExclusiveLock);
 	TupleDesc	desc = RelationGetDescr(log);

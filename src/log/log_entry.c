@@ -44,8 +44,8 @@ static bool stored = false;
 static SubTransactionId stored_in;
 static ItemPointerData stored_at;
 
-static void forget(void);
-static void settle(void);
+static void log_entry_forget(void);
+static void log_entry_settle(void);
 static void give_way(void);
 static AclMode uses_log(PlannedStmt *statement);
 static void at_transaction_end(XactEvent event, void *arg);
@@ -77,7 +77,7 @@ log_note(void)
 }
 
 static void
-forget(void)
+log_entry_forget(void)
 {
 	log_noted = false;
 	stored = false;
@@ -99,7 +99,7 @@ log_before_query(QueryDesc *query)
 	if (use & ACL_INSERT)
 		give_way();
 	else if (use || query->plannedstmt->parallelModeNeeded)
-		settle();
+		log_entry_settle();
 }
 
 /* The same for a utility command: COPY has no query. */
@@ -114,7 +114,7 @@ log_before_utility(Node *statement)
 	if (copy->is_from)
 		give_way();
 	else
-		settle();
+		log_entry_settle();
 }
 
 /* What the statement may do with the log: 0 if it has nothing to do with it. */
@@ -137,7 +137,7 @@ uses_log(PlannedStmt *statement)
 
 /* See to it that the transaction has an entry. */
 static void
-settle(void)
+log_entry_settle(void)
 {
 	bool		need_snapshot;
 
@@ -171,7 +171,7 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		if (!log_noted)
 			return;
-		settle();
+		log_entry_settle();
 		/* of a constraint of the site's on the log, which was left for the end */
 		if (log_table_may_defer())
 			AfterTriggerFireDeferred();
@@ -179,7 +179,7 @@ at_transaction_end(XactEvent event, void *arg)
 	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE ||
 			 event == XACT_EVENT_ABORT)
 	{
-		forget();
+		log_entry_forget();
 		log_settings_transaction_end();
 	}
 }
@@ -202,6 +202,6 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 		if (stored && stored_in >= mine)
 			stored = false;
 		if (noted_in >= mine)
-			forget();
+			log_entry_forget();
 	}
 }

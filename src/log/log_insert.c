@@ -57,7 +57,7 @@ has_new_rows(Relation rel)
 
 		/* what the command has put rows into, it has locked */
 		if (found || lfirst_oid(lc) == RelationGetRelid(rel) ||
-			!derived_is_locked(lfirst_oid(lc), RowExclusiveLock))
+			!relation_is_locked(lfirst_oid(lc), RowExclusiveLock))
 			continue;
 		leaf = table_open(lfirst_oid(lc), NoLock);
 		found = leaf->rd_rel->relkind != RELKIND_PARTITIONED_TABLE && has_inserted(leaf);

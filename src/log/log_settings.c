@@ -81,7 +81,7 @@ static enum
 
 static int	placeholder_state(const char *name);
 static bool client_sets(const char *name);
-static void say(Said which, bool is_said);
+static void log_settings_say(Said which, bool is_said);
 static bool check_number(char **value, void **extra, GucSource source);
 static void assign_user(const char *value, void *extra);
 static void assign_project(const char *value, void *extra);
@@ -188,7 +188,7 @@ log_settings_transaction_end(void)
 
 	for (i = 0; i < NSAID; i++)
 		if (unfit[i] == THIS_TRANSACTION)
-			say(i, said[i]);
+			log_settings_say(i, said[i]);
 }
 
 /* For how long a value has been set of which PostgreSQL knows the name only? */
@@ -214,7 +214,7 @@ client_sets(const char *name)
 }
 
 static void
-say(Said which, bool is_said)
+log_settings_say(Said which, bool is_said)
 {
 	int			i;
 
@@ -258,14 +258,14 @@ static void
 assign_user(const char *value, void *extra)
 {
 	user_number = extra;
-	say(SAID_USER, extra != NULL);
+	log_settings_say(SAID_USER, extra != NULL);
 }
 
 static void
 assign_project(const char *value, void *extra)
 {
 	project_number = extra;
-	say(SAID_PROJECT, extra != NULL);
+	log_settings_say(SAID_PROJECT, extra != NULL);
 }
 
 static bool
@@ -290,13 +290,13 @@ check_label(char **value, void **extra, GucSource source)
 static void
 assign_label(const char *value, void *extra)
 {
-	say(SAID_LABEL, value && value[0] != '\0');
+	log_settings_say(SAID_LABEL, value && value[0] != '\0');
 }
 
 static void
 assign_type(int value, void *extra)
 {
-	say(SAID_TYPE, value != CHANGE_TYPE_UNSAID);
+	log_settings_say(SAID_TYPE, value != CHANGE_TYPE_UNSAID);
 }
 
 static bool
@@ -406,7 +406,7 @@ static void
 assign_context(const char *value, void *extra)
 {
 	context_object = extra;
-	say(SAID_CONTEXT, extra != NULL);
+	log_settings_say(SAID_CONTEXT, extra != NULL);
 }
 
 static void

@@ -52,7 +52,7 @@ static struct
 	AttrNumber	attnum[LOG_NCOLUMNS];	/* 0: there is no such column */
 	Oid			key_index;		/* on the first two; or InvalidOid */
 	RelationShape *shape;
-	bool		plain;
+	bool		bypass_executor;
 }			log_table;
 
 /* see begin_writing */
@@ -71,28 +71,28 @@ static const char *const column_names[LOG_NCOLUMNS] = {
 static void add_context(void *argument);
 static bool begin_writing(LogWriting *log);
 static void end_writing(LogWriting *log);
-static void forget(Datum arg, Oid relid);
-static void know(void);
-static bool is_ours_alone(Relation rel);
+static void log_table_forget(Datum arg, Oid relid);
+static void log_table_know(void);
+static bool log_table_is_ours_only(Relation rel);
 static Oid	key_index(Relation rel);
 static bool has_entry(Relation rel);
-static void fill(TupleTableSlot *slot, const LogEntry *entry);
-static void put(TupleTableSlot *slot, LogColumn column, Datum value);
+static void log_table_fill(TupleTableSlot *slot, const LogEntry *entry);
+static void log_table_put(TupleTableSlot *slot, LogColumn column, Datum value);
 static void fill_others(RelationWriter *writer, TupleTableSlot *slot);
 static Datum change_type_datum(int change_type);
 
 void
 log_table_init(void)
 {
-	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	CacheRegisterRelcacheCallback(log_table_forget, (Datum) 0);
 }
 
 /* The log, or InvalidOid if the extension is not there. */
 Oid
 log_table_relid(void)
 {
-	if (!OidIsValid(log_table.relid) && OidIsValid(registry_relid_or_invalid()))
-		log_table.relid = get_relname_relid(LOG_TABLE, registry_namespace());
+	if (!OidIsValid(log_table.relid) && OidIsValid(extension_registry_or_invalid()))
+		log_table.relid = get_relname_relid(LOG_TABLE, extension_namespace());
 	return log_table.relid;
 }
 
@@ -116,8 +116,8 @@ log_table_complete(const LogEntry *entry, ItemPointer at)
 		{
 			TupleTableSlot *slot = relation_writer_slot(&log.writer);
 
-			fill(slot, entry);
-			if (!log_table.plain)
+			log_table_fill(slot, entry);
+			if (!log_table.bypass_executor)
 				fill_others(&log.writer, slot);
 			ExecStoreVirtualTuple(slot);
 			relation_writer_insert_as_of(&log.writer, entry->cid);
@@ -186,14 +186,14 @@ log_table_restore(const Datum *values, const bool *isnull)
 static bool
 begin_writing(LogWriting *log)
 {
-	know();
+	log_table_know();
 	if (!log_table.valid)
 		return false;
 	log->context = MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext,
 															   "catmaid_history log",
 															   ALLOCSET_SMALL_SIZES));
 	security_act_as(log_table.owner, ACT_FOR_WRITER, &log->before);
-	log->settings = security_begin_code(log_table.relid, log_table.plain);
+	log->settings = security_begin_code(log_table.relid, log_table.bypass_executor);
 	relation_writer_open(&log->writer, log_table.relid, log_table.shape);
 	return true;
 }
@@ -211,11 +211,11 @@ end_writing(LogWriting *log)
 bool
 log_table_may_defer(void)
 {
-	return log_table.valid && !log_table.plain;
+	return log_table.valid && !log_table.bypass_executor;
 }
 
 static void
-forget(Datum arg, Oid relid)
+log_table_forget(Datum arg, Oid relid)
 {
 	if (OidIsValid(relid) && relid != log_table.relid)
 		return;
@@ -225,7 +225,7 @@ forget(Datum arg, Oid relid)
 
 /* Lock the log as for writing, and look at it, if it has changed. */
 static void
-know(void)
+log_table_know(void)
 {
 	MemoryContext context;
 	MemoryContext before;
@@ -258,8 +258,8 @@ know(void)
 	}
 	log_table.owner = rel->rd_rel->relowner;
 	log_table.key_index = key_index(rel);
-	log_table.shape = relation_shape(rel, LOG_NCOLUMNS, LOG_NCOLUMNS, is_ours_alone(rel));
-	log_table.plain = relation_shape_is_plain(log_table.shape);
+	log_table.shape = relation_shape(rel, LOG_NCOLUMNS, LOG_NCOLUMNS, log_table_is_ours_only(rel));
+	log_table.bypass_executor = relation_shape_bypasses_executor(log_table.shape);
 	MemoryContextSwitchTo(before);
 	table_close(rel, NoLock);
 
@@ -273,7 +273,7 @@ know(void)
 
 /* Has no column but ours a default, or must have a value? */
 static bool
-is_ours_alone(Relation rel)
+log_table_is_ours_only(Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			i;
@@ -334,27 +334,27 @@ has_entry(Relation rel)
 
 /* Our columns; the others are NULL. */
 static void
-fill(TupleTableSlot *slot, const LogEntry *entry)
+log_table_fill(TupleTableSlot *slot, const LogEntry *entry)
 {
 	int			natts = slot->tts_tupleDescriptor->natts;
 
 	memset(slot->tts_values, 0, sizeof(Datum) * natts);
 	memset(slot->tts_isnull, true, sizeof(bool) * natts);
-	put(slot, LOG_TRANSACTION,
-		Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
-	put(slot, LOG_TIME, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	log_table_put(slot, LOG_TRANSACTION,
+				  Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+	log_table_put(slot, LOG_TIME, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	if (entry->has_user)
-		put(slot, LOG_USER, Int32GetDatum(entry->user_id));
+		log_table_put(slot, LOG_USER, Int32GetDatum(entry->user_id));
 	if (entry->has_project)
-		put(slot, LOG_PROJECT, Int32GetDatum(entry->project_id));
-	put(slot, LOG_CHANGE_TYPE, change_type_datum(entry->change_type));
-	put(slot, LOG_LABEL, CStringGetTextDatum(entry->label));
+		log_table_put(slot, LOG_PROJECT, Int32GetDatum(entry->project_id));
+	log_table_put(slot, LOG_CHANGE_TYPE, change_type_datum(entry->change_type));
+	log_table_put(slot, LOG_LABEL, CStringGetTextDatum(entry->label));
 	if (entry->context)
-		put(slot, LOG_CONTEXT, PointerGetDatum(entry->context));
+		log_table_put(slot, LOG_CONTEXT, PointerGetDatum(entry->context));
 }
 
 static void
-put(TupleTableSlot *slot, LogColumn column, Datum value)
+log_table_put(TupleTableSlot *slot, LogColumn column, Datum value)
 {
 	AttrNumber	attnum = log_table.attnum[column];
 

@@ -417,7 +417,7 @@ require_history_table(Oid target)
 				 meant && get_rel_name(meant->history) ?
 				 errhint("Its history table is %s.", naming_quoted(meant->history)) :
 				 errhint("Name a history table, as listed in %s.",
-						 naming_quoted(registry_relid()))));
+						 naming_quoted(extension_registry()))));
 	return row;
 }
 

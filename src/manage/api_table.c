@@ -2,7 +2,7 @@
  * api_table.c
  *		The table that an SQL function is called for: who calls, and locks.
  *
- * Views are locked before the tables, as their readers do (views_lock), and a
+ * Views are locked before the tables, as their readers do (view_lock_all), and a
  * table's parents with it, against others who manage the same hierarchy.
  */
 #include "postgres.h"

@@ -54,7 +54,7 @@ comments_put_tracking(Oid tracking, int n)
 		return;
 	comment_on(tracking, 0, "Since when each of the table's rows is as it is.");
 	for (i = 0; i < n; i++)
-		comment_on_column(tracking, tracking_key_column(n, i), "The row, by its primary key.");
+		comment_on_column(tracking, naming_key_column(n, i), "The row, by its primary key.");
 	comment_on_column(tracking, EDITION_COLUMN, "Since when it is as it is.");
 	comment_on_column(tracking, TRACKING_XID_COLUMN, "The transaction that made it so.");
 }

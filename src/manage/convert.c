@@ -85,7 +85,7 @@ typedef struct RowBatch
 static void change_type(void *arg);
 static void change_type_of(Oid relid, void *arg);
 static void read_expression(void *arg);
-static void rewrite(void *arg);
+static void convert_rewrite(void *arg);
 static void rewrite_one(Oid relid, void *arg);
 static void convert_relation(Conversion *conversion, Oid relid);
 static Node *expression_for(Conversion *conversion, Relation rel);
@@ -107,7 +107,7 @@ convert_rows(Oid history, const TableColumn *column, const char *from, Node *usi
 	char	   *message;
 	ListCell   *lc;
 
-	if (!convert_attempt(read_expression, &conversion, &message))
+	if (!attempt_or_message(read_expression, &conversion, &message))
 	{
 		ereport(NOTICE,
 				(errmsg("values of column \"%s\" in history table \"%s\" were not converted",
@@ -124,7 +124,7 @@ convert_rows(Oid history, const TableColumn *column, const char *from, Node *usi
 				 errdetail("The USING expression is volatile: it would give old versions keys that no row had. They are kept under another name.")));
 		return;
 	}
-	if (convert_attempt(rewrite, &conversion, NULL))
+	if (attempt_or_message(convert_rewrite, &conversion, NULL))
 		return;
 
 	/* what a site has put under the history may be a foreign table */
@@ -157,7 +157,7 @@ convert_type_try(Oid relid, const TableColumn *column)
 {
 	Conversion	conversion = {.history = relid,.column = column};
 
-	return convert_attempt(change_type, &conversion, NULL);
+	return attempt_or_message(change_type, &conversion, NULL);
 }
 
 static void
@@ -257,7 +257,7 @@ convert_strip_qualifiers(Node *node, void *context)
 
 /* ALTER TABLE ... TYPE ... USING, with an expression that has been read. */
 static void
-rewrite(void *arg)
+convert_rewrite(void *arg)
 {
 	Conversion *conversion = arg;
 
@@ -364,10 +364,10 @@ convert_batch(Conversion *conversion, RowConversion *rows)
 	MemoryContext before = MemoryContextSwitchTo(attempt);
 	int			begin = rows->begin;
 	int			end = rows->end;
-	ErrorData  *error = ddl_attempt(convert_some, rows);
+	ErrorData  *error = attempt_or_error(convert_some, rows);
 
 	MemoryContextSwitchTo(before);
-	if (error && !may_be_swallowed(error->sqlerrcode))
+	if (error && !attempt_may_swallow(error->sqlerrcode))
 		ReThrowError(error);
 	if (error && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		conversion->denied = pstrdup(error->message);

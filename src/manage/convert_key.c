@@ -48,7 +48,7 @@ convert_key_try(Oid tracking, List *columns, List *conversions)
 {
 	KeyConversion key = {tracking, columns, conversions, true};
 
-	return convert_attempt(change_key, &key, NULL);
+	return attempt_or_message(change_key, &key, NULL);
 }
 
 /* Can such an expression, or a cast, be evaluated over the tracking table's key? */
@@ -58,7 +58,7 @@ convert_key_possible(Oid tracking, List *columns, KeyColumn *column)
 	KeyConversion key = {tracking, columns, list_make1(column), false};
 
 	return column->using == NULL ||
-		(convert_attempt(read_key_expression, &key, NULL) && key.possible);
+		(attempt_or_message(read_key_expression, &key, NULL) && key.possible);
 }
 
 static void

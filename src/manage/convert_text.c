@@ -36,7 +36,7 @@ typedef struct TextColumn
 static void change_in_place(void *arg);
 static void change_one(Oid relid, void *arg);
 static void move_values(void *arg);
-static char *expression(const char *column);
+static char *convert_text_expression(const char *column);
 static void print_exactly(void);
 
 /*
@@ -53,8 +53,8 @@ convert_to_text(Oid relid, const char *column, bool cascade)
 
 	print_exactly();
 	/* the history's owner, who need not be whoever drops the type, may raise any error */
-	done = ddl_attempt_one(change_in_place, &text) == NULL ||
-		ddl_attempt_one(move_values, &text) == NULL;
+	done = attempt_for_one(change_in_place, &text) == NULL ||
+		attempt_for_one(move_values, &text) == NULL;
 	AtEOXact_GUC(false, level);
 	return done;
 }
@@ -72,7 +72,7 @@ change_one(Oid relid, void *arg)
 
 	ddl_alter_table(relid, true,
 					psprintf("ALTER COLUMN %s TYPE pg_catalog.text COLLATE pg_catalog.\"default\" USING %s",
-							 quote_identifier(name), expression(name)));
+							 quote_identifier(name), convert_text_expression(name)));
 }
 
 static void
@@ -83,7 +83,7 @@ move_values(void *arg)
 											   "catmaid_history_new", false);
 	TableColumn column = {temporary, TEXTOID, -1, DEFAULT_COLLATION_OID, ""};
 	SelectStmt *query = castNode(SelectStmt, linitial_node(RawStmt,
-														   pg_parse_query(psprintf("SELECT %s", expression(text->name))))->stmt);
+														   pg_parse_query(psprintf("SELECT %s", convert_text_expression(text->name))))->stmt);
 
 	catalog_add_column(text->relid, temporary, TEXTOID, -1, DEFAULT_COLLATION_OID);
 	convert_rows(text->relid, &column, text->name,
@@ -97,7 +97,7 @@ move_values(void *arg)
  * is no NULL.
  */
 static char *
-expression(const char *column)
+convert_text_expression(const char *column)
 {
 	const char *name = quote_identifier(column);
 
@@ -109,7 +109,7 @@ expression(const char *column)
 static void
 print_exactly(void)
 {
-	ddl_set_for_command("extra_float_digits", "3");
-	ddl_set_for_command("DateStyle", "ISO");
-	ddl_set_for_command("IntervalStyle", "postgres");
+	security_set_for_command("extra_float_digits", "3");
+	security_set_for_command("DateStyle", "ISO");
+	security_set_for_command("IntervalStyle", "postgres");
 }

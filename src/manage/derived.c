@@ -101,7 +101,7 @@ add_history_column(Relation live, List *columns, const char *name)
 
 /*
  * Make X__tracking with its unique index, which is its replica identity; loose: with
- * one that is not (fit_is_loose).  An unlogged table's tracking table is unlogged: a crash empties both.
+ * one that is not (indexes_tracking_is_loose).  An unlogged table's tracking table is unlogged: a crash empties both.
  */
 Oid
 derived_create_tracking(Relation live, List *key, bool loose)
@@ -113,7 +113,7 @@ derived_create_tracking(Relation live, List *key, bool loose)
 
 	foreach(lc, key)
 		columns = lappend(columns, derived_column_like(columns_find(live, lfirst(lc)),
-													   tracking_key_column(list_length(key), i++),
+													   naming_key_column(list_length(key), i++),
 													   " NOT NULL"));
 	columns = lappend(columns, column_of(EDITION_COLUMN, TIMESTAMPTZOID, " NOT NULL"));
 	columns = lappend(columns, column_of(TRACKING_XID_COLUMN, INT8OID, " NOT NULL"));
@@ -199,7 +199,7 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 
 	/* the relation's descriptor may move while DDL runs */
 	memcpy(&copy, att, ATTRIBUTE_FIXED_PART_SIZE);
-	columns_base_type(&copy, &type, &typmod);
+	types_below_domains(&copy, &type, &typmod);
 	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
 }
@@ -213,7 +213,7 @@ derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name)
 	Oid			type;
 	int32		typmod;
 
-	columns_base_type(att, &type, &typmod);
+	types_below_domains(att, &type, &typmod);
 	if (att->attstorage != get_typstorage(type))
 		switch (att->attstorage)
 		{
@@ -244,7 +244,7 @@ create_table(Relation live, const char *name, char persistence, List *columns,
 											 live->rd_rel->relowner, persistence,
 											 columns, options);
 
-	security_copy_select(RelationGetRelid(live), relid);
+	privileges_copy_select(RelationGetRelid(live), relid);
 	row_security_raise_one(RelationGetRelid(live), relid);
 	return relid;
 }
@@ -275,7 +275,7 @@ derived_columns_to_widen(Oid live, Oid history,
 
 		if (target == NULL)
 			continue;
-		columns_base_type(att, &type, &typmod);
+		types_below_domains(att, &type, &typmod);
 		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
 			(only == NULL || only(target, type, typmod)))
 			columns = lappend(columns,
@@ -292,7 +292,7 @@ derived_column_like(Form_pg_attribute att, char *name, const char *constraints)
 {
 	TableColumn *column = column_of(name, InvalidOid, constraints);
 
-	columns_base_type(att, &column->type, &column->typmod);
+	types_below_domains(att, &column->type, &column->typmod);
 	column->collation = att->attcollation;
 	return column;
 }

@@ -13,10 +13,10 @@
 
 #include "manage/manage.h"
 
-static void follow_name(Oid derived, const char *name,
-						const TableIdentity *before, const TableIdentity *now);
-static void follow_index_names(Oid live, Oid table);
-static bool is_taken(const char *name, Oid namespace, Oid ours);
+static void derived_follow_name(Oid derived, const char *name,
+								const TableIdentity *before, const TableIdentity *now);
+static void derived_follow_index_names(Oid live, Oid table);
+static bool derived_name_is_taken(const char *name, Oid namespace, Oid ours);
 
 /*
  * The live table, which had another name, schema or owner before, has these now: so
@@ -37,19 +37,19 @@ derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
 							   psprintf("%s__with_history", NameStr(before->name)),
 							   before->namespace, before->owner);
 	if (OidIsValid(view))
-		follow_name(view, naming_view(row->live), before, now);
-	follow_name(row->history, naming_history_table(row->live), before, now);
-	follow_index_names(row->live, row->history);
+		derived_follow_name(view, naming_view(row->live), before, now);
+	derived_follow_name(row->history, naming_history_table(row->live), before, now);
+	derived_follow_index_names(row->live, row->history);
 	if (OidIsValid(row->tracking))
 	{
-		follow_name(row->tracking, naming_tracking_table(row->live), before, now);
-		follow_index_names(row->live, row->tracking);
+		derived_follow_name(row->tracking, naming_tracking_table(row->live), before, now);
+		derived_follow_index_names(row->live, row->tracking);
 	}
 }
 
 static void
-follow_name(Oid derived, const char *name,
-			const TableIdentity *before, const TableIdentity *now)
+derived_follow_name(Oid derived, const char *name,
+					const TableIdentity *before, const TableIdentity *now)
 {
 	Oid			taken = get_relname_relid(name, now->namespace);
 	char	   *current = get_rel_name(derived);
@@ -83,7 +83,7 @@ follow_name(Oid derived, const char *name,
 }
 
 static void
-follow_index_names(Oid live, Oid table)
+derived_follow_index_names(Oid live, Oid table)
 {
 	ListCell   *lc;
 
@@ -103,7 +103,7 @@ follow_index_names(Oid live, Oid table)
  * have, after a RENAME or SET SCHEMA that was not followed, unless one is taken.
  */
 void
-repair_names(RegistryRow *row)
+derived_restore_names(RegistryRow *row)
 {
 	TableIdentity now = {
 		.namespace = get_rel_namespace(row->live),
@@ -116,16 +116,16 @@ repair_names(RegistryRow *row)
 
 	/* renamed by hand, and not as a history is called */
 	if (history && live == NULL && registry_is_sound(row, now.owner) &&
-		!is_taken(naming_history_table(row->live), namespace, InvalidOid))
+		!derived_name_is_taken(naming_history_table(row->live), namespace, InvalidOid))
 	{
 		catalog_rename(row->history, naming_history_table(row->live));
 		live = get_rel_name(row->live);
 	}
 	if (live == NULL || !registry_is_sound(row, now.owner) ||
 		(strcmp(live, get_rel_name(row->live)) == 0 && namespace == now.namespace) ||
-		is_taken(naming_history_table(row->live), now.namespace, row->history) ||
-		is_taken(naming_tracking_table(row->live), now.namespace, row->tracking) ||
-		is_taken(naming_view(row->live), now.namespace, InvalidOid))
+		derived_name_is_taken(naming_history_table(row->live), now.namespace, row->history) ||
+		derived_name_is_taken(naming_tracking_table(row->live), now.namespace, row->tracking) ||
+		derived_name_is_taken(naming_view(row->live), now.namespace, InvalidOid))
 		return;
 	namestrcpy(&now.name, get_rel_name(row->live));
 	namestrcpy(&before.name, live);
@@ -134,7 +134,7 @@ repair_names(RegistryRow *row)
 }
 
 static bool
-is_taken(const char *name, Oid namespace, Oid ours)
+derived_name_is_taken(const char *name, Oid namespace, Oid ours)
 {
 	Oid			relid = get_relname_relid(name, namespace);
 

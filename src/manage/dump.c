@@ -64,8 +64,8 @@ static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static char *text_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 static List *key_of(HeapTuple tuple, TupleDesc desc);
 static TimestampTz time_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
-static void mend_condition(void);
-static Datum mended(ArrayType *conditions);
+static void update_dump_condition(void);
+static Datum dump_mended(ArrayType *conditions);
 
 PG_FUNCTION_INFO_V1(catmaid_history_restore);
 
@@ -101,10 +101,10 @@ dump_follow_command(Node *statement)
 {
 	if (IsA(statement, RenameStmt) &&
 		((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
-		OidIsValid(registry_relid_or_invalid()) &&
+		OidIsValid(extension_registry_or_invalid()) &&
 		strcmp(((RenameStmt *) statement)->newname,
-			   get_namespace_name(registry_namespace())) == 0)
-		mend_condition();
+			   get_namespace_name(extension_namespace())) == 0)
+		update_dump_condition();
 	else if (IsA(statement, AlterTableStmt) &&
 			 switches_on_triggers((AlterTableStmt *) statement))
 	{
@@ -141,15 +141,15 @@ switches_on_triggers(AlterTableStmt *statement)
 static bool
 is_dump_table(Oid relid)
 {
-	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
+	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
 		relid == get_relname_relid(DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
 }
 
 static bool
 is_former_dump_table(Oid relid)
 {
-	return OidIsValid(registry_relid_or_invalid()) &&
-		relid == get_relname_relid(FORMER_DUMP_TABLE, registry_namespace());
+	return OidIsValid(extension_registry_or_invalid()) &&
+		relid == get_relname_relid(FORMER_DUMP_TABLE, extension_namespace());
 }
 
 static void
@@ -307,7 +307,7 @@ time_of(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 
 /* Make pg_dump's condition name the registry's schema as it is called now. */
 static void
-mend_condition(void)
+update_dump_condition(void)
 {
 	Relation	extensions = table_open(ExtensionRelationId, RowExclusiveLock);
 	TupleDesc	desc = RelationGetDescr(extensions);
@@ -326,7 +326,7 @@ mend_condition(void)
 		conditions = heap_getattr(tuple, column, desc, &isnull);
 	if (!isnull)
 	{
-		conditions = mended(DatumGetArrayTypeP(conditions));
+		conditions = dump_mended(DatumGetArrayTypeP(conditions));
 		tuple = heap_modify_tuple_by_cols(tuple, desc, 1, &column, &conditions, &isnull);
 		CatalogTupleUpdate(extensions, &tuple->t_self, tuple);
 	}
@@ -337,7 +337,7 @@ mend_condition(void)
 
 /* The array with the ones that read the registry and the log mended. */
 static Datum
-mended(ArrayType *conditions)
+dump_mended(ArrayType *conditions)
 {
 	Datum	   *elements;
 	int			n;
@@ -362,7 +362,7 @@ mended(ArrayType *conditions)
 			continue;
 		*from = '\0';
 		elements[i] = CStringGetTextDatum(psprintf("%s FROM %s", condition,
-												   naming_quoted(registry_relid())));
+												   naming_quoted(extension_registry())));
 	}
 	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

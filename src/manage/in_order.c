@@ -174,7 +174,7 @@ columns_held(Relation live, Oid history)
 		if (att->attisdropped)
 			continue;
 		target = columns_find(rel, NameStr(att->attname));
-		columns_base_type(att, &type, &typmod);
+		types_below_domains(att, &type, &typmod);
 		held = target && types_hold(type, typmod, target->atttypid, target->atttypmod);
 	}
 	table_close(rel, NoLock);
@@ -399,11 +399,11 @@ indexes_obvious(const RegistryRow *row, const TableFacts *live, const TableFacts
 	for (i = 0; i < n; i++)
 	{
 		const FormData_pg_attribute *key = column_named(live, list_nth(row->key, i));
-		const FormData_pg_attribute *column = column_named(tracking, tracking_key_column(n, i));
+		const FormData_pg_attribute *column = column_named(tracking, naming_key_column(n, i));
 
 		if (key == NULL || column == NULL || !same_type(key, column))
 			return false;
-		tracking_key = lappend(tracking_key, tracking_key_column(n, i));
+		tracking_key = lappend(tracking_key, naming_key_column(n, i));
 	}
 	return has_index(tracking, tracking_key, INDEX_UNIQUE, classes);
 }

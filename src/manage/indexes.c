@@ -61,15 +61,15 @@ indexes_create_tracking(Relation live, Oid tracking, List *key)
 void
 indexes_complete_tracking(Relation live, Oid tracking, List *key)
 {
-	if (!fit_has_columns(RelationGetRelid(live), key))
+	if (!columns_all_exist(RelationGetRelid(live), key))
 		return;
-	if (fit_is_loose(tracking))
+	if (indexes_tracking_is_loose(tracking))
 		indexes_loosen_tracking(live, tracking, key);
 	else
 		indexes_create_tracking(live, tracking, key);
 }
 
-/* Make the tracking table one of which several rows may have one key (fit_is_loose). */
+/* Make the tracking table one of which several rows may have one key (indexes_tracking_is_loose). */
 void
 indexes_loosen_tracking(Relation live, Oid tracking, List *key)
 {
@@ -101,7 +101,7 @@ indexes_create(Relation live, Oid history, List *key)
 	LockRelationOid(history, ShareLock);
 	indexes_there(history, key, &has_key, &has_period, &has_xid);
 
-	if (!has_key && fit_has_columns(relid, key) && fit_has_columns(history, key))
+	if (!has_key && columns_all_exist(relid, key) && columns_all_exist(history, key))
 	{
 		drop_stale_key_index(relid, history);
 		(void) create_key_index(live, history, false, KEY_INDEX, key);
@@ -143,7 +143,7 @@ indexes_drop(Oid history, List *key)
 	int			i;
 
 	indexes[0] = indexes_find_period(rel);
-	indexes[1] = indexes_find_simple(rel, XID_COLUMN, BTREE_AM_OID);
+	indexes[1] = indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID);
 	table_close(rel, NoLock);
 
 	indexes_drop_key(history, key);
@@ -203,8 +203,8 @@ is_of_key(Relation primary, Relation live, int i, Oid type)
 
 	if (primary == NULL || i >= IndexRelationGetNumberOfKeyAttributes(primary))
 		return false;
-	columns_base_type(TupleDescAttr(RelationGetDescr(live),
-									primary->rd_index->indkey.values[i] - 1),
-					  &key_type, &typmod);
+	types_below_domains(TupleDescAttr(RelationGetDescr(live),
+									  primary->rd_index->indkey.values[i] - 1),
+						&key_type, &typmod);
 	return key_type == type;
 }

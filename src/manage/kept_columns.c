@@ -21,7 +21,7 @@
  * inheriting will, child must be locked.
  */
 void
-follow_kept_make_room(Oid history, Oid child)
+kept_columns_free_names(Oid history, Oid child)
 {
 	RegistryRow *parent = registry_get_by_derived(history);
 	RegistryRow *row = registry_get_by_derived(child);

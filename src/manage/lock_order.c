@@ -6,8 +6,8 @@
  * of them wait for each other crosswise:
  *
  *	1. views: those of users on history views, the outermost first, where they have to
- *	   follow (views_lock_upon); then history views, by the OIDs of their live
- *	   tables (views_lock).  A reader, too, locks a view before what it shows.
+ *	   follow (view_lock_dependents); then history views, by the OIDs of their live
+ *	   tables (view_lock_all).  A reader, too, locks a view before what it shows.
  *	2. live tables: hierarchies by the OID of the table at the top; in each the
  *	   parents before the children, as find_all_inheritors lists them, which
  *	   PostgreSQL's own commands go by; after a partitioned table its partitions.
@@ -63,9 +63,9 @@ lock_order_take(List *lives, LOCKMODE mode, List *changing)
 			closed = list_concat_unique_oid(closed, lineage_of(lfirst_oid(lc)));
 	list_sort(tables, list_oid_cmp);
 	foreach(lc, mode >= ShareUpdateExclusiveLock ? tables : NIL)
-		views_lock(list_make1_oid(lfirst_oid(lc)),
-				   list_member_oid(closed, lfirst_oid(lc)) ? AccessExclusiveLock :
-				   ShareUpdateExclusiveLock);
+		view_lock_all(list_make1_oid(lfirst_oid(lc)),
+					  list_member_oid(closed, lfirst_oid(lc)) ? AccessExclusiveLock :
+					  ShareUpdateExclusiveLock);
 
 	foreach(lc, lock_order_roots(tables))
 		foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))

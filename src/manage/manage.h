@@ -78,7 +78,7 @@ extern void derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *a
 /* derived_names.c: derived tables are named as their live table is */
 extern void derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
 									const TableIdentity *now);
-extern void repair_names(RegistryRow *row);
+extern void derived_restore_names(RegistryRow *row);
 
 /* dump.c: the registry in dumps, and back from them */
 extern void dump_follow_command(Node *statement);
@@ -97,7 +97,7 @@ extern void indexes_drop_key(Oid history, List *key);
 
 /* kept_columns.c: kept columns give way */
 extern void kept_columns_move(Oid history, const char *name, Oid other);
-extern void follow_kept_make_room(Oid history, Oid child);
+extern void kept_columns_free_names(Oid history, Oid child);
 
 /* lock_order.c: one order of locks: views, hierarchies from the top, derived tables */
 extern void lock_order_take(List *lives, LOCKMODE mode, List *changing);

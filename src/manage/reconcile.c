@@ -35,7 +35,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 						 naming_argument(row->live))));
 
 	derived_check_tracking(row->live, row->tracking, ERRCODE_HISTORY_REFUSED);
-	repair_names(row);
+	derived_restore_names(row);
 	reconcile_renames(row);
 	reconcile_columns(row);
 	derived_add_maker(row);
@@ -104,7 +104,7 @@ rename_column(RegistryRow *row, Oid view, const char *from, const char *to)
 						   get_rel_name(row->live))));
 	}
 	catalog_rename_column(view, from, to);
-	follow_column_name(row, from, to);
+	registry_row_rename_column(row, from, to);
 }
 
 /*
@@ -188,7 +188,7 @@ reconcile_columns(RegistryRow *row)
 	}
 
 	history = table_open(row->history, NoLock);
-	(void) columns_map(live, row->live, history, ERRCODE_HISTORY_REFUSED);
+	(void) history_map(live, row->live, history, ERRCODE_HISTORY_REFUSED);
 	table_close(history, NoLock);
 	table_close(live, NoLock);
 }

@@ -68,7 +68,7 @@ rekey(RegistryRow *row, List *kept)
 	bool		renamed = !columns_same_names(key, old_key);
 	bool		was_loose;
 
-	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (key == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -77,7 +77,7 @@ rekey(RegistryRow *row, List *kept)
 				 errhint("ALTER TABLE %s ADD PRIMARY KEY (...);",
 						 naming_quoted(row->live))));
 
-	was_loose = OidIsValid(row->tracking) && fit_is_loose(row->tracking);
+	was_loose = OidIsValid(row->tracking) && indexes_tracking_is_loose(row->tracking);
 	/* versions from before may be of rows that this key does not tell apart */
 	if (renamed || was_loose || list_member_ptr(kept, NULL))
 		row->key_since = GetCurrentTransactionStartTimestamp();
@@ -115,14 +115,14 @@ rekey_loosen(RegistryRow *row, List *kept)
 	bool		all;
 	ListCell   *lc;
 
-	Assert(derived_is_locked(row->live, ShareRowExclusiveLock));
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	foreach(lc, kept)
 		if (lfirst(lc))
 			left = lappend(left, lfirst(lc));
 	all = columns_same_names(left, old_key);
 	if (left == NIL)
 		left = list_make1(pstrdup(KEY_NO_COLUMN));
-	if ((all && (!tracked || fit_is_loose(row->tracking))) ||
+	if ((all && (!tracked || indexes_tracking_is_loose(row->tracking))) ||
 		columns_same_names(left, old_key) != all)
 	{
 		/* a column of another type is another one of the history's */
@@ -193,8 +193,8 @@ rekey_made_fit(Relation live, RegistryRow *row)
 	if (worst > COLUMN_CONVERTS ||
 		(worst > COLUMN_FITS && !rekey_convert(row->tracking, columns)))
 		return false;
-	return !fit_is_loose(row->tracking) ||
-		convert_attempt(rekey_make_unique, &(UniqueIndex) {live, row}, NULL);
+	return !indexes_tracking_is_loose(row->tracking) ||
+		attempt_or_message(rekey_make_unique, &(UniqueIndex) {live, row}, NULL);
 }
 
 /* Give the columns the types of the key's. */
@@ -349,8 +349,8 @@ rekey_versions(const RegistryRow *row, List *kept)
 	forboth(lc, row->key, old, kept)
 		if (lfirst(old) && !rekey_is_among(kept, lfirst(lc)) &&
 			!rekey_is_among(row->key, lfirst(old)))
-			(void) convert_attempt(rekey_fill_versions,
-								   &(SuccessorColumn) {row, lfirst(old), lfirst(lc)}, NULL);
+			(void) attempt_or_message(rekey_fill_versions,
+									  &(SuccessorColumn) {row, lfirst(old), lfirst(lc)}, NULL);
 }
 
 static bool

@@ -34,7 +34,7 @@
 static bool changes_flags(AlterTableStmt *statement, bool *lowers);
 static Oid	altered_table(void);
 static void refuse_less(Oid live, Oid derived);
-static void give(Oid live, Oid derived, bool lower);
+static void row_security_give(Oid live, Oid derived, bool lower);
 static bool is_owners(Oid live, Oid derived);
 
 /*
@@ -50,7 +50,7 @@ row_security_follow_command(Node *statement)
 
 	if (!IsA(statement, AlterTableStmt) ||
 		!changes_flags((AlterTableStmt *) statement, &lowers) ||
-		!OidIsValid(registry_relid_or_invalid()))
+		!OidIsValid(extension_registry_or_invalid()))
 		return;
 	relid = altered_table();
 	row = registry_get(relid);
@@ -61,8 +61,8 @@ row_security_follow_command(Node *statement)
 		if (!registry_is_sound(row, security_owner_of(relid)))
 			return;
 		/* whoever changes those of the history at this moment will have done so */
-		give(row->live, row->history, lowers);
-		give(row->live, row->tracking, lowers);
+		row_security_give(row->live, row->history, lowers);
+		row_security_give(row->live, row->tracking, lowers);
 		view_protect(row);
 	}
 	else if (lowers && (row = registry_get_by_derived(relid)) != NULL)
@@ -149,12 +149,12 @@ row_security_raise_one(Oid live, Oid derived)
 
 	if (is_owners(live, derived) && row_security_flags(live, &want) && row_security_flags(derived, &have) &&
 		((want.enabled && !have.enabled) || (want.forced && !have.forced)))
-		give(live, derived, false);
+		row_security_give(live, derived, false);
 }
 
 /* What the live table has; lower: no more than that.  Looks when it has the lock. */
 static void
-give(Oid live, Oid derived, bool lower)
+row_security_give(Oid live, Oid derived, bool lower)
 {
 	RowSecurityFlags		want;
 	RowSecurityFlags		have;

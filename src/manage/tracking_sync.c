@@ -127,7 +127,7 @@ tracking_complete(const RegistryRow *row)
 static void
 doubt_shared(const RegistryRow *row, const KeySql *key)
 {
-	if (!key->shared || fit_is_loose(row->tracking))
+	if (!key->shared || indexes_tracking_is_loose(row->tracking))
 		return;
 	ddl_execute_query(key->owner, list_make2_oid(row->tracking, row->live),
 					  psprintf("UPDATE ONLY %s t SET edition_time = %s "
@@ -172,13 +172,13 @@ tracking_add_from(const RegistryRow *row, Oid source)
 	key_sql(row, &key);
 	if (security_owner_of(source) == key.owner)
 		add_rows(row, &key, source, psprintf("ONLY %s", naming_quoted(source)),
-				 ADD_NOW, fit_is_loose(row->tracking));
+				 ADD_NOW, indexes_tracking_is_loose(row->tracking));
 	else
 		/* the live table's owner may read it through the live table only, and all of that */
 		add_rows(row, &key, row->live,
 				 psprintf("(SELECT * FROM %s r WHERE r.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid)",
 						  leaf_rows_source(row->live), source),
-				 ADD_NOW, fit_is_loose(row->tracking));
+				 ADD_NOW, indexes_tracking_is_loose(row->tracking));
 }
 
 /*
@@ -194,7 +194,7 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 {
 	KeySql		key;
 	Carrying	carrying = {row, old, kept};
-	bool		whole = !list_member_ptr(kept, NULL) && !fit_is_loose(old);
+	bool		whole = !list_member_ptr(kept, NULL) && !indexes_tracking_is_loose(old);
 
 	carry_columns(&carrying);
 	key_sql(row, &key);
@@ -245,7 +245,7 @@ carry_columns(Carrying *carrying)
 	carrying->group = "";
 	foreach(lc, carrying->kept)
 	{
-		char	   *held_by = tracking_key_column(n, i++);
+		char	   *held_by = naming_key_column(n, i++);
 		Form_pg_attribute att = lfirst(lc) ? columns_find(live, lfirst(lc)) : NULL;
 
 		if (att == NULL)
@@ -294,7 +294,7 @@ key_sql(const RegistryRow *row, KeySql *key)
 	key->shared = !OidIsValid(columns_primary_key_index(live));
 	foreach(lc, row->key)
 	{
-		char	   *tracking_column = tracking_key_column(n, i++);
+		char	   *tracking_column = naming_key_column(n, i++);
 
 		appendStringInfo(&columns, "%s, ", tracking_column);
 		appendStringInfo(&values, "l.%s, ", quote_identifier(lfirst(lc)));
@@ -353,7 +353,7 @@ lacking_sql(const RegistryRow *row, const KeySql *key, const char *source,
 	static const char *const starts[] = {
 		"CURRENT_TIMESTAMP, OPERATOR(pg_catalog.-) pg_catalog.txid_current()", UNKNOWN_START_SQL ", 0"
 	};
-	bool		loose = fit_is_loose(row->tracking);
+	bool		loose = indexes_tracking_is_loose(row->tracking);
 	char	   *number;
 
 	if (!key->shared)
@@ -419,7 +419,7 @@ last_end_sql(const RegistryRow *row, Relation history)
 	initStringInfo(&match);
 	foreach(lc, row->key)
 	{
-		char	   *name = tracking_key_column(n, i++);
+		char	   *name = naming_key_column(n, i++);
 		Form_pg_attribute held = columns_find(history, lfirst(lc));
 		AttrNumber	attnum = get_attnum(row->tracking, name);
 		Oid			equal;

@@ -30,8 +30,8 @@
 #include "compat.h"
 
 static Oid	trigger_function(const char *name);
-static void install(Relation rel, const TriggerSpec *spec, const RegistryRow *row,
-					int sqlstate);
+static void triggers_install_one(Relation rel, const TriggerSpec *spec, const RegistryRow *row,
+								 int sqlstate);
 static void name_columns(Oid relid, const RegistryRow *row, int first);
 static bool remove_from(Relation rel);
 static bool remove_others(Relation rel, const RegistryRow *row);
@@ -53,7 +53,7 @@ triggers_install(Relation live, const RegistryRow *row, int sqlstate)
 	(void) remove_others(live, row);
 	for (i = 0; i < TRIGGER_SPECS; i++)
 		if (triggers_wanted(&trigger_specs[i], row))
-			install(live, &trigger_specs[i], row, sqlstate);
+			triggers_install_one(live, &trigger_specs[i], row, sqlstate);
 
 	foreach(lc, lineage_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
@@ -73,7 +73,7 @@ triggers_install_truncate(Relation leaf, const RegistryRow *row, int sqlstate)
 
 	for (i = FIRST_STATEMENT_SPEC; i < TRIGGER_SPECS; i++)
 		if (triggers_wanted(&trigger_specs[i], row))
-			install(leaf, &trigger_specs[i], row, sqlstate);
+			triggers_install_one(leaf, &trigger_specs[i], row, sqlstate);
 }
 
 void
@@ -122,7 +122,7 @@ name_columns(Oid relid, const RegistryRow *row, int first)
 			!triggers_is_ours(trigger->tgfoid) || triggers_name_columns(trigger, row))
 			continue;
 		rel = table_open(relid, NoLock);
-		install(rel, &trigger_specs[i], row, 0);
+		triggers_install_one(rel, &trigger_specs[i], row, 0);
 		table_close(rel, NoLock);
 		if (trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN)
 			catalog_switch_trigger(relid, trigger_specs[i].name, trigger->tgenabled);
@@ -147,7 +147,7 @@ triggers_remove(Relation live)
 }
 
 static void
-install(Relation rel, const TriggerSpec *spec, const RegistryRow *row, int sqlstate)
+triggers_install_one(Relation rel, const TriggerSpec *spec, const RegistryRow *row, int sqlstate)
 {
 	Trigger    *trigger = triggers_find(RelationGetRelid(rel), spec->name);
 	List	   *arguments = NIL;
@@ -179,7 +179,7 @@ trigger_function(const char *name)
 	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(name),
 										   PointerGetDatum(buildoidvector(NULL, 0)),
-										   ObjectIdGetDatum(registry_namespace()));
+										   ObjectIdGetDatum(extension_namespace()));
 
 	if (!OidIsValid(function))
 		elog(ERROR, "function %s of extension \"%s\" is gone", name, "catmaid_history");

@@ -234,7 +234,7 @@ require_readable(Oid relid)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	row = registry_get(relid);
-	if (row == NULL && !(derived_was_history(relid) && registry_get_by_derived(relid) == NULL))
+	if (row == NULL && !(derived_has_history_defaults(relid) && registry_get_by_derived(relid) == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" has no history", get_rel_name(relid)),
@@ -271,7 +271,7 @@ source_of(Oid relid)
 	source->former = row->maker_until != 0;
 	source->rel = table_open(row->history, AccessShareLock);
 	table_close(live, NoLock);
-	if (!fit_has_columns(relid, row->key))
+	if (!columns_all_exist(relid, row->key))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no column by which its rows can be told",
@@ -388,7 +388,7 @@ kept_key(Relation history)
 		return NIL;
 	for (i = 1; (name = get_attname(index, i, true)) != NULL; i++)
 		key = lappend(key, name);
-	return fit_has_columns(RelationGetRelid(history), key) ? key : NIL;
+	return columns_all_exist(RelationGetRelid(history), key) ? key : NIL;
 }
 
 /*
@@ -578,7 +578,7 @@ key_given_sql(const Source *source, const char *versions)
 static char *
 log_sql(const char *changes)
 {
-	Oid			log = get_relname_relid("catmaid_transaction_info", registry_namespace());
+	Oid			log = get_relname_relid("catmaid_transaction_info", extension_namespace());
 
 	if (!OidIsValid(log) || pg_class_aclcheck(log, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return psprintf("NULL::pg_catalog.int4, NULL::pg_catalog.text, NULL::pg_catalog.jsonb FROM (%s) c",

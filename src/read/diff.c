@@ -79,7 +79,7 @@ diff_sql(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"before\" is later than \"after\""),
 				 errhint("Exchange the two.")));
-	if (!fit_has_columns(relid, row->key))
+	if (!columns_all_exist(relid, row->key))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no column by which its rows can be told",
@@ -159,7 +159,7 @@ live_rows_sql(const RegistryRow *row, Relation live)
 						quote_identifier(row->time_column));
 	if (get_rel_name(row->tracking) != NULL && fit_key(row) == KEY_HELD)
 		(void) fit_tracking(row, live, &worst);
-	if (worst > COLUMN_CONVERTS || live->rd_rel->relrowsecurity || fit_is_loose(row->tracking) ||
+	if (worst > COLUMN_CONVERTS || live->rd_rel->relrowsecurity || indexes_tracking_is_loose(row->tracking) ||
 		find_inheritance_children(row->history, NoLock) != NIL)
 		return NULL;
 	return psprintf("SELECT %s FROM ONLY %s t JOIN %s l ON %s WHERE t.edition_time OPERATOR(pg_catalog.>) $1 "

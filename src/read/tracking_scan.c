@@ -99,7 +99,7 @@ typedef struct Store
 	AttrNumber *attnums;		/* of the key */
 	AttrNumber	value_attnums[NVALUES];
 	ScanKey		scankeys;
-	bool		plain;			/* one key, an integer: compared as such */
+	bool		integer_key;	/* one key, an integer: compared as such */
 	Lookup	   *lookup;
 	bool		keeps;			/* windows may be used */
 	Window	   *windows;
@@ -133,9 +133,9 @@ static List *stores = NIL;
 
 static set_rel_pathlist_hook_type next_pathlist = NULL;
 
-static void pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte);
+static void tracking_scan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte);
 static AttrNumber value_asked_for(RelOptInfo *rel, Oid relid);
-static bool is_plain_heap(Oid relid, AttrNumber edition, AttrNumber txid);
+static bool tracking_scan_is_heap(Oid relid, AttrNumber edition, AttrNumber txid);
 static CustomPath *path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index,
 								 AttrNumber value);
 static bool match_column(RelOptInfo *rel, IndexOptInfo *index, int column,
@@ -145,19 +145,19 @@ static Node *without_given_params(Node *node, void *context);
 static Plan *plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targets,
 					   List *clauses, List *children);
 static Node *create_state(CustomScan *scan);
-static void begin(CustomScanState *node, EState *estate, int flags);
+static void tracking_scan_begin(CustomScanState *node, EState *estate, int flags);
 static Store *store_of(EState *estate, Relation rel, List *numbers, Oid index);
 static bool has_operators(Store *store, List *numbers);
 static void forget_store(void *store);
-static TupleTableSlot *execute(CustomScanState *node);
+static TupleTableSlot *tracking_scan_execute(CustomScanState *node);
 static TupleTableSlot *next_row(ScanState *node);
-static bool recheck(ScanState *node, TupleTableSlot *slot);
-static void rescan(CustomScanState *node);
-static void end(CustomScanState *node);
-static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
-static bool find(Store *store, const Datum *key, Datum *values);
+static bool tracking_scan_recheck(ScanState *node, TupleTableSlot *slot);
+static void tracking_scan_rescan(CustomScanState *node);
+static void tracking_scan_end(CustomScanState *node);
+static void tracking_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es);
+static bool tracking_scan_find(Store *store, const Datum *key, Datum *values);
 static bool same_key(Store *store, const Datum *a, const Datum *b);
-static int64 plain_key(Store *store, Datum key);
+static int64 integer_key(Store *store, Datum key);
 static bool find_in_windows(Store *store, const Datum *key, Datum *values);
 static bool find_in_window(Store *store, Window *window, const Datum *key, Datum *values);
 static bool find_by_index(Store *store, const Datum *key, Datum *values, BlockNumber *block);
@@ -177,11 +177,11 @@ static const CustomScanMethods scan_methods = {
 };
 static const CustomExecMethods exec_methods = {
 	.CustomName = SCAN_NAME,
-	.BeginCustomScan = begin,
-	.ExecCustomScan = execute,
-	.EndCustomScan = end,
-	.ReScanCustomScan = rescan,
-	.ExplainCustomScan = explain,
+	.BeginCustomScan = tracking_scan_begin,
+	.ExecCustomScan = tracking_scan_execute,
+	.EndCustomScan = tracking_scan_end,
+	.ReScanCustomScan = tracking_scan_rescan,
+	.ExplainCustomScan = tracking_scan_explain,
 };
 
 void
@@ -189,12 +189,12 @@ tracking_scan_init(void)
 {
 	RegisterCustomScanMethods(&scan_methods);
 	next_pathlist = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = pathlist;
+	set_rel_pathlist_hook = tracking_scan_pathlist;
 }
 
 /* A path for a tracking table that is read by its whole key, in a sub-select. */
 static void
-pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+tracking_scan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 {
 	AttrNumber	value;
 	ListCell   *lc;
@@ -238,12 +238,12 @@ value_asked_for(RelOptInfo *rel, Oid relid)
 	txid = get_attnum(relid, TRACKING_XID_COLUMN);
 	if ((var->varattno != edition && var->varattno != txid) || !derived_serves_tracking(relid))
 		return 0;
-	return is_plain_heap(relid, edition, txid) ? var->varattno : 0;
+	return tracking_scan_is_heap(relid, edition, txid) ? var->varattno : 0;
 }
 
 /* Is it a table as we make them: with values in both columns, permanent, in a heap? */
 static bool
-is_plain_heap(Oid relid, AttrNumber edition, AttrNumber txid)
+tracking_scan_is_heap(Oid relid, AttrNumber edition, AttrNumber txid)
 {
 	Relation	rel = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -386,7 +386,7 @@ create_state(CustomScan *plan)
 }
 
 static void
-begin(CustomScanState *node, EState *estate, int flags)
+tracking_scan_begin(CustomScanState *node, EState *estate, int flags)
 {
 	TrackingScan *scan = (TrackingScan *) node;
 	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
@@ -443,7 +443,7 @@ store_of(EState *estate, Relation rel, List *numbers, Oid index)
 		ScanKeyEntryInitialize(&store->scankeys[i], 0, store->attnums[i], BTEqualStrategyNumber,
 							   left == right ? InvalidOid : right,
 							   list_nth_oid(numbers, 3 * i + 2), get_opcode(operator), (Datum) 0);
-		store->plain = store->nkeys == 1 &&
+		store->integer_key = store->nkeys == 1 &&
 			(store->scankeys[i].sk_func.fn_oid == F_INT4EQ ||
 			 store->scankeys[i].sk_func.fn_oid == F_INT8EQ);
 	}
@@ -485,9 +485,9 @@ forget_store(void *store)
 }
 
 static TupleTableSlot *
-execute(CustomScanState *node)
+tracking_scan_execute(CustomScanState *node)
 {
-	return ExecScan(&node->ss, next_row, recheck);
+	return ExecScan(&node->ss, next_row, tracking_scan_recheck);
 }
 
 /* The row, once. */
@@ -514,7 +514,7 @@ next_row(ScanState *node)
 		if (isnull)
 			return slot;
 	}
-	if (!find(scan->store, key, values))
+	if (!tracking_scan_find(scan->store, key, values))
 		return slot;
 	attnum = scan->store->value_attnums[scan->value];
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
@@ -524,20 +524,20 @@ next_row(ScanState *node)
 }
 
 static bool
-recheck(ScanState *node, TupleTableSlot *slot)
+tracking_scan_recheck(ScanState *node, TupleTableSlot *slot)
 {
 	return true;
 }
 
 static void
-rescan(CustomScanState *node)
+tracking_scan_rescan(CustomScanState *node)
 {
 	((TrackingScan *) node)->done = false;
 	ExecScanReScan(&node->ss);
 }
 
 static void
-end(CustomScanState *node)
+tracking_scan_end(CustomScanState *node)
 {
 	TrackingScan *scan = (TrackingScan *) node;
 
@@ -547,7 +547,7 @@ end(CustomScanState *node)
 }
 
 static void
-explain(CustomScanState *node, List *ancestors, ExplainState *es)
+tracking_scan_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
 
@@ -556,7 +556,7 @@ explain(CustomScanState *node, List *ancestors, ExplainState *es)
 
 /* The values of the key's row.  Returns false if there is none. */
 static bool
-find(Store *store, const Datum *key, Datum *values)
+tracking_scan_find(Store *store, const Datum *key, Datum *values)
 {
 	BlockNumber block;
 
@@ -577,7 +577,7 @@ find(Store *store, const Datum *key, Datum *values)
 		store->allowed = -1;
 		load_hash(store);
 		if (store->nslots > 0)
-			return find(store, key, values);
+			return tracking_scan_find(store, key, values);
 	}
 	if (!find_by_index(store, key, values, &block))
 		return false;
@@ -592,8 +592,8 @@ same_key(Store *store, const Datum *a, const Datum *b)
 {
 	int			i;
 
-	if (store->plain)
-		return plain_key(store, a[0]) == plain_key(store, b[0]);
+	if (store->integer_key)
+		return integer_key(store, a[0]) == integer_key(store, b[0]);
 	for (i = 0; i < store->nkeys; i++)
 		if (!DatumGetBool(FunctionCall2Coll(&store->scankeys[i].sk_func,
 											store->scankeys[i].sk_collation, a[i], b[i])))
@@ -602,7 +602,7 @@ same_key(Store *store, const Datum *a, const Datum *b)
 }
 
 static int64
-plain_key(Store *store, Datum key)
+integer_key(Store *store, Datum key)
 {
 	return store->scankeys[0].sk_func.fn_oid == F_INT4EQ ? DatumGetInt32(key) : DatumGetInt64(key);
 }
@@ -617,7 +617,7 @@ find_in_windows(Store *store, const Datum *key, Datum *values)
 		return false;
 	if (find_in_window(store, &store->windows[store->current], key, values))
 		return true;
-	for (i = 0; store->plain && i < store->nwindows; i++)
+	for (i = 0; store->integer_key && i < store->nwindows; i++)
 		if (i != store->current && find_in_window(store, &store->windows[i], key, values))
 		{
 			store->current = i;
@@ -631,8 +631,8 @@ find_in_window(Store *store, Window *window, const Datum *key, Datum *values)
 {
 	int			i;
 
-	if (store->plain && (plain_key(store, key[0]) < window->least ||
-						 plain_key(store, key[0]) > window->greatest))
+	if (store->integer_key && (integer_key(store, key[0]) < window->least ||
+							   integer_key(store, key[0]) > window->greatest))
 		return false;
 	/* the last one again, for another of its values, then the next */
 	for (i = -1; i < window->n - 1; i++)
@@ -757,12 +757,12 @@ load_window(Store *store, BlockNumber block, const Datum *key)
 		MemoryContextSwitchTo(before);
 		if (!has_key)
 			continue;
-		if (store->plain)
+		if (store->integer_key)
 		{
-			int64		plain = plain_key(store, window->keys[window->n]);
+			int64		value = integer_key(store, window->keys[window->n]);
 
-			window->least = Min(window->least, plain);
-			window->greatest = Max(window->greatest, plain);
+			window->least = Min(window->least, value);
+			window->greatest = Max(window->greatest, value);
 		}
 		window->n++;
 	}

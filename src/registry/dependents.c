@@ -68,10 +68,10 @@ struct Dependents
 };
 
 static bool is_used(Relation depend, Oid type, Oid *array);
-static bool goes(const Dependents *dependents, Oid classid, Oid objid);
-static void add(Dependents *dependents, Oid classid, Oid objid, int32 subid,
-				Fate fate, bool named);
-static void follow(Dependents *dependents, Object *object);
+static bool dependents_has(const Dependents *dependents, Oid classid, Oid objid);
+static void dependents_add(Dependents *dependents, Oid classid, Oid objid, int32 subid,
+						   Fate fate, bool named);
+static void dependents_follow(Dependents *dependents, Object *object);
 static void look_down(Dependents *dependents, const Object *object,
 					  Form_pg_depend depend);
 static void look_up(Dependents *dependents, const Object *object);
@@ -80,8 +80,8 @@ static void add_column(Dependents *dependents, Oid relid, AttrNumber attnum, Fat
 static bool leads_nowhere(const Dependents *dependents, Oid classid, Oid objid);
 static bool is_typed_table(Form_pg_depend depend);
 static bool is_child_history(const Object *object, Form_pg_depend depend);
-static SysScanDesc scan(const Dependents *dependents, const ObjectAddress *address,
-						bool up, ScanKey key);
+static SysScanDesc dependents_scan(const Dependents *dependents, const ObjectAddress *address,
+								   bool up, ScanKey key);
 
 /* Is there anything made of the row type, but the array type that comes with it? */
 bool
@@ -150,8 +150,8 @@ dependents_cascade(const Dependents *dependents)
 void
 dependents_drop(Dependents *dependents, const ObjectAddress *object)
 {
-	add(dependents, object->classId, object->objectId, object->objectSubId,
-		FATE_GOES, true);
+	dependents_add(dependents, object->classId, object->objectId, object->objectSubId,
+				   FATE_GOES, true);
 }
 
 /* The command drops what the role owns in this database. */
@@ -173,7 +173,7 @@ dependents_drop_owned(Dependents *dependents, Oid role)
 		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 
 		if (form->dbid == MyDatabaseId && form->deptype == SHARED_DEPENDENCY_OWNER)
-			add(dependents, form->classid, form->objid, form->objsubid, FATE_GOES, true);
+			dependents_add(dependents, form->classid, form->objid, form->objsubid, FATE_GOES, true);
 	}
 	systable_endscan(found);
 	table_close(depend, AccessShareLock);
@@ -184,7 +184,7 @@ void
 dependents_alter(Dependents *dependents, Oid type)
 {
 	if (OidIsValid(type))
-		add(dependents, TypeRelationId, type, 0, FATE_ALTERED, true);
+		dependents_add(dependents, TypeRelationId, type, 0, FATE_ALTERED, true);
 }
 
 /* Look for all that depends on what has been named so far. */
@@ -197,7 +197,7 @@ dependents_find(Dependents *dependents)
 		Object	   *object = llast(dependents->queue);
 
 		dependents->queue = list_delete_last(dependents->queue);
-		follow(dependents, object);
+		dependents_follow(dependents, object);
 	}
 	table_close(dependents->depend, AccessShareLock);
 }
@@ -210,17 +210,17 @@ dependents_relations(const Dependents *dependents)
 }
 
 bool
-dependents_goes(const Dependents *dependents, Oid relid)
+dependents_drops(const Dependents *dependents, Oid relid)
 {
-	return goes(dependents, RelationRelationId, relid);
+	return dependents_has(dependents, RelationRelationId, relid);
 }
 
 /* Does the type go, or the collation, of a column? */
 bool
 dependents_type_goes(const Dependents *dependents, Oid type, Oid collation)
 {
-	return goes(dependents, TypeRelationId, type) ||
-		(OidIsValid(collation) && goes(dependents, CollationRelationId, collation));
+	return dependents_has(dependents, TypeRelationId, type) ||
+		(OidIsValid(collation) && dependents_has(dependents, CollationRelationId, collation));
 }
 
 /*
@@ -270,13 +270,13 @@ dependents_held_back(const Dependents *dependents)
 	ListCell   *lc;
 
 	foreach(lc, dependents->held_back)
-		if (!dependents_goes(dependents, lfirst_oid(lc)))
+		if (!dependents_drops(dependents, lfirst_oid(lc)))
 			held_back = list_append_unique_oid(held_back, lfirst_oid(lc));
 	return held_back;
 }
 
 static bool
-goes(const Dependents *dependents, Oid classid, Oid objid)
+dependents_has(const Dependents *dependents, Oid classid, Oid objid)
 {
 	ObjectAddress address;
 	Object	   *object;
@@ -287,7 +287,7 @@ goes(const Dependents *dependents, Oid classid, Oid objid)
 }
 
 static void
-add(Dependents *dependents, Oid classid, Oid objid, int32 subid, Fate fate, bool named)
+dependents_add(Dependents *dependents, Oid classid, Oid objid, int32 subid, Fate fate, bool named)
 {
 	ObjectAddress address;
 	Object	   *object;
@@ -310,10 +310,10 @@ add(Dependents *dependents, Oid classid, Oid objid, int32 subid, Fate fate, bool
 }
 
 static void
-follow(Dependents *dependents, Object *object)
+dependents_follow(Dependents *dependents, Object *object)
 {
 	ScanKeyData key[3];
-	SysScanDesc found = scan(dependents, &object->address, false, key);
+	SysScanDesc found = dependents_scan(dependents, &object->address, false, key);
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(found)))
@@ -347,7 +347,7 @@ look_down(Dependents *dependents, const Object *object, Form_pg_depend depend)
 		if (is_column)
 			alter_row_type(dependents, depend->objid);
 		else if (depend->classid == TypeRelationId)
-			add(dependents, TypeRelationId, depend->objid, 0, FATE_ALTERED, false);
+			dependents_add(dependents, TypeRelationId, depend->objid, 0, FATE_ALTERED, false);
 		else if (is_typed_table(depend))
 		{
 			dependents->typed = list_append_unique_oid(dependents->typed, depend->objid);
@@ -359,8 +359,8 @@ look_down(Dependents *dependents, const Object *object, Form_pg_depend depend)
 	else if (is_child_history(object, depend))
 		dependents->held_back = lappend_oid(dependents->held_back, depend->objid);
 	else if (!leads_nowhere(dependents, depend->classid, depend->objid))
-		add(dependents, depend->classid, depend->objid, depend->objsubid,
-			FATE_GOES, false);
+		dependents_add(dependents, depend->classid, depend->objid, depend->objsubid,
+					   FATE_GOES, false);
 }
 
 /*
@@ -371,7 +371,7 @@ static void
 look_up(Dependents *dependents, const Object *object)
 {
 	ScanKeyData key[3];
-	SysScanDesc found = scan(dependents, &object->address, true, key);
+	SysScanDesc found = dependents_scan(dependents, &object->address, true, key);
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(found)))
@@ -384,8 +384,8 @@ look_up(Dependents *dependents, const Object *object)
 			continue;
 		if (depend->deptype == DEPENDENCY_INTERNAL ||
 			depend->deptype == DEPENDENCY_EXTENSION)
-			add(dependents, depend->refclassid, depend->refobjid, depend->refobjsubid,
-				FATE_GOES, false);
+			dependents_add(dependents, depend->refclassid, depend->refobjid, depend->refobjsubid,
+						   FATE_GOES, false);
 	}
 	systable_endscan(found);
 }
@@ -396,7 +396,7 @@ alter_row_type(Dependents *dependents, Oid relid)
 	Oid			type = get_rel_type_id(relid);
 
 	if (OidIsValid(type))
-		add(dependents, TypeRelationId, type, 0, FATE_ALTERED, false);
+		dependents_add(dependents, TypeRelationId, type, 0, FATE_ALTERED, false);
 }
 
 static void
@@ -451,13 +451,13 @@ is_child_history(const Object *object, Form_pg_depend depend)
 		depend->deptype == DEPENDENCY_NORMAL &&
 		get_rel_relkind(depend->objid) == RELKIND_RELATION &&
 		(registry_get_by_derived(depend->objid) != NULL ||
-		 derived_was_history(depend->objid)) &&
+		 derived_has_history_defaults(depend->objid)) &&
 		list_member_oid(lineage_parents(depend->objid), object->address.objectId);
 }
 
 /* The rows of pg_depend for the object and what it has: up, what it depends on. */
 static SysScanDesc
-scan(const Dependents *dependents, const ObjectAddress *address, bool up, ScanKey key)
+dependents_scan(const Dependents *dependents, const ObjectAddress *address, bool up, ScanKey key)
 {
 	ScanKeyInit(&key[0], up ? Anum_pg_depend_classid : Anum_pg_depend_refclassid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(address->classId));

@@ -54,7 +54,7 @@ derived_is_history(Oid relid)
  * the two columns the defaults that a history table has?
  */
 bool
-derived_was_history(Oid relid)
+derived_has_history_defaults(Oid relid)
 {
 	return derived_is_history(relid) &&
 		has_default(relid, PERIOD_COLUMN) && has_default(relid, XID_COLUMN);

@@ -45,9 +45,9 @@ fit_key(const RegistryRow *row)
 
 	if (key != NIL)
 		return columns_same_names(key, row->key) ? KEY_HELD : KEY_REPLACED;
-	if (!fit_has_columns(row->live, row->key))
+	if (!columns_all_exist(row->live, row->key))
 		return KEY_GONE;
-	if (!OidIsValid(row->tracking) || fit_is_loose(row->tracking))
+	if (!OidIsValid(row->tracking) || indexes_tracking_is_loose(row->tracking))
 		return KEY_LOOSE;
 	return KEY_DROPPED;
 }
@@ -140,7 +140,7 @@ fit_tracking(const RegistryRow *row, Relation live, ColumnFit *worst)
 	}
 	/* it is that of a longer key */
 	if (get_rel_name(row->tracking) != NULL &&
-		get_attnum(row->tracking, tracking_key_column(n + 1, n)) != InvalidAttrNumber)
+		get_attnum(row->tracking, naming_key_column(n + 1, n)) != InvalidAttrNumber)
 		*worst = COLUMN_MISSING;
 	return columns;
 }
@@ -153,11 +153,11 @@ fit_column(const RegistryRow *row, Relation live, const char *name, int i)
 	AttrNumber	attnum;
 
 	column->name = pstrdup(name);
-	column->held_by = tracking_key_column(list_length(row->key), i);
+	column->held_by = naming_key_column(list_length(row->key), i);
 	column->fit = COLUMN_MISSING;
 	if (att == NULL)
 		return column;
-	columns_base_type(att, &column->type, &column->typmod);
+	types_below_domains(att, &column->type, &column->typmod);
 	column->collation = att->attcollation;
 
 	attnum = get_rel_name(row->tracking) == NULL ? InvalidAttrNumber :
@@ -186,7 +186,7 @@ fit_is_right(const RegistryRow *row)
 	live = table_open(row->live, NoLock);
 	(void) fit_tracking(row, live, &worst);
 	table_close(live, NoLock);
-	return worst == COLUMN_FITS && !fit_is_loose(row->tracking);
+	return worst == COLUMN_FITS && !indexes_tracking_is_loose(row->tracking);
 }
 
 /* Has the table lost its primary key, and goes on without it, as it was followed? */
@@ -267,7 +267,7 @@ fit_alike(const RegistryRow *child, const RegistryRow *parent)
 	for (i = 0; i <= n; i++)
 	{
 		/* one more: neither is that of a longer key */
-		char	   *name = tracking_key_column(i < n ? n : n + 1, i);
+		char	   *name = naming_key_column(i < n ? n : n + 1, i);
 		AttrNumber	mine = get_attnum(child->tracking, name);
 		AttrNumber	theirs = get_attnum(parent->tracking, name);
 		Oid			types[2];

@@ -53,11 +53,11 @@ static bool calls_users_function(const HistoryCast *cast);
  *
  * Errors out when the history table lacks a column, or has it with a type that
  * cannot hold the live one: a version is stored whole or not at all.  sqlstate
- * is the error's, 0 (capture) for the fitting one; with COLUMNS_MAP_INCOMPLETE the
+ * is the error's, 0 (capture) for the fitting one; with HISTORY_MAP_INCOMPLETE the
  * map says that it is not complete, and no version may be stored by it.
  */
 HistoryMap *
-columns_map(Relation source, Oid live, Relation history, int sqlstate)
+history_map(Relation source, Oid live, Relation history, int sqlstate)
 {
 	TupleDesc	from = RelationGetDescr(source);
 	TupleDesc	to = RelationGetDescr(history);
@@ -97,7 +97,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 		if (j == to->natts && leaves &&
 			get_attnum(live, NameStr(att->attname)) == InvalidAttrNumber)
 			continue;
-		if (j == to->natts && sqlstate == COLUMNS_MAP_INCOMPLETE)
+		if (j == to->natts && sqlstate == HISTORY_MAP_INCOMPLETE)
 		{
 			map->complete = false;
 			continue;
@@ -114,15 +114,15 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							 hint_function("enable_history_tracking_for_table"),
 							 naming_argument(live))));
 
-		columns_base_type(att, &type, &typmod);
+		types_below_domains(att, &type, &typmod);
 		target_type = getBaseType(target->atttypid);
 		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			((sqlstate != 0 && sqlstate != COLUMNS_MAP_INCOMPLETE) ||
+			((sqlstate != 0 && sqlstate != HISTORY_MAP_INCOMPLETE) ||
 			 !narrows_integer(type, target_type)))
 		{
 			if (leaves)
 				continue;
-			if (sqlstate == COLUMNS_MAP_INCOMPLETE)
+			if (sqlstate == HISTORY_MAP_INCOMPLETE)
 			{
 				map->complete = false;
 				continue;
@@ -135,8 +135,8 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 							format_type_with_typemod(target->atttypid, target->atttypmod),
 							format_type_with_typemod(type, typmod),
 							get_rel_name(live)),
-					 errhint("%s", types_widen_hint(live, RelationGetRelid(history),
-													target, type, typmod))));
+					 errhint("%s", history_map_widen_hint(live, RelationGetRelid(history),
+														  target, type, typmod))));
 		}
 
 		map->source[j] = att->attnum;
@@ -164,7 +164,7 @@ columns_map(Relation source, Oid live, Relation history, int sqlstate)
 	}
 	if (map->period == 0 || map->xid == 0)
 		ereport(ERROR,
-				(errcode(sqlstate && sqlstate != COLUMNS_MAP_INCOMPLETE ? sqlstate :
+				(errcode(sqlstate && sqlstate != HISTORY_MAP_INCOMPLETE ? sqlstate :
 						 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not a history table",
 						RelationGetRelationName(history)),
@@ -208,7 +208,7 @@ virtual_expression(Relation source, Oid live, Form_pg_attribute att)
 }
 
 Datum
-columns_cast(HistoryCast *cast, Datum value)
+history_map_cast(HistoryCast *cast, Datum value)
 {
 	if (cast->by_text)
 		return InputFunctionCall(&cast->input,
@@ -272,7 +272,7 @@ calls_users_function(const HistoryCast *cast)
 
 /* Are all values of a history row columns of the old row, cast by PostgreSQL, or constants? */
 bool
-columns_map_is_simple(const HistoryMap *map)
+history_map_runs_no_code(const HistoryMap *map)
 {
 	int			i;
 
@@ -290,7 +290,7 @@ columns_map_is_simple(const HistoryMap *map)
  * no table yet that it could be repaired for.
  */
 char *
-types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
+history_map_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int32 typmod)
 {
 	const char *name = NameStr(column->attname);
 	const char *argument = quote_literal_cstr(naming_quoted_before(live));
@@ -298,7 +298,7 @@ types_widen_hint(Oid live, Oid history, Form_pg_attribute column, Oid type, int3
 	Oid			from;
 	int32		from_mod;
 
-	columns_base_type(column, &from, &from_mod);
+	types_below_domains(column, &from, &from_mod);
 	if (registry_get(live) == NULL)
 		return psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s; then call %s again, which adds one of type %s.",
 						naming_quoted(history), quote_identifier(name),

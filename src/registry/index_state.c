@@ -87,8 +87,8 @@ indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has
 	Relation	rel = table_open(history, AccessShareLock);
 
 	*has_key = OidIsValid(indexes_find_key(rel, key, false, NULL));
-	*has_period = OidIsValid(indexes_find_simple(rel, PERIOD_COLUMN, InvalidOid));
-	*has_xid = OidIsValid(indexes_find_simple(rel, XID_COLUMN, BTREE_AM_OID));
+	*has_period = OidIsValid(indexes_find_on_column(rel, PERIOD_COLUMN, InvalidOid));
+	*has_xid = OidIsValid(indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID));
 	table_close(rel, NoLock);
 }
 
@@ -98,7 +98,7 @@ indexes_there_tracking(Oid tracking, List *key)
 {
 	Relation	rel = table_open(tracking, AccessShareLock);
 	bool		found = OidIsValid(indexes_find_key(rel, indexes_tracking_columns(key),
-													!fit_is_loose(tracking), NULL));
+													!indexes_tracking_is_loose(tracking), NULL));
 
 	table_close(rel, NoLock);
 	return found;
@@ -127,7 +127,7 @@ indexes_own(Oid live, Oid table)
 	{
 		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);
 		own = add_own(own, indexes_find_period(rel), PERIOD_INDEX);
-		own = add_own(own, indexes_find_simple(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
+		own = add_own(own, indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
 	}
 	table_close(rel, NoLock);
 	return own;
@@ -165,12 +165,12 @@ indexes_former_key(Oid live, Oid history)
 
 	for (i = 1; OidIsValid(index) && (name = get_attname(index, i, true)) != NULL; i++)
 		key = lappend(key, name);
-	return key && fit_has_columns(live, key) ? key : list_make1(pstrdup(KEY_NO_COLUMN));
+	return key && columns_all_exist(live, key) ? key : list_make1(pstrdup(KEY_NO_COLUMN));
 }
 
 /* An index on this column alone; am InvalidOid: of whatever kind. */
 Oid
-indexes_find_simple(Relation rel, const char *column, Oid am)
+indexes_find_on_column(Relation rel, const char *column, Oid am)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *lc;
@@ -197,12 +197,12 @@ indexes_find_simple(Relation rel, const char *column, Oid am)
 Oid
 indexes_find_period(Relation rel)
 {
-	Oid			index = indexes_find_simple(rel, PERIOD_COLUMN, BRIN_AM_OID);
+	Oid			index = indexes_find_on_column(rel, PERIOD_COLUMN, BRIN_AM_OID);
 	const char *end;
 
 	if (OidIsValid(index))
 		return index;
-	index = indexes_find_simple(rel, PERIOD_COLUMN, GIST_AM_OID);
+	index = indexes_find_on_column(rel, PERIOD_COLUMN, GIST_AM_OID);
 	end = OidIsValid(index) ? strstr(get_rel_name(index), "_" PERIOD_INDEX) : NULL;
 	return end && strcmp(end, "_" PERIOD_INDEX) == 0 ? index : InvalidOid;
 }
@@ -250,13 +250,13 @@ indexes_tracking_columns(List *key)
 	int			i;
 
 	for (i = 0; i < list_length(key); i++)
-		names = lappend(names, tracking_key_column(list_length(key), i));
+		names = lappend(names, naming_key_column(list_length(key), i));
 	return names;
 }
 
 /* May several rows of the tracking table have one key?  False if it is gone. */
 bool
-fit_is_loose(Oid tracking)
+indexes_tracking_is_loose(Oid tracking)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(tracking));
 	char		identity;

@@ -40,7 +40,7 @@ tracking_match_sql(const RegistryRow *row, Relation live)
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
 		key_match_append(&sql, index, i, columns_find(live, lfirst(lc)), row->tracking,
-						 tracking_key_column(n, i));
+						 naming_key_column(n, i));
 		i++;
 	}
 	if (index)
@@ -65,7 +65,7 @@ key_match_append(StringInfo sql, Relation index, int i, Form_pg_attribute att,
 	int32		held_typmod;
 	Oid			held_collation;
 
-	columns_base_type(att, &type, &typmod);
+	types_below_domains(att, &type, &typmod);
 	get_atttypetypmodcoll(tracking, get_attnum(tracking, held_by), &held_type,
 						  &held_typmod, &held_collation);
 	if (getBaseType(held_type) != type)

@@ -25,7 +25,7 @@ typedef struct Answer
 #define MAX_ANSWERS	1024
 
 static HTAB *answers = NULL;
-static uint64 as_of = 0;			/* see registry_changes */
+static uint64 as_of = 0;			/* see extension_registry_changes */
 
 static void forget_answers(void);
 
@@ -39,7 +39,7 @@ registered_live(Oid relid)
 	Answer	   *answer;
 	Oid			live;
 
-	if (answers == NULL || as_of != registry_changes() ||
+	if (answers == NULL || as_of != extension_registry_changes() ||
 		hash_get_num_entries(answers) >= MAX_ANSWERS)
 		forget_answers();
 	answer = hash_search(answers, &relid, HASH_FIND, NULL);
@@ -47,7 +47,7 @@ registered_live(Oid relid)
 		return answer->live;
 
 	live = registry_live_of(relid);
-	if (as_of != registry_changes())
+	if (as_of != extension_registry_changes())
 		return live;			/* it may be of yesterday */
 	answer = hash_search(answers, &relid, HASH_ENTER, NULL);
 	answer->live = live;
@@ -75,5 +75,5 @@ forget_answers(void)
 	ctl.hcxt = CacheMemoryContext;
 	answers = hash_create("catmaid_history registered relations", 64, &ctl,
 						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	as_of = registry_changes();
+	as_of = extension_registry_changes();
 }

@@ -56,7 +56,7 @@ static HeapTuple find_row(Relation registry, AttrNumber column, Oid relid,
 static Oid	index_on(Relation registry, AttrNumber column);
 static bool is_btree(Oid index);
 static SysScanDesc scan_live(Relation registry, Oid live, ScanKey key);
-static void replace_name(char **name, const char *from, const char *to);
+static void registry_replace_name(char **name, const char *from, const char *to);
 
 PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
 
@@ -88,7 +88,7 @@ registry_has_shape(Oid relid)
 RegistryRow *
 registry_get(Oid live)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan = scan_live(registry, live, &key);
 	HeapTuple	tuple = systable_getnext(scan);
@@ -108,7 +108,7 @@ registry_get(Oid live)
 RegistryRow *
 registry_any_by_derived(Oid relid)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	HeapTuple	tuple = find_row(registry, Anum_history, relid, NULL);
 	RegistryRow *row = NULL;
 
@@ -128,7 +128,7 @@ registry_any_by_derived(Oid relid)
 Oid
 registry_live_of(Oid relid)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(registry)));
 	Oid			live = live_in_column(registry, Anum_live, relid, snapshot);
 
@@ -221,7 +221,7 @@ row_compare(const ListCell *a, const ListCell *b)
 List *
 registry_all(void)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	SysScanDesc scan = systable_beginscan(registry, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
 	List	   *rows = NIL;
@@ -262,7 +262,7 @@ registry_inherit_maker(RegistryRow *row)
 void
 registry_insert(const RegistryRow *row)
 {
-	Relation	registry = table_open(registry_relid(), RowExclusiveLock);
+	Relation	registry = table_open(extension_registry(), RowExclusiveLock);
 	int			natts = RelationGetNumberOfAttributes(registry);
 	Datum	   *values = palloc0(sizeof(Datum) * natts);
 	bool	   *nulls = palloc(sizeof(bool) * natts);
@@ -310,7 +310,7 @@ registry_update(const RegistryRow *row)
 	if (current && same_row(current, row))
 		return;
 	registry_lock_row(row->live);
-	registry = table_open(registry_relid(), RowExclusiveLock);
+	registry = table_open(extension_registry(), RowExclusiveLock);
 	scan = scan_live(registry, row->live, &key);
 	tuple = systable_getnext(scan);
 	if (!HeapTupleIsValid(tuple))
@@ -358,7 +358,7 @@ registry_delete(Oid live)
 	HeapTuple	tuple;
 
 	registry_lock_row(live);
-	registry = table_open(registry_relid(), RowExclusiveLock);
+	registry = table_open(extension_registry(), RowExclusiveLock);
 	scan = scan_live(registry, live, &key);
 	tuple = systable_getnext(scan);
 	found = HeapTupleIsValid(tuple);
@@ -487,21 +487,21 @@ scan_live(Relation registry, Oid live, ScanKey key)
 
 /* The live column has another name, also where it is registered. */
 void
-follow_column_name(RegistryRow *row, const char *from, const char *to)
+registry_row_rename_column(RegistryRow *row, const char *from, const char *to)
 {
 	ListCell   *lc;
 
 	foreach(lc, row->key)
-		replace_name((char **) &lfirst(lc), from, to);
+		registry_replace_name((char **) &lfirst(lc), from, to);
 	if (!OidIsValid(row->tracking))
 	{
-		replace_name(&row->time_column, from, to);
-		replace_name(&row->txid_column, from, to);
+		registry_replace_name(&row->time_column, from, to);
+		registry_replace_name(&row->txid_column, from, to);
 	}
 }
 
 static void
-replace_name(char **name, const char *from, const char *to)
+registry_replace_name(char **name, const char *from, const char *to)
 {
 	if (strcmp(*name, from) == 0)
 		*name = pstrdup(to);

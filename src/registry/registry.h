@@ -21,8 +21,8 @@
 #define REGULAR_TXID_TRIGGER	"on_change_update_history_txid_regular"
 #define TRACKING_TRIGGER		"on_change_history_trackingtable"
 #define TRACKING_INSERT_TRIGGER "on_change_update_tracking_table"
-#define TRUNCATE_TRIGGER		"on_truncate_handle_live_table_truncate"
-#define TRUNCATED_TRIGGER		"on_truncate_truncate_tracking_table"
+#define BEFORE_TRUNCATE_TRIGGER		"on_truncate_handle_live_table_truncate"
+#define AFTER_TRUNCATE_TRIGGER		"on_truncate_truncate_tracking_table"
 
 /* A row of the registry. */
 typedef struct RegistryRow
@@ -150,7 +150,7 @@ typedef enum TriggerState
 	TRIGGER_FOREIGN				/* somebody's own bears the name */
 } TriggerState;
 
-#define COLUMNS_MAP_INCOMPLETE	(-1)
+#define HISTORY_MAP_INCOMPLETE	(-1)
 
 /* dependents.c: what goes with what a command drops */
 extern bool dependents_use_row_type(Oid type);
@@ -161,7 +161,7 @@ extern void dependents_drop_owned(Dependents *dependents, Oid role);
 extern void dependents_alter(Dependents *dependents, Oid type);
 extern void dependents_find(Dependents *dependents);
 extern List *dependents_relations(const Dependents *dependents);
-extern bool dependents_goes(const Dependents *dependents, Oid relid);
+extern bool dependents_drops(const Dependents *dependents, Oid relid);
 extern bool dependents_type_goes(const Dependents *dependents, Oid type, Oid collation);
 extern List *dependents_columns(const Dependents *dependents);
 extern const DependentColumn *dependents_column(const Dependents *dependents, Oid relid,
@@ -172,7 +172,7 @@ extern List *dependents_held_back(const Dependents *dependents);
 /* derived_shape.c: whether a table looks like a history or a tracking table */
 extern Oid	derived_find(Oid live, const char *name, char relkind);
 extern bool derived_is_history(Oid relid);
-extern bool derived_was_history(Oid relid);
+extern bool derived_has_history_defaults(Oid relid);
 extern bool derived_is_tracking(Oid relid);
 extern bool derived_serves_tracking(Oid relid);
 extern void derived_check_tracking(Oid live, Oid tracking, int sqlstate);
@@ -194,15 +194,15 @@ extern bool fit_records(ColumnFit fit);
 extern bool fit_alike(const RegistryRow *child, const RegistryRow *parent);
 
 /* history_map.c: which history column holds which live column */
-extern char *types_widen_hint(Oid live, Oid history, Form_pg_attribute column,
-							  Oid type, int32 typmod);
-extern HistoryMap *columns_map(Relation source, Oid live, Relation history,
+extern char *history_map_widen_hint(Oid live, Oid history, Form_pg_attribute column,
+									Oid type, int32 typmod);
+extern HistoryMap *history_map(Relation source, Oid live, Relation history,
 							   int sqlstate);
-extern Datum columns_cast(struct HistoryCast *cast, Datum value);
-extern bool columns_map_is_simple(const HistoryMap *map);
+extern Datum history_map_cast(struct HistoryCast *cast, Datum value);
+extern bool history_map_runs_no_code(const HistoryMap *map);
 
 /* index_state.c: which indexes a history or tracking table has */
-extern bool fit_is_loose(Oid tracking);
+extern bool indexes_tracking_is_loose(Oid tracking);
 extern bool indexes_any_unique(Oid relid);
 extern Oid	indexes_named_key(Oid live, Oid history);
 extern List *indexes_former_key(Oid live, Oid history);
@@ -210,7 +210,7 @@ extern void indexes_there(Oid history, List *key, bool *has_key,
 						  bool *has_period, bool *has_xid);
 extern bool indexes_there_tracking(Oid tracking, List *key);
 extern List *indexes_own(Oid live, Oid table);
-extern Oid	indexes_find_simple(Relation rel, const char *column, Oid am);
+extern Oid	indexes_find_on_column(Relation rel, const char *column, Oid am);
 extern Oid	indexes_find_period(Relation rel);
 extern List *indexes_tracking_columns(List *key);
 extern Oid	indexes_find_key(Relation rel, List *columns, bool unique,
@@ -234,7 +234,7 @@ extern Oid	registered_live(Oid relid);
 extern bool registered(Oid relid);
 
 /* registry.c: the registry table and its invalidation */
-extern void follow_column_name(RegistryRow *row, const char *from, const char *to);
+extern void registry_row_rename_column(RegistryRow *row, const char *from, const char *to);
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_any_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
@@ -262,7 +262,7 @@ extern char *registry_fault(const RegistryRow *row);
 extern char *registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets);
 extern RegistryRow *registry_best_row(RegistryRow *row, Oid relid);
 extern bool registry_is_derived(Oid relid);
-extern bool registry_adopt(Oid live);
+extern bool registry_register_again(Oid live);
 extern bool registry_row_by_mark(RegistryRow *row);
 extern void registry_refute(Oid relid, Oid live);
 
@@ -289,7 +289,7 @@ extern bool triggers_log_inserts(Oid live, const RegistryRow *row);
 extern bool triggers_obvious(Oid live, const RegistryRow *row);
 extern bool triggers_covers_truncate(Relation rel);
 extern const char *triggers_name_for(bool tracking, bool on_insert);
-extern bool triggers_alone(Relation rel, List *ancestors);
+extern bool triggers_let_inserts_wait(Relation rel, List *ancestors);
 extern void triggers_check_call(FunctionCallInfo fcinfo, const char *function,
 								bool right);
 

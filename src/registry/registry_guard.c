@@ -28,7 +28,7 @@
 
 static void check_all_rows(Relation registry);
 static void check_row(HeapTuple tuple, TupleDesc desc, bool is_new);
-static void refuse(const RegistryRow *row, const char *detail);
+static void registry_guard_refuse(const RegistryRow *row, const char *detail);
 
 PG_FUNCTION_INFO_V1(catmaid_history_registry_guard);
 
@@ -44,7 +44,7 @@ catmaid_history_registry_guard(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
 		TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) == TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		RelationGetRelid(data->tg_relation) != registry_relid_or_invalid())
+		RelationGetRelid(data->tg_relation) != extension_registry_or_invalid())
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" serves the triggers of the registry only",
@@ -86,7 +86,7 @@ registry_guard_lacks(const RegistryRow *row, Oid role)
 bool
 registry_is_guarded(void)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	TriggerDesc *triggers = registry->trigdesc;
 	bool		guarded = false;
 	int			i;
@@ -121,17 +121,17 @@ check_row(HeapTuple tuple, TupleDesc desc, bool is_new)
 	if (is_new &&
 		(get_rel_name(row.live) == NULL || get_rel_name(row.history) == NULL ||
 		 (OidIsValid(row.tracking) && get_rel_name(row.tracking) == NULL)))
-		refuse(&row, "It names a table that does not exist.");
+		registry_guard_refuse(&row, "It names a table that does not exist.");
 	if (is_new && get_rel_relispartition(row.live))
-		refuse(&row, "It is a partition, which has no history of its own.");
+		registry_guard_refuse(&row, "It is a partition, which has no history of its own.");
 	lacks = registry_guard_lacks(&row, GetUserId());
 	if (OidIsValid(lacks))
-		refuse(&row, psprintf("It names table %s, which belongs to %s.", naming_quoted(lacks),
-							  security_role_sql(security_owner_of(lacks))));
+		registry_guard_refuse(&row, psprintf("It names table %s, which belongs to %s.", naming_quoted(lacks),
+											 security_role_sql(security_owner_of(lacks))));
 }
 
 static void
-refuse(const RegistryRow *row, const char *detail)
+registry_guard_refuse(const RegistryRow *row, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

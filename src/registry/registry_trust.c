@@ -99,7 +99,7 @@ names_agree(const RegistryRow *row)
 static bool
 is_used_by_others(const RegistryRow *row, Oid relid)
 {
-	Relation	registry = table_open(registry_relid(), AccessShareLock);
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(registry);
 	SysScanDesc scan = systable_beginscan(registry, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
@@ -205,7 +205,7 @@ registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets)
  * Returns false if there is no such history.
  */
 bool
-registry_adopt(Oid live)
+registry_register_again(Oid live)
 {
 	RegistryRow row = {.live = live,.triggers_installed = true};
 	Relation	rel;
@@ -223,7 +223,7 @@ registry_adopt(Oid live)
 	rel = table_open(live, AccessShareLock);
 	row.key = columns_key(rel);
 	table_close(rel, NoLock);
-	if (row.key == NIL && (!OidIsValid(row.tracking) || fit_is_loose(row.tracking)))
+	if (row.key == NIL && (!OidIsValid(row.tracking) || indexes_tracking_is_loose(row.tracking)))
 		row.key = indexes_former_key(live, row.history);
 	if (row.key == NIL)
 		return false;
@@ -275,7 +275,7 @@ registry_refute(Oid relid, Oid live)
 			(other->history != relid && other->tracking != relid) || is_sound(other))
 			continue;
 		registry_delete(other->live);
-		if (!there || !registry_adopt(other->live))
+		if (!there || !registry_register_again(other->live))
 			ereport(WARNING,
 					(errmsg("table %s is no longer registered",
 							there ? naming_quoted(other->live) :

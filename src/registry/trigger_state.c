@@ -41,17 +41,17 @@ const TriggerSpec trigger_specs[TRIGGER_SPECS] = {
 	TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT, false, true},
 	{TRACKING_INSERT_TRIGGER, "catmaid_history_log_insert",
 	TRIGGER_TYPE_INSERT, true, false},
-	{TRUNCATE_TRIGGER, "catmaid_history_truncate",
+	{BEFORE_TRUNCATE_TRIGGER, "catmaid_history_truncate",
 	TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, true, true},
-	{TRUNCATED_TRIGGER, "catmaid_history_truncate",
+	{AFTER_TRUNCATE_TRIGGER, "catmaid_history_truncate",
 	TRIGGER_TYPE_TRUNCATE, true, true},
 };
 
-static bool everywhere(Oid live, int i, const RegistryRow *row);
+static bool triggers_on_all_partitions(Oid live, int i, const RegistryRow *row);
 static bool fires_after(Oid relid, bool row_triggers);
 static Trigger *find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
-static bool fires(const Trigger *trigger);
+static bool triggers_fires(const Trigger *trigger);
 static bool has_shape(const Trigger *trigger, const TriggerSpec *spec);
 
 /*
@@ -75,7 +75,7 @@ triggers_enabled(Oid live, const RegistryRow *row)
 	Trigger    *trigger = triggers_find(live,
 										triggers_name_for(OidIsValid(row->tracking), false));
 
-	return trigger && triggers_is_ours(trigger->tgfoid) && fires(trigger);
+	return trigger && triggers_is_ours(trigger->tgfoid) && triggers_fires(trigger);
 }
 
 /*
@@ -176,7 +176,7 @@ triggers_state(Oid live, const RegistryRow *row, int i, TriggerState *state)
 		*state = TRIGGER_MISSING;
 	else if (!triggers_is_ours(trigger->tgfoid))
 		*state = TRIGGER_FOREIGN;
-	else if (!fires(trigger))
+	else if (!triggers_fires(trigger))
 		*state = TRIGGER_SWITCHED_OFF;
 	else if (triggers_fit(trigger, &trigger_specs[i], row) && triggers_clones_fit(live, &trigger_specs[i], row))
 		*state = TRIGGER_RIGHT;
@@ -246,7 +246,7 @@ triggers_complete(Oid live, const RegistryRow *row)
 	int			i;
 
 	for (i = 0; i < TRIGGER_SPECS; i++)
-		if (i != LOG_SPEC && !everywhere(live, i, row))
+		if (i != LOG_SPEC && !triggers_on_all_partitions(live, i, row))
 			return false;
 	return true;
 }
@@ -258,12 +258,12 @@ triggers_complete(Oid live, const RegistryRow *row)
 bool
 triggers_log_inserts(Oid live, const RegistryRow *row)
 {
-	return everywhere(live, LOG_SPEC, row);
+	return triggers_on_all_partitions(live, LOG_SPEC, row);
 }
 
 /* Is the trigger on the table and, where it must be, on its partitions? */
 static bool
-everywhere(Oid live, int i, const RegistryRow *row)
+triggers_on_all_partitions(Oid live, int i, const RegistryRow *row)
 {
 	const TriggerSpec *spec = &trigger_specs[i];
 	ListCell   *lc;
@@ -285,9 +285,9 @@ everywhere(Oid live, int i, const RegistryRow *row)
 bool
 triggers_covers_truncate(Relation rel)
 {
-	Trigger    *trigger = triggers_find(RelationGetRelid(rel), TRUNCATE_TRIGGER);
+	Trigger    *trigger = triggers_find(RelationGetRelid(rel), BEFORE_TRUNCATE_TRIGGER);
 
-	return trigger && triggers_is_ours(trigger->tgfoid) && fires(trigger);
+	return trigger && triggers_is_ours(trigger->tgfoid) && triggers_fires(trigger);
 }
 
 /*
@@ -298,7 +298,7 @@ triggers_covers_truncate(Relation rel)
  * other way round than all who lock a hierarchy.  So no table is opened.
  */
 bool
-triggers_alone(Relation rel, List *ancestors)
+triggers_let_inserts_wait(Relation rel, List *ancestors)
 {
 	ListCell   *lc;
 
@@ -454,14 +454,14 @@ triggers_is_ours(Oid function)
 {
 	char	   *name = get_func_name(function);
 
-	return name && get_func_namespace(function) == registry_namespace() &&
+	return name && get_func_namespace(function) == extension_namespace() &&
 		triggers_has_our_function(name);
 }
 
 bool
 triggers_fit(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row)
 {
-	if (trigger == NULL || !fires(trigger) || !has_shape(trigger, spec))
+	if (trigger == NULL || !triggers_fires(trigger) || !has_shape(trigger, spec))
 		return false;
 	return triggers_name_columns(trigger, row);
 }
@@ -478,7 +478,7 @@ triggers_name_columns(const Trigger *trigger, const RegistryRow *row)
 }
 
 static bool
-fires(const Trigger *trigger)
+triggers_fires(const Trigger *trigger)
 {
 	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 		trigger->tgenabled == TRIGGER_FIRES_ALWAYS;

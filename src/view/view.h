@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct ParkedView
+typedef struct SuspendedView
 {
 	SubxactEntry made_in;
 	Oid			view;
@@ -19,7 +19,7 @@ typedef struct ParkedView
 	List	   *uses;
 	bool		cascade;		/* what uses a column that goes may go */
 	Node	   *statement;		/* the command that it makes room for */
-} ParkedView;
+} SuspendedView;
 
 typedef struct ViewChange
 {
@@ -91,21 +91,21 @@ extern bool view_is_held_by_strangers(const ViewChange *change);
 extern void view_refuse_dependents(const ViewChange *change);
 extern void view_refuse_rules(Oid view, Oid about);
 
-/* view_park.c: the view put aside during a command */
-extern void views_park_upon(List *tables, List *columns);
-extern void views_park(Oid live, const Dependents *dropped, Node *statement);
-extern void views_lock(List *lives, LOCKMODE mode);
-extern void views_lock_upon(List *lives, bool deep);
-extern List *views_of(List *lives);
-extern List *views_upon(List *lives, bool deep);
-extern void views_unpark(Node *statement);
+/* view_suspend.c: the view put aside during a command */
+extern void view_suspend_dependents(List *tables, List *columns);
+extern void view_suspend(Oid live, const Dependents *dropped, Node *statement);
+extern void view_lock_all(List *lives, LOCKMODE mode);
+extern void view_lock_dependents(List *lives, bool deep);
+extern List *view_list(List *lives);
+extern List *view_dependents_to_lock(List *lives, bool deep);
+extern void view_resume(Node *statement);
 
-/* view_parked.c: which views are put aside, for which command */
-extern void views_note_parked(Oid view, Oid live, Oid about, Node *statement);
-extern List *views_take_parked(Node *statement);
-extern bool views_parked(Oid live);
-extern void views_leave_parked(Node *statement, Node *for_statement);
-extern void views_park_init(void);
+/* view_suspended.c: which views are put aside, for which command */
+extern void view_suspended_add(Oid view, Oid live, Oid about, Node *statement);
+extern List *view_suspended_take(Node *statement);
+extern bool view_is_suspended(Oid live);
+extern void view_suspended_hand_over(Node *statement, Node *for_statement);
+extern void view_suspended_init(void);
 
 /* view_query.c: a view's query: read from the catalog or from SQL, and stored */
 extern Query *view_query_of(Oid view);
@@ -137,7 +137,7 @@ extern bool view_has_names_of(Oid view, Oid live);
 extern bool view_shows_hidden(Oid view, Oid live);
 extern bool view_is_conditional(Oid view);
 
-/* views.c: X__with_history: which view it is, making it, bringing it up to date */
+/* view.c: X__with_history: which view it is, making it, bringing it up to date */
 extern void view_create(const RegistryRow *row);
 extern void view_update(const RegistryRow *row);
 extern bool view_fits(const RegistryRow *row, bool older);

@@ -16,7 +16,7 @@
  * is read again: view_read.c.
  *
  * Locks: ACCESS EXCLUSIVE on each view that is changed.  Take them before that of the
- * live table (views_lock), as readers do.
+ * live table (view_lock_all), as readers do.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@
 
 static bool changes_columns(const ViewChange *change);
 static bool concerns_others(const ViewChange *change);
-static ViewChange *split(ViewChange *change);
+static ViewChange *view_change_split(ViewChange *change);
 static void change_all(List *changes, List *texts);
 static void drop_columns(const ViewChange *change);
 static List *views_using(Oid view, const bool *columns);
@@ -44,7 +44,7 @@ static bool any_renumbered(List *changes);
 static ViewFollower *follower_of(Oid view, List *followers);
 static ViewFollower *add_follower(Oid view, Oid about, List **followers);
 static List *sort_followers(List *followers, List *changes);
-static void apply(const ViewChange *change);
+static void view_change_apply(const ViewChange *change);
 
 /* Returns true if the view's columns change, not only the query that gives them. */
 static bool
@@ -95,7 +95,7 @@ view_change_all(List *changes, List *texts)
 
 		if (change->any_retyped &&
 			(change->renumbered || change->renamed || change->new->natts != change->old->natts))
-			first = lappend(first, split(change));
+			first = lappend(first, view_change_split(change));
 	}
 	change_all(first, NIL);
 	change_all(changes, texts);
@@ -103,7 +103,7 @@ view_change_all(List *changes, List *texts)
 
 /* Take out of a change what it changes but for types. */
 static ViewChange *
-split(ViewChange *change)
+view_change_split(ViewChange *change)
 {
 	ViewChange *first = palloc(sizeof(ViewChange));
 	int			i;
@@ -145,7 +145,7 @@ change_all(List *changes, List *texts)
 	followers = find_followers(followed, texts);
 
 	foreach(lc, changes)
-		apply(lfirst(lc));
+		view_change_apply(lfirst(lc));
 	foreach(lc, followers)
 	{
 		ViewFollower *follower = lfirst(lc);
@@ -328,7 +328,7 @@ add_follower(Oid view, Oid about, List **followers)
 
 /* Change the view itself. */
 static void
-apply(const ViewChange *change)
+view_change_apply(const ViewChange *change)
 {
 	if (changes_columns(change))
 		view_columns_replace(change->view, change->new, change->from);

@@ -63,8 +63,8 @@ static HeapTuple attribute_tuple(Relation catalog, HeapTuple like, bool is_new,
 static void move_privileges(Oid view, HeapTuple tuple, AttrNumber from, AttrNumber to);
 static void set_number_of_columns(Oid view, int natts);
 static void depend_on_types(Oid view, TupleDesc new, int nsame);
-static bool stays(HeapTuple row, TupleDesc new, const AttrNumber *from);
-static void renumber(const ColumnCatalog *where, Oid view, const AttrNumber *map, int nold);
+static bool view_columns_stays(HeapTuple row, TupleDesc new, const AttrNumber *from);
+static void view_columns_renumber(const ColumnCatalog *where, Oid view, const AttrNumber *map, int nold);
 static void renumber_dependents(Oid view, const AttrNumber *map, int nold);
 static void renumber_triggers(Oid view, const AttrNumber *map, int nold);
 
@@ -100,7 +100,7 @@ view_columns_replace(Oid view, TupleDesc new, const AttrNumber *from)
 	set_number_of_columns(view, new->natts);
 	depend_on_types(view, new, nsame);
 	for (i = 0; i < lengthof(catalogs); i++)
-		renumber(&catalogs[i], view, map, nold);
+		view_columns_renumber(&catalogs[i], view, map, nold);
 	renumber_dependents(view, map, nold);
 	renumber_triggers(view, map, nold);
 	CommandCounterIncrement();
@@ -150,7 +150,7 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 		elog(ERROR, "view %u has no columns", view);
 
 	for (i = 1; i <= MaxHeapAttributeNumber; i++)
-		if (old[i] && !stays(old[i], new, from))
+		if (old[i] && !view_columns_stays(old[i], new, from))
 		{
 			move_privileges(view, old[i], i, InvalidAttrNumber);
 			CatalogTupleDelete(catalog, &old[i]->t_self);
@@ -158,7 +158,7 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 	for (i = 0; i < new->natts; i++)
 	{
 		HeapTuple	like = from[i] != InvalidAttrNumber ? old[from[i]] : any;
-		bool		in_place = from[i] == i + 1 && stays(like, new, from);
+		bool		in_place = from[i] == i + 1 && view_columns_stays(like, new, from);
 		HeapTuple	row;
 
 		if (in_place && i < nsame)
@@ -180,7 +180,7 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 
 /* Does the column keep its number and its name? */
 static bool
-stays(HeapTuple row, TupleDesc new, const AttrNumber *from)
+view_columns_stays(HeapTuple row, TupleDesc new, const AttrNumber *from)
 {
 	Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(row);
 	int			i = att->attnum - 1;
@@ -302,7 +302,7 @@ depend_on_types(Oid view, TupleDesc new, int nsame)
  * and may be exchanged.
  */
 static void
-renumber(const ColumnCatalog *where, Oid view, const AttrNumber *map, int nold)
+view_columns_renumber(const ColumnCatalog *where, Oid view, const AttrNumber *map, int nold)
 {
 	Relation	catalog = table_open(where->catalog, RowExclusiveLock);
 	List	   *moved = NIL;

@@ -39,7 +39,7 @@
 #include "compat.h"
 
 static List *queries_upon(Oid class, Oid object, List *views);
-static void collect(Oid relid, List **seen, List **views);
+static void view_dependents_collect(Oid relid, List **seen, List **views);
 static SysScanDesc dependents_of(Relation depend, Oid class, Oid object, ScanKey key);
 static SysScanDesc references_of(Relation depend, Oid view, ScanKey key);
 static bool count_in_the_way(const ViewChange *change, Oid class, Oid object, bool *strangers);
@@ -66,7 +66,7 @@ view_dependents(List *relations)
 
 	/* backwards, as in collect */
 	for (i = list_length(relations) - 1; i >= 0; i--)
-		collect(list_nth_oid(relations, i), &seen, &views);
+		view_dependents_collect(list_nth_oid(relations, i), &seen, &views);
 	return views;
 }
 
@@ -76,7 +76,7 @@ view_dependents(List *relations)
  * keeps views that do not depend on each other in their order.
  */
 static void
-collect(Oid relid, List **seen, List **views)
+view_dependents_collect(Oid relid, List **seen, List **views)
 {
 	List	   *upon = view_upon(relid);
 	int			i;
@@ -90,7 +90,7 @@ collect(Oid relid, List **seen, List **views)
 		if (list_member_oid(*seen, dependent))
 			continue;
 		*seen = lappend_oid(*seen, dependent);
-		collect(dependent, seen, views);
+		view_dependents_collect(dependent, seen, views);
 		*views = lcons_oid(dependent, *views);
 	}
 }

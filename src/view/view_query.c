@@ -43,7 +43,7 @@
 
 static int	begin_exact_text(void);
 static bool reads_others(Node *node, void *context);
-static Expr *never(void);
+static Expr *view_query_never(void);
 
 /* The query of the view, as it is stored, or NULL if it has none; a tree of its own. */
 Query *
@@ -214,7 +214,7 @@ view_query_create(Oid namespace, const char *name, Oid owner, Query *query)
 	}
 
 	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
-	ddl_set_for_command("default_tablespace", "");
+	security_set_for_command("default_tablespace", "");
 	view = DefineRelation(statement, RELKIND_VIEW, owner, NULL, NULL).objectId;
 	security_act_as_before(&before);
 	CommandCounterIncrement();
@@ -268,7 +268,7 @@ view_query_placeholder(TupleDesc columns)
 
 	query->commandType = CMD_SELECT;
 	query->canSetTag = true;
-	query->jointree = makeFromExpr(NIL, (Node *) never());
+	query->jointree = makeFromExpr(NIL, (Node *) view_query_never());
 	for (i = 0; i < columns->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(columns, i);
@@ -284,7 +284,7 @@ view_query_placeholder(TupleDesc columns)
 
 /* A condition that is an error, with words of ours, as soon as it is planned. */
 static Expr *
-never(void)
+view_query_never(void)
 {
 	CoerceViaIO *cast = makeNode(CoerceViaIO);
 

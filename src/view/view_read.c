@@ -73,7 +73,7 @@ read_again(ViewFollower *follower)
 	view_refuse_rules(view, follower->about);
 	if (view_constants_run_code(view_query_of(view)))
 		view_refuse_follower(follower, "It has constants of a type whose input runs code, so its definition cannot be read again.");
-	if (!convert_attempt(read_text, follower, &message))
+	if (!attempt_or_message(read_text, follower, &message))
 		view_refuse_follower(follower, psprintf("The view's definition does not hold any more: %s.", message));
 
 	change = view_change(view, follower->about, follower->read, NULL, false);

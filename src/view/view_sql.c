@@ -78,7 +78,7 @@ view_query(const RegistryRow *row)
 	Relation	live = table_open(row->live, AccessShareLock);
 	Query	   *query = view_query_read_own(view_rows_sql(row, live, false),
 											list_make4_oid(row->live, row->history,
-														   row->tracking, registry_relid()));
+														   row->tracking, extension_registry()));
 
 	table_close(live, NoLock);
 	return query;
@@ -233,7 +233,7 @@ view_rows_sql(const RegistryRow *row, Relation live, bool only)
 		appendStringInfo(&filter, "(v.%s IS NULL OR v.%s OPERATOR(pg_catalog.=) ANY "
 						 "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r)))",
 						 quote_identifier(table), quote_identifier(table),
-						 naming_quoted(registry_relid()));
+						 naming_quoted(extension_registry()));
 	}
 	if (condition_sql(live))
 		appendStringInfo(&filter, "%s%s", filter.len > 0 ? " AND " : "", condition_sql(live));
@@ -357,7 +357,7 @@ tracked_sql(const RegistryRow *row, Relation live, bool is_parent, const char *c
 {
 	char	   *sql = NULL;
 
-	if (column && (is_parent || fit_is_loose(row->tracking)))
+	if (column && (is_parent || indexes_tracking_is_loose(row->tracking)))
 		sql = psprintf("(SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 "
 					   "THEN pg_catalog.min(t.%s) END FROM %s%s t WHERE %s%s)", column,
 					   is_parent ? "" : "ONLY ", naming_quoted(row->tracking),
@@ -365,7 +365,7 @@ tracked_sql(const RegistryRow *row, Relation live, bool is_parent, const char *c
 					   psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) "
 								"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
 								"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)",
-								naming_quoted(registry_relid())));
+								naming_quoted(extension_registry())));
 	else if (column)
 		sql = psprintf("(SELECT t.%s FROM ONLY %s t WHERE %s)", column,
 					   naming_quoted(row->tracking), tracking_match_sql(row, live));

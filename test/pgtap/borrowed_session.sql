@@ -171,7 +171,7 @@ INSERT INTO site VALUES (1);
 SELECT allowed('SELECT enable_history_tracking_for_table(''site'')', 'AFTER triggers do not hinder syncing');
 SELECT is((SELECT string_agg(op, ',') FROM heard), 'INSERT,INSERT', 'and fire');
 
--- A view with a trigger, parked: the trigger stays, and nobody reads the constants of
+-- A view with a trigger, suspended: the trigger stays, and nobody reads the constants of
 -- its condition.
 SET ROLE t66_evil;
 CREATE FUNCTION evil.ok(int) RETURNS boolean LANGUAGE plpgsql AS

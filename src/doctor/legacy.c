@@ -1,5 +1,5 @@
 /*
- * older.c
+ * legacy.c
  *		What the older PL/pgSQL implementation has put on tables, to be known
  *		when one meets it.
  *
@@ -50,8 +50,8 @@ static const struct
 	{REGULAR_TXID_TRIGGER, false, true, false},
 	{TRACKING_TRIGGER, true, false, true},
 	{TRACKING_INSERT_TRIGGER, false, false, true},
-	{TRUNCATE_TRIGGER, true, true, true},
-	{TRUNCATED_TRIGGER, false, false, true},
+	{BEFORE_TRUNCATE_TRIGGER, true, true, true},
+	{AFTER_TRUNCATE_TRIGGER, false, false, true},
 };
 
 static const char *const shared_functions[] = {
@@ -64,12 +64,12 @@ static bool is_generated(const char *name);
 
 /* Is the database in the state before adoption: without functions of ours? */
 bool
-older_is_in_charge(void)
+legacy_is_in_charge(void)
 {
 	return !SearchSysCacheExists3(PROCNAMEARGSNSP,
 								  CStringGetDatum("catmaid_history_capture"),
 								  PointerGetDatum(buildoidvector(NULL, 0)),
-								  ObjectIdGetDatum(registry_namespace()));
+								  ObjectIdGetDatum(extension_namespace()));
 }
 
 /*
@@ -77,27 +77,27 @@ older_is_in_charge(void)
  * migration 0096, whose function this is.
  */
 bool
-older_is_too_old(void)
+legacy_is_too_old(void)
 {
-	return older_is_in_charge() &&
+	return legacy_is_in_charge() &&
 		OidIsValid(GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 								   CStringGetDatum("reload_history_tracking"),
 								   PointerGetDatum(buildoidvector(NULL, 0)),
-								   ObjectIdGetDatum(registry_namespace()))) &&
+								   ObjectIdGetDatum(extension_namespace()))) &&
 		!SearchSysCacheExists3(PROCNAMEARGSNSP,
 							   CStringGetDatum("get_history_txid_update_trigger_name_regular"),
 							   PointerGetDatum(buildoidvector(NULL, 0)),
-							   ObjectIdGetDatum(registry_namespace()));
+							   ObjectIdGetDatum(extension_namespace()));
 }
 
 /* Is it a trigger function of the older implementation? */
 bool
-older_is_function(Oid function)
+legacy_is_function(Oid function)
 {
 	char	   *name = get_func_name(function);
 	int			i;
 
-	if (name == NULL || get_func_namespace(function) != registry_namespace() ||
+	if (name == NULL || get_func_namespace(function) != extension_namespace() ||
 		get_func_rettype(function) != TRIGGEROID)
 		return false;
 	for (i = 0; i < lengthof(shared_functions); i++)
@@ -111,7 +111,7 @@ older_is_function(Oid function)
  * name; past the last one the name is NULL.
  */
 const char *
-older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *state)
+legacy_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *state)
 {
 	TriggerDesc *there;
 	bool		wanted;
@@ -133,7 +133,7 @@ older_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState *
 
 		if (strcmp(trigger->tgname, triggers[i].name) != 0)
 			continue;
-		if (!older_is_function(trigger->tgfoid))
+		if (!legacy_is_function(trigger->tgfoid))
 			*state = TRIGGER_FOREIGN;
 		else if (trigger->tgenabled == TRIGGER_DISABLED ||
 				 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
@@ -161,7 +161,7 @@ is_before_0096(Relation live)
 
 /* Are versions stored, of one kind of change at least? */
 bool
-older_tracks(Relation live)
+legacy_tracks(Relation live)
 {
 	TriggerDesc *there = CopyTriggerDesc(live->trigdesc);
 	int			i;
@@ -175,7 +175,7 @@ older_tracks(Relation live)
 			if (triggers[i].stores && strcmp(trigger->tgname, triggers[i].name) == 0 &&
 				trigger->tgenabled != TRIGGER_DISABLED &&
 				trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA &&
-				older_is_function(trigger->tgfoid))
+				legacy_is_function(trigger->tgfoid))
 				return true;
 		}
 	return false;

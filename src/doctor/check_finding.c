@@ -1,5 +1,5 @@
 /*
- * finding.c
+ * check_finding.c
  *		What check_history() finds: notes for a list, and the list as a warning.
  *
  * Locks: none.
@@ -82,9 +82,9 @@ check_finding(Check *check, const char *severity, const char *finding, const cha
 
 /* What mends it without anybody's help. */
 const char *
-check_mend(Check *check)
+check_repair_hint(Check *check)
 {
-	if (check->older)
+	if (check->legacy)
 		return "ALTER EXTENSION catmaid_history UPDATE;";
 	if (get_rel_name(check->row->live) == NULL)
 		return psprintf("SELECT %s();", hint_function("repair_history"));

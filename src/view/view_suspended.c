@@ -1,5 +1,5 @@
 /*
- * view_parked.c
+ * view_suspended.c
  *		Which views are put aside, for which command.
  *
  * It belongs to a command, and is forgotten when the transaction or subtransaction
@@ -14,7 +14,7 @@
 #include "view/view.h"
 #include "compat.h"
 
-static List *parked = NIL;		/* in TopTransactionContext */
+static List *suspended = NIL;		/* in TopTransactionContext */
 
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
@@ -22,33 +22,33 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 static bool says_cascade(Node *statement);
 
 void
-views_park_init(void)
+view_suspended_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
-/* Returns true if the live table's view is parked. */
+/* Returns true if the live table's view is suspended. */
 bool
-views_parked(Oid live)
+view_is_suspended(Oid live)
 {
 	ListCell   *lc;
 
-	foreach(lc, parked)
-		if (((ParkedView *) lfirst(lc))->live == live)
+	foreach(lc, suspended)
+		if (((SuspendedView *) lfirst(lc))->live == live)
 			return true;
 	return false;
 }
 
-/* What was parked for the statement is made again with the other one's. */
+/* What was suspended for the statement is made again with the other one's. */
 void
-views_leave_parked(Node *statement, Node *for_statement)
+view_suspended_hand_over(Node *statement, Node *for_statement)
 {
 	ListCell   *lc;
 
-	foreach(lc, parked)
+	foreach(lc, suspended)
 	{
-		ParkedView *view = lfirst(lc);
+		SuspendedView *view = lfirst(lc);
 
 		if (view->statement == statement)
 			view->statement = for_statement;
@@ -60,27 +60,27 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	/* it would be left without its query */
 	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
-		parked != NIL)
-		elog(ERROR, "view %u is still parked",
-			 ((ParkedView *) linitial(parked))->view);
+		suspended != NIL)
+		elog(ERROR, "view %u is still suspended",
+			 ((SuspendedView *) linitial(suspended))->view);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
-		parked = NIL;
+		suspended = NIL;
 }
 
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 					  SubTransactionId parent, void *arg)
 {
-	parked = subxact_list_end(parked, event, mine, parent);
+	suspended = subxact_list_end(suspended, event, mine, parent);
 }
 
 /* Note a view before it gives way: its text too, if it is not ours. */
 void
-views_note_parked(Oid view, Oid live, Oid about, Node *statement)
+view_suspended_add(Oid view, Oid live, Oid about, Node *statement)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-	ParkedView *mine = palloc0(sizeof(ParkedView));
+	SuspendedView *mine = palloc0(sizeof(SuspendedView));
 
 	mine->view = view;
 	mine->live = live;
@@ -93,7 +93,7 @@ views_note_parked(Oid view, Oid live, Oid about, Node *statement)
 	mine->statement = statement;
 	mine->cascade = says_cascade(statement);
 	mine->made_in.subid = GetCurrentSubTransactionId();
-	parked = lappend(parked, mine);
+	suspended = lappend(suspended, mine);
 	MemoryContextSwitchTo(before);
 }
 
@@ -119,21 +119,21 @@ says_cascade(Node *statement)
 	return false;
 }
 
-/* Returns what was put aside for the statement, a list of ParkedView, and forgets it. */
+/* Returns what was put aside for the statement, a list of SuspendedView, and forgets it. */
 List *
-views_take_parked(Node *statement)
+view_suspended_take(Node *statement)
 {
 	List	   *mine = NIL;
 	ListCell   *lc;
 
-	foreach(lc, parked)
+	foreach(lc, suspended)
 	{
-		ParkedView *view = lfirst(lc);
+		SuspendedView *view = lfirst(lc);
 
 		if (view->statement != statement)
 			continue;
 		mine = lappend(mine, view);
-		parked = foreach_delete_current(parked, lc);
+		suspended = foreach_delete_current(suspended, lc);
 	}
 	return mine;
 }

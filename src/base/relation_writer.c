@@ -1,5 +1,5 @@
 /*
- * relwriter.c
+ * relation_writer.c
  *		Rows into a table and its indexes, from C.
  *
  * A table is plain if nothing of a site's is on it that wants more than its
@@ -7,7 +7,7 @@
  * access methods, and no executor state is needed.  What is known of the table
  * for that (RelationShape) is kept in the cache.
  *
- * Any other is left to relwriter_executor.c.
+ * Any other is left to relation_writer_executor.c.
  *
  * Opening takes ROW EXCLUSIVE on the table, kept until the transaction ends,
  * as INSERT does.
@@ -38,14 +38,14 @@
 
 struct RelationShape
 {
-	bool		plain;
+	bool		bypass_executor;
 	int			nindexes;
 	Oid		   *indexes;
 	IndexInfo **infos;
 };
 
 static bool calls_users_function(Relation index);
-static bool is_plain(Relation rel, int not_null, int defaults);
+static bool relation_shape_can_bypass(Relation rel, int not_null, int defaults);
 static void store_waiting(RelationWriter *writer);
 static void take_back(RelationWriter *writer);
 static void open_indexes(RelationWriter *writer);
@@ -65,8 +65,8 @@ relation_shape(Relation rel, int not_null, int defaults, bool simple)
 	List	   *indexes;
 	ListCell   *lc;
 
-	shape->plain = simple && is_plain(rel, not_null, defaults);
-	if (!shape->plain)
+	shape->bypass_executor = simple && relation_shape_can_bypass(rel, not_null, defaults);
+	if (!shape->bypass_executor)
 		return shape;
 
 	indexes = RelationGetIndexList(rel);
@@ -84,7 +84,7 @@ relation_shape(Relation rel, int not_null, int defaults, bool simple)
 			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
 			index->rd_index->indisexclusion || !index->rd_index->indimmediate ||
 			calls_users_function(index))
-			shape->plain = false;
+			shape->bypass_executor = false;
 		else
 		{
 			shape->indexes[shape->nindexes] = lfirst_oid(lc);
@@ -120,9 +120,9 @@ calls_users_function(Relation index)
 
 /* May rows wait, and be stored together? */
 bool
-relation_shape_is_plain(const RelationShape *shape)
+relation_shape_bypasses_executor(const RelationShape *shape)
 {
-	return shape->plain;
+	return shape->bypass_executor;
 }
 
 /*
@@ -137,7 +137,7 @@ relation_writer_open(RelationWriter *writer, Oid relid, RelationShape *shape)
 	writer->context = CurrentMemoryContext;
 	writer->relid = relid;
 	writer->rel = table_open(relid, RowExclusiveLock);
-	if (!shape->plain)
+	if (!shape->bypass_executor)
 		executor_open(writer);
 }
 
@@ -174,7 +174,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 	TupleTableSlot *slot = writer->slots[writer->nwaiting];
 	CommandId	cid = GetCurrentCommandId(true);
 
-	if (!writer->shape->plain)
+	if (!writer->shape->bypass_executor)
 	{
 		executor_insert(writer, slot, cid);
 		return;
@@ -211,7 +211,7 @@ relation_writer_insert_as_of(RelationWriter *writer, CommandId cid)
 {
 	TupleTableSlot *slot = writer->slots[writer->nwaiting];
 
-	if (!writer->shape->plain)
+	if (!writer->shape->bypass_executor)
 	{
 		executor_insert(writer, slot, cid);
 		return;
@@ -234,7 +234,7 @@ relation_writer_flush(RelationWriter *writer)
  * relation_writer_forget is to be called.
  */
 void
-relation_writer_lend(RelationWriter *writer, ResourceOwner owner)
+relation_writer_flush_into_subxact(RelationWriter *writer, ResourceOwner owner)
 {
 	IndexInfo **infos;
 	int			i;
@@ -296,7 +296,7 @@ relation_writer_forget(RelationWriter *writer)
 void
 relation_writer_let_go(RelationWriter *writer)
 {
-	Assert(writer->shape->plain && writer->bistate == NULL);
+	Assert(writer->shape->bypass_executor && writer->bistate == NULL);
 	if (writer->rel == NULL)
 		return;
 	if (writer->indexes)
@@ -357,7 +357,7 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 {
 	TupleTableSlot *slot = writer->slots[writer->nwaiting];
 
-	if (writer->shape->plain)
+	if (writer->shape->bypass_executor)
 	{
 		put_in_indexes(writer, &slot, 1,
 					   simple_table_tuple_update_compat(writer->rel, tid, slot), true);
@@ -370,7 +370,7 @@ relation_writer_update(RelationWriter *writer, ItemPointer tid)
 void
 relation_writer_delete(RelationWriter *writer, ItemPointer tid)
 {
-	if (writer->shape->plain)
+	if (writer->shape->bypass_executor)
 	{
 		simple_table_tuple_delete(writer->rel, tid, SnapshotAny);
 		return;
@@ -391,7 +391,7 @@ relation_writer_close(RelationWriter *writer)
 		MemoryContextDelete(writer->scratch);
 	if (writer->indexes)
 		close_indexes(writer);
-	if (!writer->shape->plain)
+	if (!writer->shape->bypass_executor)
 		executor_close(writer);
 	if (writer->rel)
 		table_close(writer->rel, NoLock);
@@ -402,7 +402,7 @@ relation_writer_close(RelationWriter *writer)
  * are filled in always, nor columns to be computed.
  */
 static bool
-is_plain(Relation rel, int not_null, int defaults)
+relation_shape_can_bypass(Relation rel, int not_null, int defaults)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;

@@ -30,10 +30,10 @@ typedef struct CreateOptions
 	bool		sync;
 } CreateOptions;
 
-static List *lineage(Oid live, const CreateOptions *options);
+static List *history_lineage(Oid live, const CreateOptions *options);
 static Oid	create_one(Oid live, Oid parent_history, Oid parent_tracking,
 					   const CreateOptions *options);
-static void forget(const RegistryRow *row);
+static void history_forget(const RegistryRow *row);
 static void drop_derived(const RegistryRow *row, bool keep_data);
 static void refute_claims(Oid live);
 static void refute_life(Oid relid);
@@ -58,13 +58,13 @@ history_create(Oid live, char *time_column, char *txid_column,
 {
 	CreateOptions options = {time_column, txid_column, create_triggers,
 	copy_inheritance, sync};
-	List	   *tables = lineage(live, &options);
+	List	   *tables = history_lineage(live, &options);
 	ListCell   *lc;
 	Oid			parent = InvalidOid;
 
 	foreach(lc, tables)
 		security_check_owner(lfirst_oid(lc), ERRCODE_HISTORY_REFUSED);
-	views_lock(list_copy(tables), ShareUpdateExclusiveLock);
+	view_lock_all(list_copy(tables), ShareUpdateExclusiveLock);
 	foreach(lc, tables)
 	{
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
@@ -143,7 +143,7 @@ history_drop(Oid live, bool keep_data)
 	marked = registry_row_by_mark(row);
 	if (keep_data && !registry_is_sound(row, security_owner_of(live)))
 	{
-		forget(row);
+		history_forget(row);
 		(void) triggers_remove(rel);
 		table_close(rel, NoLock);
 		return;
@@ -185,7 +185,7 @@ history_drop(Oid live, bool keep_data)
 
 /* Remove a row that is not sound; what it names is left alone. */
 static void
-forget(const RegistryRow *row)
+history_forget(const RegistryRow *row)
 {
 	registry_delete(row->live);
 	ereport(WARNING,
@@ -226,7 +226,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
  * cannot be tracked at all is refused here, before it is locked.
  */
 static List *
-lineage(Oid live, const CreateOptions *options)
+history_lineage(Oid live, const CreateOptions *options)
 {
 	List	   *tables = list_make1_oid(live);
 
@@ -278,7 +278,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	else
 	{
 		reconcile_columns(&row);
-		security_copy_select(live, row.history);
+		privileges_copy_select(live, row.history);
 		row_security_raise(&row);
 	}
 	if (options->time_column == NULL)
@@ -291,7 +291,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	if (OidIsValid(parent_history))
 	{
-		follow_kept_make_room(parent_history, row.history);
+		kept_columns_free_names(parent_history, row.history);
 		derived_inherit(row.history, parent_history);
 	}
 	rekey_put_under_parents(&row);
@@ -342,7 +342,7 @@ refute_life(Oid relid)
 	RegistryRow *row = OidIsValid(relid) ? registry_get(relid) : NULL;
 
 	if (row && !registry_is_sound(row, security_owner_of(relid)))
-		forget(row);
+		history_forget(row);
 }
 
 /* Refuse what cannot have a history, whatever its columns. */
@@ -387,7 +387,7 @@ check_trackable(Oid live)
 		what = "a system catalog";
 	if (what == NULL && get_rel_persistence(live) == RELPERSISTENCE_TEMP)
 		what = "a temporary table";
-	if (what == NULL && live == registry_relid())
+	if (what == NULL && live == extension_registry())
 		what = "the registry of the histories itself";
 	if (what == NULL && registry_is_derived(live))
 		what = "a history or tracking table itself";
@@ -522,7 +522,7 @@ check_names(Oid live)
 
 	history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 	check_free(live, naming_history_table(live),
-			   OidIsValid(history) && derived_was_history(history) &&
+			   OidIsValid(history) && derived_has_history_defaults(history) &&
 			   !get_rel_relispartition(history) &&
 			   registry_get_by_derived(history) == NULL &&
 			   registry_get(history) == NULL);

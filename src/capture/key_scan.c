@@ -1,5 +1,5 @@
 /*
- * keyscan.c
+ * key_scan.c
  *		The live rows that have a key.
  *
  * By the primary key's index, or through the whole table without one.  A key
@@ -25,7 +25,7 @@ struct KeyScan
 	CaptureRelation *capture;
 	const Datum *key;
 	ScanKeyData scankey[INDEX_MAX_KEYS];
-	SysScanDesc plain;
+	SysScanDesc systable;
 	Relation	index;			/* and below: not with a plain scan */
 	IndexScanDesc by_index;
 	TupleTableSlot *slot;
@@ -53,9 +53,9 @@ key_scan_begin(CaptureRelation *capture, Relation rel, const Datum *key,
 
 	if (!OidIsValid(capture->live_index) || capture->live_index_is_btree)
 	{
-		scan->plain = systable_beginscan(rel, capture->live_index,
-										 OidIsValid(capture->live_index),
-										 snapshot, capture->nkeys, scan->scankey);
+		scan->systable = systable_beginscan(rel, capture->live_index,
+											OidIsValid(capture->live_index),
+											snapshot, capture->nkeys, scan->scankey);
 		return scan;
 	}
 
@@ -73,15 +73,15 @@ key_scan_begin(CaptureRelation *capture, Relation rel, const Datum *key,
 HeapTuple
 key_scan_next(KeyScan *scan)
 {
-	if (scan->plain)
-		return systable_getnext(scan->plain);
+	if (scan->systable)
+		return systable_getnext(scan->systable);
 
 	while (index_getnext_slot(scan->by_index, ForwardScanDirection, scan->slot))
 	{
 		Datum		found[INDEX_MAX_KEYS];
 
-		capture_key(scan->capture, scan->slot, found);
-		if (capture_keys_equal(scan->capture, found, scan->key))
+		row_key(scan->capture, scan->slot, found);
+		if (row_keys_equal(scan->capture, found, scan->key))
 			return ExecFetchSlotHeapTuple(scan->slot, false, NULL);
 	}
 	return NULL;
@@ -90,8 +90,8 @@ key_scan_next(KeyScan *scan)
 void
 key_scan_end(KeyScan *scan)
 {
-	if (scan->plain)
-		systable_endscan(scan->plain);
+	if (scan->systable)
+		systable_endscan(scan->systable);
 	else
 	{
 		index_endscan(scan->by_index);

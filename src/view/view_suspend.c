@@ -1,17 +1,17 @@
 /*
- * view_park.c
+ * view_suspend.c
  *		X__with_history put aside while the columns that it shows are changed.
  *
  * PostgreSQL refuses to change or drop a column that a view shows.  So at the start
- * of such a command our view is parked: its query gives way to one that depends on
+ * of such a command our view is suspended: its query gives way to one that depends on
  * no table.  The view itself stays where it is, with all that is put on it and on
  * it.  At the end of the command it gets its query again, and the columns that its
  * table has then (view_change.c).
  *
- * A user's view on a history table whose columns are to be widened is parked, too,
+ * A user's view on a history table whose columns are to be widened is suspended, too,
  * with the text of its query.
  *
- * Which views are parked is kept by view_parked.c.
+ * Which views are suspended is kept by view_suspended.c.
  */
 #include "postgres.h"
 
@@ -29,9 +29,9 @@
 #include "compat.h"
 
 static TupleDesc columns_of(Oid view);
-static TupleDesc without(TupleDesc all, const Dependents *dropped);
+static TupleDesc view_suspend_without(TupleDesc all, const Dependents *dropped);
 static bool uses_columns(Oid view, List *tables, List *columns);
-static ViewChange *back_in_place(const ParkedView *view);
+static ViewChange *back_in_place(const SuspendedView *view);
 
 /*
  * Lock the views of these live tables.
@@ -41,17 +41,17 @@ static ViewChange *back_in_place(const ParkedView *view);
  * between and the command wait for each other.
  */
 void
-views_lock(List *lives, LOCKMODE mode)
+view_lock_all(List *lives, LOCKMODE mode)
 {
 	ListCell   *lc;
 
-	foreach(lc, views_of(lives))
+	foreach(lc, view_list(lives))
 		LockRelationOid(lfirst_oid(lc), mode);
 }
 
 /* The views of these live tables, by the OIDs of the tables, which are sorted. */
 List *
-views_of(List *lives)
+view_list(List *lives)
 {
 	List	   *views = NIL;
 	ListCell   *lc;
@@ -69,12 +69,12 @@ views_of(List *lives)
 
 /*
  * Lock the views on the views of these live tables against readers, for a command
- * that changes columns of the tables: the outermost first, before views_lock, as
+ * that changes columns of the tables: the outermost first, before view_lock_all, as
  * a reader does.  deep: also those that stand on other views, whose columns
  * may get other types.
  */
 void
-views_lock_upon(List *lives, bool deep)
+view_lock_dependents(List *lives, bool deep)
 {
 	ListCell   *lc;
 
@@ -95,7 +95,7 @@ views_lock_upon(List *lives, bool deep)
 
 /* Those of them that are waited for, in that order; the tables are sorted. */
 List *
-views_upon(List *lives, bool deep)
+view_dependents_to_lock(List *lives, bool deep)
 {
 	List	   *all = NIL;
 	ListCell   *lc;
@@ -116,7 +116,7 @@ views_upon(List *lives, bool deep)
 }
 
 /*
- * Park the live table's view for the statement, if it has one.  The caller holds the
+ * Suspend the live table's view for the statement, if it has one.  The caller holds the
  * lock on the live table that the command takes.
  *
  * dropped: what the statement drops with CASCADE, or NULL.  Columns of a type that goes
@@ -124,7 +124,7 @@ views_upon(List *lives, bool deep)
  * columns of a view to take along.
  */
 void
-views_park(Oid live, const Dependents *dropped, Node *statement)
+view_suspend(Oid live, const Dependents *dropped, Node *statement)
 {
 	Oid			view = view_of_table(live);
 	const char **names;
@@ -132,25 +132,25 @@ views_park(Oid live, const Dependents *dropped, Node *statement)
 	int			i;
 
 	if (!OidIsValid(view) ||
-		(views_parked(live) && dropped == NULL))
+		(view_is_suspended(live) && dropped == NULL))
 		return;
 	names = view_renamed_columns(view, live, false);
 	columns = columns_of(view);
 	for (i = 0; i < columns->natts; i++)
 		namestrcpy(&TupleDescAttr(columns, i)->attname, names[i]);
-	if (!views_parked(live))
-		views_note_parked(view, live, live, statement);
+	if (!view_is_suspended(live))
+		view_suspended_add(view, live, live, statement);
 	view_change_all(list_make1(view_change(view, live,
-										   view_query_placeholder(without(columns, dropped)),
+										   view_query_placeholder(view_suspend_without(columns, dropped)),
 										   names, true)), NIL);
 }
 
 /*
- * Park the views on the tables, a history and those that inherit from it, until
- * views_unpark(NULL): ours, and those that use one of the columns.
+ * Suspend the views on the tables, a history and those that inherit from it, until
+ * view_resume(NULL): ours, and those that use one of the columns.
  */
 void
-views_park_upon(List *tables, List *columns)
+view_suspend_dependents(List *tables, List *columns)
 {
 	Oid			about = registry_get_by_derived(linitial_oid(tables))->live;
 	List	   *views = NIL;
@@ -167,7 +167,7 @@ views_park_upon(List *tables, List *columns)
 		if (!OidIsValid(view) || !list_member_oid(views, view))
 			continue;
 		own = lappend_oid(own, view);
-		views_park(live, NULL, NULL);
+		view_suspend(live, NULL, NULL);
 	}
 	foreach(lc, list_difference_oid(views, own))
 	{
@@ -176,7 +176,7 @@ views_park_upon(List *tables, List *columns)
 		if (get_rel_relkind(view) != RELKIND_VIEW || !uses_columns(view, tables, columns))
 			continue;
 		view_lock_upon_or_refuse(view, linitial_oid(tables), about);
-		views_note_parked(view, InvalidOid, about, NULL);
+		view_suspended_add(view, InvalidOid, about, NULL);
 		view_query_store(view, view_query_placeholder(columns_of(view)), false);
 	}
 }
@@ -219,7 +219,7 @@ columns_of(Oid view)
 
 /* The columns that are made of none of the types. */
 static TupleDesc
-without(TupleDesc all, const Dependents *dropped)
+view_suspend_without(TupleDesc all, const Dependents *dropped)
 {
 	TupleDesc	columns;
 	List	   *stay = NIL;
@@ -240,17 +240,17 @@ without(TupleDesc all, const Dependents *dropped)
 	return columns;
 }
 
-/* Make again what was parked for the statement. */
+/* Make again what was suspended for the statement. */
 void
-views_unpark(Node *statement)
+view_resume(Node *statement)
 {
 	List	   *changes = NIL;
 	List	   *texts = NIL;
 	ListCell   *lc;
 
-	foreach(lc, views_take_parked(statement))
+	foreach(lc, view_suspended_take(statement))
 	{
-		const ParkedView *view = lfirst(lc);
+		const SuspendedView *view = lfirst(lc);
 		ViewChange *change;
 
 		/* with CASCADE it may have gone */
@@ -271,11 +271,11 @@ views_unpark(Node *statement)
 }
 
 /*
- * What becomes of our parked view.  Where its table or history has gone, or cannot
+ * What becomes of our suspended view.  Where its table or history has gone, or cannot
  * be shown, as may be while tracking is disabled, it goes: NULL.
  */
 static ViewChange *
-back_in_place(const ParkedView *view)
+back_in_place(const SuspendedView *view)
 {
 	RegistryRow *row = registry_get(view->live);
 	if (row && view_is_possible(row))

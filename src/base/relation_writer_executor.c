@@ -1,5 +1,5 @@
 /*
- * relwriter_executor.c
+ * relation_writer_executor.c
  *		Rows into a table on which a site has put something, from C.
  *
  * A small frame around execReplication.c's ExecSimpleRelation functions, which do what
@@ -13,7 +13,7 @@
  * with expressions, count as immediate.  Keys of columns evaluate nothing, and foreign
  * keys act as the owners of their tables by themselves: they stay deferred.
  *
- * For relwriter.c alone, which takes the locks.  See worker.c: create_edata_for_relation.
+ * For relation_writer.c alone, which takes the locks.  See worker.c: create_edata_for_relation.
  */
 #include "postgres.h"
 
@@ -104,17 +104,17 @@ static bool
 may_wait(Trigger *trigger)
 {
 	HeapTuple	tuple;
-	bool		plain;
+	bool		bypass_executor;
 
 	if (trigger->tgfoid != F_UNIQUE_KEY_RECHECK)
 		return RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE;
 	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(trigger->tgconstrindid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	plain = heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) &&
+	bypass_executor = heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) &&
 		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
 	ReleaseSysCache(tuple);
-	return plain;
+	return bypass_executor;
 }
 
 /* As an INSERT of the row in the slot alone; its after triggers have run on return. */

@@ -1,11 +1,11 @@
 /*
- * make_room.c
+ * before_command.c
  *		Before a DDL command: what PostgreSQL would refuse because of our views is
  *		moved out of the way.
  *
  * This is where statements are looked at, since the catalogs would come too
  * late.  Who may not run the command is let through to PostgreSQL's own error.
- * Commands that drop something are in make_room_drop.c.
+ * Commands that drop something are in before_drop.c.
  *
  * Locks: those that the command is about to take, on tables whose history is kept
  * and on their families; before them, on their views, as readers do.  A name that
@@ -33,12 +33,12 @@ static ColumnChange column_change(AlterTableStmt *statement);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
-static void make_room_for_alter(AlterTableStmt *statement);
+static void before_alter(AlterTableStmt *statement);
 static Oid	lock_to_alter(RangeVar *name, LOCKMODE mode);
 
 /* ddl_command_start */
 void
-make_room(Node *statement)
+before_command(Node *statement)
 {
 	if (IsA(statement, RenameStmt))
 		lock_views(((RenameStmt *) statement)->relation, true, COLUMNS_STAY,
@@ -49,18 +49,18 @@ make_room(Node *statement)
 		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY,
 				   DERIVED_BOTH);
 	else if (IsA(statement, AlterTableStmt))
-		make_room_for_alter((AlterTableStmt *) statement);
+		before_alter((AlterTableStmt *) statement);
 	else if (IsA(statement, AlterDomainStmt))
 		kept_types_before_alter_domain((AlterDomainStmt *) statement);
 	else if (IsA(statement, DropStmt))
-		make_room_for_drop((DropStmt *) statement);
+		before_drop((DropStmt *) statement);
 	else if (IsA(statement, DropOwnedStmt))
-		make_room_for_drop_owned((DropOwnedStmt *) statement);
+		before_drop_owned((DropOwnedStmt *) statement);
 }
 
 /*
  * Lock the views of what the command will lock against readers, before it does
- * (see views_lock): of the table and those that inherit from it; and of those
+ * (see view_lock_all): of the table and those that inherit from it; and of those
  * from which it inherits, if the command changes what their readers look into.
  * The view of a partitioned table looks into none of its partitions.  Views upon these
  * views are locked only if they have to follow.
@@ -109,11 +109,11 @@ concerns_parents(AlterTableStmt *statement)
 }
 
 /*
- * ALTER TABLE that takes columns away or changes types: park the views of the
+ * ALTER TABLE that takes columns away or changes types: suspend the views of the
  * table and of all that inherit the change.
  */
 static void
-make_room_for_alter(AlterTableStmt *statement)
+before_alter(AlterTableStmt *statement)
 {
 	LOCKMODE	mode = AlterTableGetLockLevel(statement->cmds);
 	Oid			relid;
@@ -131,10 +131,10 @@ make_room_for_alter(AlterTableStmt *statement)
 	if (!OidIsValid(relid))
 		return;
 	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
-		make_room_for_type(get_rel_type_id(relid), (Node *) statement);
+		before_alter_type(get_rel_type_id(relid), (Node *) statement);
 	else
 		foreach(lc, find_all_inheritors(relid, mode, NULL))
-			make_room_park_view(lfirst_oid(lc), NULL, (Node *) statement);
+			followed_suspend_view(lfirst_oid(lc), NULL, (Node *) statement);
 }
 
 /*

@@ -1,5 +1,5 @@
 /*
- * older_remove.c
+ * legacy_remove.c
  *		Takes the older PL/pgSQL implementation's triggers and functions away.
  *
  * Locks: ACCESS EXCLUSIVE on tables whose triggers are dropped.
@@ -29,7 +29,7 @@ static bool is_used(Oid function);
  * name they go.  Takes ACCESS EXCLUSIVE on it.  Returns whether there were any.
  */
 bool
-older_remove_triggers(Oid live)
+legacy_remove_triggers(Oid live)
 {
 	Relation	rel = table_open(live, AccessExclusiveLock);
 	TriggerDesc *there = CopyTriggerDesc(rel->trigdesc);
@@ -39,7 +39,7 @@ older_remove_triggers(Oid live)
 
 	for (t = 0; there && t < there->numtriggers; t++)
 		if (!there->triggers[t].tgisinternal &&
-			older_is_function(there->triggers[t].tgfoid))
+			legacy_is_function(there->triggers[t].tgfoid))
 			names = lappend(names, pstrdup(there->triggers[t].tgname));
 	table_close(rel, NoLock);
 	foreach(lc, names)
@@ -52,7 +52,7 @@ older_remove_triggers(Oid live)
  * that are neither a superuser's nor the registrar's; these are returned.
  */
 List *
-older_drop_functions(Oid registrar)
+legacy_drop_functions(Oid registrar)
 {
 	Relation	catalog = table_open(ProcedureRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
@@ -65,7 +65,7 @@ older_drop_functions(Oid registrar)
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 
-		if (form->pronargs > 0 || !older_is_function(form->oid))
+		if (form->pronargs > 0 || !legacy_is_function(form->oid))
 			continue;
 		if (is_used(form->oid) ||
 			(form->proowner != registrar && !superuser_arg(form->proowner)))

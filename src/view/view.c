@@ -1,5 +1,5 @@
 /*
- * views.c
+ * view.c
  *		X__with_history: the live rows and all versions before them.
  *
  * What it shows is said in view_sql.c; how its columns, and the views on it, follow
@@ -37,19 +37,19 @@
 /* the arguments of what is asked for the origin of a row */
 static const Oid of_row[] = {OIDOID, TIDOID, RECORDOID};
 
-static void update(Oid view, const RegistryRow *row);
+static void view_update_columns(Oid view, const RegistryRow *row);
 static void check_name(const RegistryRow *row);
 static void set_invoker_option(Oid view, bool anyhow);
 static Oid	view_named(const char *name, Oid namespace);
 static bool has_own_columns(Oid view);
 static bool shows_both(Oid view, const RegistryRow *row);
-static bool refers_to_ours_alone(Oid view, const RegistryRow *row);
+static bool refers_only_to_ours(Oid view, const RegistryRow *row);
 static Oid	function_of_ours(const char *name, const Oid *types, int n);
 
 /*
  * Make the view, or give it the columns and the query that it should have, where they
  * are others: with nothing to do no lock is taken that a reader feels.  A view that is
- * parked is left to views_unpark.
+ * suspended is left to view_resume.
  *
  * Errors out if the name is taken by what is not the view.
  */
@@ -60,13 +60,13 @@ view_create(const RegistryRow *row)
 
 	if (OidIsValid(view))
 	{
-		update(view, row);
+		view_update_columns(view, row);
 		return;
 	}
 	check_name(row);
 	view = view_query_create(get_rel_namespace(row->live), naming_view(row->live),
 							 security_owner_of(row->live), view_query(row));
-	security_copy_select(row->live, view);
+	privileges_copy_select(row->live, view);
 	catalog_comment(RelationRelationId, view, 0, VIEW_COMMENT);
 }
 
@@ -77,7 +77,7 @@ view_update(const RegistryRow *row)
 	Oid			view = view_of_table(row->live);
 
 	if (OidIsValid(view))
-		update(view, row);
+		view_update_columns(view, row);
 }
 
 /*
@@ -85,11 +85,11 @@ view_update(const RegistryRow *row)
  * it have put upon it, shows those that it had: the table's owner is not to wait for them.
  */
 static void
-update(Oid view, const RegistryRow *row)
+view_update_columns(Oid view, const RegistryRow *row)
 {
 	ViewChange *change;
 
-	if (views_parked(row->live))
+	if (view_is_suspended(row->live))
 		return;
 	change = view_change(view, row->live, view_query(row),
 						 view_renamed_columns(view, row->live, false), false);
@@ -112,7 +112,7 @@ view_refresh(const RegistryRow *row)
 	Oid			view = view_of_table(row->live);
 
 	if (OidIsValid(view) && !view_shows_table(view, row, false))
-		update(view, row);
+		view_update_columns(view, row);
 }
 
 /*
@@ -386,7 +386,7 @@ view_leave_tracking(const RegistryRow *row)
 	}
 	if (!OidIsValid(view))
 		view = view_of_table_before(row->live);
-	if (!OidIsValid(view) || views_parked(row->live))
+	if (!OidIsValid(view) || view_is_suspended(row->live))
 		return;
 	view_say_dropped(view, row);
 	catalog_drop(RelationRelationId, view, false);
@@ -436,11 +436,11 @@ view_of_table_named(Oid live, const char *name, Oid namespace, Oid owner)
 
 	if (!OidIsValid(view) || !has_own_columns(view))
 		return InvalidOid;
-	if (views_parked(live))
+	if (view_is_suspended(live))
 		return view;
 	row = registry_get(live);
 	return row && shows_both(view, row) &&
-		(security_owner_or_invalid(view) == owner || refers_to_ours_alone(view, row)) ?
+		(security_owner_or_invalid(view) == owner || refers_only_to_ours(view, row)) ?
 		view : InvalidOid;
 }
 
@@ -452,10 +452,10 @@ shows_both(Oid view, const RegistryRow *row)
 }
 
 static bool
-refers_to_ours_alone(Oid view, const RegistryRow *row)
+refers_only_to_ours(Oid view, const RegistryRow *row)
 {
 	List	   *relations = lappend_oid(list_make4_oid(row->live, row->history, row->tracking,
-													   registry_relid()), view);
+													   extension_registry()), view);
 	List	   *functions = list_make3_oid(function_of_ours("catmaid_history_no_end", NULL, 0),
 										   function_of_ours("catmaid_history_live_start", of_row,
 															lengthof(of_row)),
@@ -472,5 +472,5 @@ function_of_ours(const char *name, const Oid *types, int n)
 {
 	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 						   PointerGetDatum(buildoidvector(types, n)),
-						   ObjectIdGetDatum(registry_namespace()));
+						   ObjectIdGetDatum(extension_namespace()));
 }

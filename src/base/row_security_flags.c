@@ -1,5 +1,5 @@
 /*
- * row_flags.c
+ * row_security_flags.c
  *		Whether a table has row-level security, enabled or forced.
  *
  * Read from the catalogs: callers hold the locks that they need.

@@ -1,11 +1,11 @@
 /*
- * make_room_drop.c
+ * before_drop.c
  *		Before a DDL command that drops something.
  *
  * What goes is found by pg_depend, whatever the command names: tables, a type, a
  * schema, an owner, an extension (dependents.c).  Then:
  *
- *	- Views of ours that would be in the way are parked, or dropped with their table.
+ *	- Views of ours that would be in the way are suspended, or dropped with their table.
  *	- The rows of partitions that go are stored, and those of tables whose history is
  *	  to be kept (on_drop_table): they end their version, as by TRUNCATE.
  *	- A history that is to stay does not go with the one that it inherits from.
@@ -50,10 +50,10 @@ static Oid	find_to_drop(RangeVar *name);
 static bool drops_unrelated(DropStmt *statement, const List *named);
 static void name_objects(Dependents *dependents, DropStmt *statement);
 static bool lock_to_drop(const List *named, Oid relid);
-static void make_room_for_tables(DropStmt *statement, const List *named,
-								 const Dependents *dependents);
-static void make_room_for(const Dependents *dependents, const List *named,
-						  Node *statement);
+static void before_drop_tables(DropStmt *statement, const List *named,
+							   const Dependents *dependents);
+static void before_drop_each(const Dependents *dependents, const List *named,
+							 Node *statement);
 static void park_views(const List *tables, const Dependents *dropped, Node *statement);
 static List *tables_losing_columns(const Dependents *dependents);
 static void store_rows(const Dependents *dependents, const List *named);
@@ -68,7 +68,7 @@ static void tell_of_histories(const Dependents *dependents);
 
 /* DROP */
 void
-make_room_for_drop(DropStmt *statement)
+before_drop(DropStmt *statement)
 {
 	Dependents *dependents;
 	List	   *named = NIL;
@@ -100,13 +100,13 @@ make_room_for_drop(DropStmt *statement)
 
 	dependents_find(dependents);
 	if (statement->removeType == OBJECT_TABLE)
-		make_room_for_tables(statement, named, dependents);
-	make_room_for(dependents, named, (Node *) statement);
+		before_drop_tables(statement, named, dependents);
+	before_drop_each(dependents, named, (Node *) statement);
 }
 
 /* DROP OWNED */
 void
-make_room_for_drop_owned(DropOwnedStmt *statement)
+before_drop_owned(DropOwnedStmt *statement)
 {
 	Dependents *dependents = dependents_of_command(statement->behavior == DROP_CASCADE);
 	ListCell   *lc;
@@ -120,13 +120,13 @@ make_room_for_drop_owned(DropOwnedStmt *statement)
 		dependents_drop_owned(dependents, role);
 	}
 	dependents_find(dependents);
-	make_room_for(dependents, NIL, (Node *) statement);
+	before_drop_each(dependents, NIL, (Node *) statement);
 	tell_of_histories(dependents);
 }
 
 /* ALTER TYPE of a composite type, which changes tables of the type. */
 void
-make_room_for_type(Oid type, Node *statement)
+before_alter_type(Oid type, Node *statement)
 {
 	Dependents *dependents = dependents_of_command(true);
 
@@ -206,7 +206,7 @@ lock_named(DropStmt *statement, List *named)
 
 		foreach(lc, named)
 			locked = list_concat(locked,
-								 make_room_lock_views(((NamedRelation *) lfirst(lc))->relid));
+								 followed_lock_all_views(((NamedRelation *) lfirst(lc))->relid));
 		now = find_relations(statement);
 		same = list_length(now) == list_length(named);
 		forboth(lc, named, lc2, now)
@@ -314,7 +314,7 @@ lock_to_drop(const List *named, Oid relid)
 
 /* DROP TABLE: what somebody drops by hand, and views that go with their tables. */
 static void
-make_room_for_tables(DropStmt *statement, const List *named, const Dependents *dependents)
+before_drop_tables(DropStmt *statement, const List *named, const Dependents *dependents)
 {
 	const ListCell *lc;
 
@@ -326,8 +326,8 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 
 		if (!OidIsValid(live))
 			continue;
-		if (live != relid && !dependents_goes(dependents, live) &&
-			follower_tracks(live, &row))
+		if (live != relid && !dependents_drops(dependents, live) &&
+			followed_row(live, &row))
 			follow_refuse_by_hand(live, "drop");
 
 		/* PostgreSQL would refuse, or with CASCADE tell of what is not the user's */
@@ -338,7 +338,7 @@ make_room_for_tables(DropStmt *statement, const List *named, const Dependents *d
 }
 
 static void
-make_room_for(const Dependents *dependents, const List *named, Node *statement)
+before_drop_each(const Dependents *dependents, const List *named, Node *statement)
 {
 	if (dependents_cascade(dependents))
 		park_views(tables_losing_columns(dependents), dependents, statement);
@@ -357,13 +357,13 @@ park_views(const List *tables, const Dependents *dropped, Node *statement)
 	foreach(lc, tables)
 		if (registered(lfirst_oid(lc)))
 			lives = lappend_oid(lives, lfirst_oid(lc));
-	views_lock_upon(lives, true);
-	views_lock(lives, AccessExclusiveLock);
+	view_lock_dependents(lives, true);
+	view_lock_all(lives, AccessExclusiveLock);
 	foreach(lc, lives)
 	{
 		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
 		if (get_rel_name(lfirst_oid(lc)))
-			make_room_park_view(lfirst_oid(lc), dropped, statement);
+			followed_suspend_view(lfirst_oid(lc), dropped, statement);
 	}
 }
 
@@ -378,7 +378,7 @@ tables_losing_columns(const Dependents *dependents)
 	{
 		DependentColumn *column = lfirst(lc);
 
-		if (column->goes && !dependents_goes(dependents, column->relid))
+		if (column->goes && !dependents_drops(dependents, column->relid))
 			tables = list_append_unique_oid(tables, column->relid);
 	}
 	return tables;
@@ -401,7 +401,7 @@ store_rows(const Dependents *dependents, const List *named)
 		if (get_rel_relispartition(relid))
 			store_rows_of_partition(dependents, named, relid);
 		else if (registered(relid) && (row = registry_get(relid)) != NULL &&
-				 !dependents_goes(dependents, row->history))
+				 !dependents_drops(dependents, row->history))
 			store_rows_of_table(named, row);
 	}
 }
@@ -417,7 +417,7 @@ store_rows_of_table(const List *named, RegistryRow *row)
 	if (settings_on_drop_table(security_owner_of(row->live)) != ON_DROP_KEEP ||
 		!lock_to_drop(named, row->live))
 		return;
-	if (!follower_tracks(row->live, &row))
+	if (!followed_row(row->live, &row))
 		return;
 	live = table_open(row->live, NoLock);
 	records = triggers_covers_truncate(live);
@@ -445,7 +445,7 @@ store_rows_of_partition(const Dependents *dependents, const List *named, Oid rel
 		return;
 	ancestors = lineage_ancestors(relid);
 	foreach(lc, ancestors)
-		if (dependents_goes(dependents, lfirst_oid(lc)))
+		if (dependents_drops(dependents, lfirst_oid(lc)))
 			return;
 	if (!lock_partition(named, relid, linitial_oid(ancestors), root))
 		return;
@@ -509,11 +509,11 @@ hold_back(const Dependents *dependents, const List *named)
 		ListCell   *above;
 
 		if (!settings_follow_ddl(owner) ||
-			(row && dependents_goes(dependents, row->live) &&
+			(row && dependents_drops(dependents, row->live) &&
 			 !follow_drop_keeps(owner, triggers_there(row, NULL))))
 			continue;
 		foreach(above, lineage_parents(history))
-			if (dependents_goes(dependents, lfirst_oid(above)) &&
+			if (dependents_drops(dependents, lfirst_oid(above)) &&
 				!is_named(named, lfirst_oid(above)))
 				catalog_disinherit(history, lfirst_oid(above));
 	}
@@ -542,7 +542,7 @@ tell_of_histories(const Dependents *dependents)
 			registry_get(lfirst_oid(lc)) : NULL;
 
 		if (row && get_rel_name(row->history) &&
-			dependents_goes(dependents, row->history) &&
+			dependents_drops(dependents, row->history) &&
 			registry_is_sound(row, security_owner_of(row->live)))
 			follow_drop_notice(row->history);
 	}
