@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/resowner.h"
 
 #include "base/base.h"
@@ -23,6 +24,7 @@ attempt_or_error(DDLAction action, void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
+	Oid			user PG_USED_FOR_ASSERTS_ONLY = GetUserId();
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -43,6 +45,7 @@ attempt_or_error(DDLAction action, void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	Assert(GetUserId() == user);
 	return error;
 }
 

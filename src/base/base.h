@@ -57,6 +57,7 @@ typedef struct RelationWriter
 	CommandId	cid;			/* as of which they are stored */
 	struct BulkInsertStateData *bistate;	/* or NULL */
 	MemoryContext context;		/* the slots' */
+	ResourceOwner owner;		/* of what is open */
 	MemoryContext scratch;		/* or NULL */
 	Relation   *indexes;		/* of a plain one; NULL: none opened yet */
 	struct IndexInfo **infos;
@@ -85,7 +86,8 @@ typedef struct TableColumn
 
 typedef struct SecurityState
 {
-	Oid			user;
+	Oid			role;			/* as whom it is acted */
+	Oid			user;			/* and what was before */
 	int			context;
 	int			guc_level;		/* 0: settings are not put back */
 	ErrorContextCallback callback;

@@ -523,6 +523,7 @@ catalog_set_row_security(Oid relid, bool enabled, bool forced)
 	Relation	classes = table_open(RelationRelationId, RowExclusiveLock);
 	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
 
+	Assert(relation_is_locked(relid, AccessExclusiveLock));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity = enabled;

@@ -251,6 +251,7 @@ ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int6
 	}
 	PG_FINALLY();
 	{
+		Assert(ddl_depth > 0);
 		ddl_depth--;
 	}
 	PG_END_TRY();

@@ -22,6 +22,7 @@
 #include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -40,6 +41,7 @@
 struct Lookup
 {
 	MemoryContext context;		/* of the scan: what it keeps from row to row */
+	ResourceOwner owner;		/* of what is open */
 	Relation	rel;
 	Relation	index;			/* or NULL */
 	bool		is_heap;
@@ -63,9 +65,11 @@ lookup_open(Relation rel, Oid index, const ScanKeyData *keys, int nkeys)
 {
 	Lookup    *scan = palloc0(sizeof(Lookup));
 
+	Assert(CheckRelationLockedByMe(rel, AccessShareLock, true));
 	scan->context = AllocSetContextCreate(CurrentMemoryContext,
 										  "catmaid_history lookup",
 										  ALLOCSET_DEFAULT_SIZES);
+	scan->owner = CurrentResourceOwner;
 	scan->rel = rel;
 	scan->keys = keys;
 	scan->nkeys = nkeys;
@@ -95,6 +99,8 @@ lookup_start(Lookup *scan, const Datum *key, Snapshot snapshot)
 	MemoryContext before = MemoryContextSwitchTo(scan->context);
 	ScanKeyData keys[INDEX_MAX_KEYS];
 	int			i;
+
+	Assert(CurrentResourceOwner == scan->owner);
 
 	memcpy(keys, scan->keys, sizeof(ScanKeyData) * scan->nkeys);
 	for (i = 0; i < scan->nkeys; i++)

@@ -135,6 +135,7 @@ relation_writer_open(RelationWriter *writer, Oid relid, RelationShape *shape)
 	memset(writer, 0, sizeof(RelationWriter));
 	writer->shape = shape;
 	writer->context = CurrentMemoryContext;
+	writer->owner = CurrentResourceOwner;
 	writer->relid = relid;
 	writer->rel = table_open(relid, RowExclusiveLock);
 	if (!shape->bypass_executor)
@@ -173,6 +174,9 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 {
 	TupleTableSlot *slot = writer->slots[writer->nwaiting];
 	CommandId	cid = GetCurrentCommandId(true);
+
+	Assert(CurrentResourceOwner == writer->owner);
+	Assert(writer->nwaiting < writer->nslots);
 
 	if (!writer->shape->bypass_executor)
 	{
@@ -224,6 +228,8 @@ relation_writer_insert_as_of(RelationWriter *writer, CommandId cid)
 void
 relation_writer_flush(RelationWriter *writer)
 {
+	Assert(CurrentResourceOwner == writer->owner);
+
 	store_waiting(writer);
 	relation_writer_forget(writer);
 }
@@ -242,6 +248,7 @@ relation_writer_flush_into_subxact(RelationWriter *writer, ResourceOwner owner)
 	if (writer->nwaiting == 0)
 		return;
 	Assert(writer->bistate == NULL);
+	Assert(CurrentResourceOwner != owner);
 
 	/* they stay open, whatever becomes of the subtransaction ... */
 	if (!writer->all_open)

@@ -123,12 +123,16 @@ security_act_as(Oid role, int how, SecurityState *before)
 	if (role != before->user &&
 		((how & ACT_FOR_WRITER) || role != BOOTSTRAP_SUPERUSERID))
 		context |= SECURITY_RESTRICTED_OPERATION;
+	before->role = role;
 	SetUserIdAndSecContext(role, context);
 }
 
 void
 security_act_as_before(const SecurityState *before)
 {
+	Assert(GetUserId() == before->role);
+	Assert(!before->hides || error_context_stack == &before->callback);
+
 	if (before->guc_level > 0)
 		AtEOXact_GUC(false, before->guc_level);
 	if (before->hides)

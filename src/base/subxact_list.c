@@ -20,6 +20,8 @@ subxact_list_end(List *list, SubXactEvent event, SubTransactionId mine,
 {
 	ListCell   *lc;
 
+	Assert(event == SUBXACT_EVENT_START_SUB || parent < mine);
+
 	foreach(lc, list)
 	{
 		SubxactEntry *entry = lfirst(lc);

@@ -21,8 +21,9 @@
  * query, and what is stored in a subtransaction shares its fate.  So each
  * subtransaction has a batch of its own.  It stores what waits in the outer ones when
  * it runs its first query, or writes its first row without one (as logical replication
- * does), so that it sees what there is, and the outer ones forget it when it has ended well; if it fails, the versions wait as before.  A command that may want
- * the tables for itself, as TRUNCATE does, finds them closed.
+ * does), so that it sees what there is, and the outer ones forget it when it has ended
+ * well; if it fails, the versions wait as before.  A command that may want the tables for
+ * itself, as TRUNCATE does, finds them closed.
  * (Where triggers of the application fire after ours, of the table or for each
  * statement on a parent, versions do not wait at all.)
  *
@@ -187,6 +188,7 @@ batch_release(CaptureTable *table)
 {
 	if (table->batch)
 	{
+		Assert(table->batch->busy && CurrentResourceOwner == table->batch->owner);
 		CurrentResourceOwner = table->batch->user;
 		table->batch->busy = false;
 	}
@@ -231,6 +233,7 @@ batch_end(void)
 			PopActiveSnapshot();
 		MemoryContextSwitchTo(before);
 
+		Assert(innermost == batch);
 		innermost = batch->outer;
 		MemoryContextDelete(batch->context);
 	}
@@ -293,6 +296,9 @@ begin_batch(void)
 	MemoryContext context;
 	Batch	   *batch;
 
+	Assert(innermost == NULL || innermost->busy ||
+		   innermost->subid < GetCurrentSubTransactionId());
+
 	/* who applies a publisher's changes runs no query before them */
 	batch_flush_outer();
 
@@ -330,6 +336,8 @@ find_open(Batch *batch, Oid relid)
 static void
 batch_use(Batch *batch)
 {
+	Assert(!batch->busy && batch->subid == GetCurrentSubTransactionId());
+
 	batch->user = CurrentResourceOwner;
 	CurrentResourceOwner = batch->owner;
 	batch->busy = true;
@@ -360,6 +368,7 @@ batch_flush_outer(void)
 			batch->subid == GetCurrentSubTransactionId())
 			continue;
 		/* also where it fails: see at_subtransaction_end */
+		Assert(batch->subid < GetCurrentSubTransactionId());
 		batch->flushed_by = GetCurrentSubTransactionId();
 		for (i = 0; i < batch->nopen; i++)
 		{
@@ -444,6 +453,8 @@ at_transaction_end(XactEvent event, void *arg)
 		batch_end();
 	else if (event == XACT_EVENT_ABORT)
 		innermost = NULL;
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		Assert(innermost == NULL);
 }
 
 static void
@@ -458,8 +469,12 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 		while (innermost && innermost->subid >= mine)
 			innermost = innermost->outer;
 
+	/* what was open in there has been closed, or is gone */
+	Assert(event == SUBXACT_EVENT_START_SUB || innermost == NULL || innermost->subid < mine);
+
 	for (batch = innermost; batch; batch = batch->outer)
 	{
+		Assert(batch->outer == NULL || batch->outer->subid <= batch->subid);
 		if (batch->flushed_by != mine)
 			continue;
 		if (event == SUBXACT_EVENT_ABORT_SUB)

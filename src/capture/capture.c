@@ -29,9 +29,12 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
@@ -84,6 +87,9 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	CaptureTable *table;
 	SecurityState before;
 	int			settings;
+	Oid			user PG_USED_FOR_ASSERTS_ONLY = GetUserId();
+	ResourceOwner owner PG_USED_FOR_ASSERTS_ONLY = CurrentResourceOwner;
+	MemoryContext context PG_USED_FOR_ASSERTS_ONLY = CurrentMemoryContext;
 
 	triggers_check_call(fcinfo, "catmaid_history_capture",
 						CALLED_AS_TRIGGER(fcinfo) &&
@@ -94,6 +100,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 		is_being_restored(trigdata->tg_relation))
 		return PointerGetDatum(NULL);
 
+	Assert(CheckRelationLockedByMe(trigdata->tg_relation, RowExclusiveLock, true));
 	table = batch_table(trigdata->tg_relation, trigdata->tg_trigger);
 	if (is_ours(table, trigdata))
 	{
@@ -108,6 +115,10 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 	}
 	else
 		batch_release(table);
+
+	/* all that the writer had lent is hers again */
+	Assert(GetUserId() == user && CurrentResourceOwner == owner);
+	Assert(CurrentMemoryContext == context);
 	return PointerGetDatum(NULL);
 }
 
@@ -160,6 +171,8 @@ static void
 capture_change(CaptureTable *table, TriggerData *trigdata)
 {
 	bool		on_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+
+	Assert(GetUserId() == table->capture->owner);
 
 	if (truncation_is_going_on(trigdata->tg_relation))
 	{

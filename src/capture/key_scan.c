@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "executor/tuptable.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 
 #include "capture/capture.h"
@@ -39,6 +40,7 @@ key_scan_begin(CaptureRelation *capture, Relation rel, const Datum *key,
 	KeyScan    *scan = palloc0(sizeof(KeyScan));
 	int			i;
 
+	Assert(CheckRelationLockedByMe(rel, AccessShareLock, true));
 	scan->capture = capture;
 	scan->key = key;
 	memcpy(scan->scankey, capture->live_scankey,

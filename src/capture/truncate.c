@@ -22,6 +22,7 @@
 #include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -93,6 +94,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 	HistoryWriter *writer = history_writer_open(capture, true, true);
 	TrackingTable *keys;
 
+	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, true));
 	/* a TRUNCATE that names the tracking table, too, has it open */
 	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED && tracking_is_in_use(tracking))
 		fate = TRACKING_FORGETS;

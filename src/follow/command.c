@@ -242,6 +242,7 @@ command_push(Node *statement, CommandId since, bool may_set_aside)
 	command->outer = innermost;
 	command->statement = statement;
 	command->subid = GetCurrentSubTransactionId();
+	Assert(innermost == NULL || innermost->subid <= command->subid);
 	command->since = since == InvalidCommandId ? GetCurrentCommandId(false) : since;
 	command->may_set_aside = may_set_aside;
 	innermost = command;

@@ -193,6 +193,7 @@ follow_columns(RegistryRow *row, const TableState *before,
 	int			both = Min(before->natts, now->natts);
 	int			i;
 
+	Assert(relation_is_locked(row->live, AccessExclusiveLock));
 	for (i = 0; i < both; i++)
 		if (before->columns[i].exists && now->columns[i].exists &&
 			strcmp(NameStr(before->columns[i].name), NameStr(now->columns[i].name)) != 0)

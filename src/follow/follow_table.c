@@ -3,7 +3,8 @@
  *		What else may change of a live table, followed on the history side:
  *		names and owner, parents, partitions.  The primary key: follow_key.c.
  *
- * The caller holds on the live table the lock of the command.
+ * The command holds SHARE UPDATE EXCLUSIVE or more on a live table of which that has
+ * changed; where partitions have, perhaps on the one above them alone.
  */
 #include "postgres.h"
 
@@ -38,6 +39,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 		if (list_member_oid(now->parents, lfirst_oid(lc)) ||
 			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
+		Assert(relation_is_locked(row->live, ShareUpdateExclusiveLock));
 		if (list_member_oid(lineage_parents(row->history), parent->history))
 			catalog_disinherit(row->history, parent->history);
 		rekey_put_under_parents(row);
@@ -51,6 +53,7 @@ follow_hierarchy(RegistryRow *row, const TableState *before,
 		if (list_member_oid(before->parents, lfirst_oid(lc)) ||
 			(parent = sound_parent(lfirst_oid(lc))) == NULL)
 			continue;
+		Assert(relation_is_locked(row->live, ShareUpdateExclusiveLock));
 		if (list_length(now->parents) > 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

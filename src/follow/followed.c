@@ -22,6 +22,7 @@ followed_suspend_view(Oid live, const Dependents *dropped, Node *statement)
 {
 	RegistryRow *row = registered(live) ? registry_get(live) : NULL;
 
+	Assert(relation_is_locked(live, ShareUpdateExclusiveLock));
 	if (row && get_rel_name(row->history) &&
 		settings_follow_ddl(security_owner_of(live)) &&
 		registry_is_sound(row, security_owner_of(live)))

@@ -26,6 +26,7 @@ comments_put(const RegistryRow *row)
 {
 	Oid			view = view_find(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (get_rel_name(row->history) != NULL)
 	{
 		comment_on(row->history, 0,

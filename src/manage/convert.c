@@ -19,7 +19,7 @@
  * old values must not stop a migration.  No trigger fires, as in a rewrite.
  * Cancelling, lack of resources and the like are errors as ever.
  *
- * The caller holds ACCESS EXCLUSIVE on the tables.
+ * The caller of convert_rows holds ACCESS EXCLUSIVE on the tables, convert_type takes it.
  */
 #include "postgres.h"
 
@@ -107,6 +107,7 @@ convert_rows(Oid history, const TableColumn *column, const char *from, Node *usi
 	char	   *message;
 	ListCell   *lc;
 
+	Assert(relation_is_locked(history, AccessExclusiveLock));
 	if (!attempt_or_message(read_expression, &conversion, &message))
 	{
 		ereport(NOTICE,

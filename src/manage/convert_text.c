@@ -51,6 +51,7 @@ convert_to_text(Oid relid, const char *column, bool cascade)
 	int			level = NewGUCNestLevel();
 	bool		done;
 
+	Assert(relation_is_locked(relid, AccessExclusiveLock));
 	print_exactly();
 	/* the history's owner, who need not be whoever drops the type, may raise any error */
 	done = attempt_for_one(change_in_place, &text) == NULL ||

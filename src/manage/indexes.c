@@ -46,6 +46,7 @@ indexes_create_tracking(Relation live, Oid tracking, List *key)
 	Oid			index = indexes_find_key(rel, names, true, NULL);
 	Oid			loose = indexes_find_key(rel, names, false, NULL);
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	table_close(rel, NoLock);
 	if (OidIsValid(index))
 		return;
@@ -61,6 +62,7 @@ indexes_create_tracking(Relation live, Oid tracking, List *key)
 void
 indexes_complete_tracking(Relation live, Oid tracking, List *key)
 {
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	if (!columns_all_exist(RelationGetRelid(live), key))
 		return;
 	if (indexes_tracking_is_loose(tracking))
@@ -78,6 +80,7 @@ indexes_loosen_tracking(Relation live, Oid tracking, List *key)
 	Oid			unique = indexes_find_key(rel, names, true, NULL);
 	Oid			loose = indexes_find_key(rel, names, false, NULL);
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	table_close(rel, NoLock);
 	ddl_alter_table(tracking, false, "REPLICA IDENTITY FULL");
 	if (OidIsValid(unique))
@@ -98,6 +101,7 @@ indexes_create(Relation live, Oid history, List *key)
 	bool		has_period;
 	bool		has_xid;
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	LockRelationOid(history, ShareLock);
 	indexes_there(history, key, &has_key, &has_period, &has_xid);
 

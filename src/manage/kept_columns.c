@@ -18,7 +18,7 @@
 /*
  * The history child is about to inherit from history: of columns that have one
  * name and are different things, the kept one moves.  Locks history as the
- * inheriting will, child must be locked.
+ * inheriting will; the child's live table must be locked.
  */
 void
 kept_columns_free_names(Oid history, Oid child)
@@ -33,6 +33,7 @@ kept_columns_free_names(Oid history, Oid child)
 
 	if (parent == NULL || row == NULL)
 		return;
+	Assert(relation_is_locked(row->live, ShareUpdateExclusiveLock));
 	rel = table_open(history, ShareUpdateExclusiveLock);
 	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{

@@ -131,7 +131,7 @@ refuse_less(Oid live, Oid derived)
 
 /*
  * Give history and tracking table the row-level security that the live table has and
- * they lack.  The caller has the live table locked.
+ * they lack: as the live table is now.  A command that gives it more sees to it itself.
  */
 void
 row_security_raise(const RegistryRow *row)

@@ -30,6 +30,7 @@ take_up_history(Oid live)
 {
 	Oid			history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 
+	Assert(relation_is_locked(live, ShareRowExclusiveLock));
 	if (!OidIsValid(history))
 		return InvalidOid;
 	ereport(NOTICE,

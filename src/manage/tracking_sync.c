@@ -91,6 +91,7 @@ tracking_sync(const RegistryRow *row)
 {
 	KeySql		key;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (fit_key(row) == KEY_GONE)
 		return;
 	key_sql(row, &key);
@@ -114,6 +115,7 @@ tracking_complete(const RegistryRow *row)
 {
 	KeySql		key;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	key_sql(row, &key);
 	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_UNKNOWN, false);
@@ -167,6 +169,7 @@ tracking_add_from(const RegistryRow *row, Oid source)
 {
 	KeySql		key;
 
+	Assert(relation_is_locked(source, ShareRowExclusiveLock));
 	if (fit_key(row) == KEY_GONE)
 		return;
 	key_sql(row, &key);
@@ -196,6 +199,7 @@ tracking_carry_over(const RegistryRow *row, Oid old, List *kept)
 	Carrying	carrying = {row, old, kept};
 	bool		whole = !list_member_ptr(kept, NULL) && !indexes_tracking_is_loose(old);
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	carry_columns(&carrying);
 	key_sql(row, &key);
 	if (carrying.n == 0)

@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "parser/parse_func.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -49,6 +50,7 @@ triggers_install(Relation live, const RegistryRow *row, int sqlstate)
 	ListCell   *lc;
 	int			i;
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	/* first: before 15 a clone keeps the name when its root's trigger gets another */
 	(void) remove_others(live, row);
 	for (i = 0; i < TRIGGER_SPECS; i++)
@@ -71,6 +73,7 @@ triggers_install_truncate(Relation leaf, const RegistryRow *row, int sqlstate)
 {
 	int			i;
 
+	Assert(CheckRelationLockedByMe(leaf, ShareRowExclusiveLock, true));
 	for (i = FIRST_STATEMENT_SPEC; i < TRIGGER_SPECS; i++)
 		if (triggers_wanted(&trigger_specs[i], row))
 			triggers_install_one(leaf, &trigger_specs[i], row, sqlstate);
@@ -81,6 +84,7 @@ triggers_remove_truncate(Relation leaf)
 {
 	int			i;
 
+	Assert(CheckRelationLockedByMe(leaf, ShareRowExclusiveLock, true));
 	for (i = FIRST_STATEMENT_SPEC; i < TRIGGER_SPECS; i++)
 	{
 		Trigger    *trigger = triggers_find(RelationGetRelid(leaf), trigger_specs[i].name);
@@ -99,6 +103,7 @@ triggers_follow_columns(const RegistryRow *row)
 {
 	ListCell   *lc;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (OidIsValid(row->tracking))
 		return;
 	name_columns(row->live, row, 0);
@@ -136,6 +141,7 @@ triggers_remove(Relation live)
 	bool		removed = remove_from(live);
 	ListCell   *lc;
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	foreach(lc, lineage_leaf_partitions(RelationGetRelid(live), ShareRowExclusiveLock))
 	{
 		Relation	leaf = table_open(lfirst_oid(lc), NoLock);

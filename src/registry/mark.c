@@ -93,6 +93,7 @@ mark_set(const RegistryRow *row)
 {
 	Mark		mark;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (!mark_read(row->live, NULL, &mark) ||
 		(OidIsValid(mark.history) && mark_agrees(&mark, row)) ||
 		mark.with_tracking != OidIsValid(row->tracking))
@@ -112,6 +113,7 @@ mark_clear(Oid live)
 {
 	Mark		mark;
 
+	Assert(relation_is_locked(live, ShareRowExclusiveLock));
 	if (!mark_read(live, NULL, &mark) || !OidIsValid(mark.history))
 		return;
 	deleteDependencyRecordsForClass(TriggerRelationId, mark.trigger,

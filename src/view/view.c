@@ -58,6 +58,7 @@ view_create(const RegistryRow *row)
 {
 	Oid			view = view_find(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (OidIsValid(view))
 	{
 		view_update_columns(view, row);
@@ -76,6 +77,7 @@ view_update(const RegistryRow *row)
 {
 	Oid			view = view_of_table(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (OidIsValid(view))
 		view_update_columns(view, row);
 }
@@ -111,6 +113,7 @@ view_refresh(const RegistryRow *row)
 {
 	Oid			view = view_of_table(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (OidIsValid(view) && !view_shows_table(view, row, false))
 		view_update_columns(view, row);
 }
@@ -123,6 +126,7 @@ view_refresh(const RegistryRow *row)
 void
 view_renew(const RegistryRow *row)
 {
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (OidIsValid(view_of_table(row->live)) && view_has_columns(row))
 		view_update(row);
 }
@@ -154,6 +158,7 @@ view_take_over(const RegistryRow *row)
 {
 	Oid			view = view_of_name(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (view_find(row->live) == view)
 		view_refresh(row);
 	if (!OidIsValid(view) || view_find(row->live) == view ||
@@ -233,6 +238,7 @@ view_protect(const RegistryRow *row)
 {
 	Oid			view = view_of_table(row->live);
 
+	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (!OidIsValid(view))
 		return;
 	if (VIEW_OPTIONS_COMPAT == NIL)

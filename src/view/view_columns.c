@@ -90,6 +90,7 @@ view_columns_replace(Oid view, TupleDesc new, const AttrNumber *from)
 	int			nsame = same_columns(RelationGetDescr(rel), new, from);
 	int			i;
 
+	Assert(relation_is_locked(view, AccessExclusiveLock));
 	CheckTableNotInUse(rel, "CREATE OR REPLACE VIEW");
 	relation_close(rel, NoLock);
 	for (i = 0; i < new->natts; i++)

@@ -131,6 +131,7 @@ view_suspend(Oid live, const Dependents *dropped, Node *statement)
 	TupleDesc	columns;
 	int			i;
 
+	Assert(relation_is_locked(live, ShareUpdateExclusiveLock));
 	if (!OidIsValid(view) ||
 		(view_is_suspended(live) && dropped == NULL))
 		return;
