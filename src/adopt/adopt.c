@@ -349,7 +349,7 @@ time_columns_like_others(Relation live, char **txid_column)
 		RegistryRow *row = lfirst(lc);
 
 		if (OidIsValid(row->tracking) ||
-			!columns_are_time_columns(live, row->time_column, row->txid_column) ||
+			fit_time_columns(live, row->time_column, row->txid_column) != NIL ||
 			(found && strcmp(found, row->time_column) == 0 &&
 			 strcmp(*txid_column, row->txid_column) == 0))
 			continue;

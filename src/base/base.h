@@ -152,8 +152,6 @@ extern bool columns_all_exist(Oid relid, List *names);
 extern Node *columns_default_expression(Oid relid, AttrNumber attnum);
 extern char *columns_default_sql(Oid relid, AttrNumber attnum);
 extern List *columns_key(Relation rel);
-extern bool columns_are_time_columns(Relation live, const char *time_column,
-									 const char *txid_column);
 extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern char *columns_collation_sql(Oid collation);

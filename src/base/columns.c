@@ -149,20 +149,6 @@ columns_primary_key_index(Relation rel)
 }
 
 /*
- * Has the table two such columns, of the types that tracking needs?  A row must
- * hold the time, and the transaction be put into it.
- */
-bool
-columns_are_time_columns(Relation live, const char *time_column, const char *txid_column)
-{
-	Form_pg_attribute time = columns_find(live, time_column);
-	Form_pg_attribute txid = columns_find(live, txid_column);
-
-	return time && time->atttypid == TIMESTAMPTZOID && !attribute_is_virtual_compat(time) &&
-		txid && txid->atttypid == INT8OID && !txid->attgenerated;
-}
-
-/*
  * The btree operator class by which a key column is compared: the primary key's
  * own, or the type's default one without an index or where it is no btree (a key
  * WITHOUT OVERLAPS).

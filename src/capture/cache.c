@@ -59,7 +59,7 @@ static void compare_across_types(ScanKey key, Oid column_type, Oid key_type);
 static void check_arguments(const Trigger *trigger, const RegistryRow *row);
 static Relation open_derived(Oid relid, Oid live, bool tracking);
 static void refuse_unprotected(Oid live, Oid derived);
-static AttrNumber require_column(Relation rel, Oid live, const char *name, Oid type);
+static void refuse_time_columns(List *differences, const RegistryRow *row, Relation rel);
 
 void
 cache_init(void)
@@ -89,6 +89,7 @@ cache_lookup(Relation rel, Trigger *trigger)
 	CaptureRelation *entry;
 	bool		found;
 
+	Assert(CheckRelationLockedByMe(rel, RowExclusiveLock, true));
 	entry = hash_search(cache, &relid, HASH_FIND, NULL);
 	if (entry && entry->valid)
 	{
@@ -138,6 +139,7 @@ cache_build_for(Relation rel, Oid live)
 	CaptureRelation *entry = MemoryContextAllocZero(TopTransactionContext,
 													sizeof(CaptureRelation));
 
+	Assert(CheckRelationLockedByMe(rel, RowExclusiveLock, true));
 	cache_build(entry, rel, live, NULL);
 	MemoryContextSetParent(entry->context, TopTransactionContext);
 	return entry;
@@ -282,15 +284,10 @@ cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 	}
 	else
 	{
-		new.time_column = require_column(rel, new.live, row->time_column, TIMESTAMPTZOID);
-		new.txid_column = require_column(rel, new.live, row->txid_column, INT8OID);
-		if (!columns_are_time_columns(rel, row->time_column, row->txid_column))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("columns \"%s\" and \"%s\" of table \"%s\" cannot be used to track edits",
-							row->time_column, row->txid_column, RelationGetRelationName(rel)),
-					 errdetail("The time column must not be virtual, and the transaction ID column must not be generated."),
-					 errhint("Make them ordinary columns, or call drop_history_table_keep_data and then create_history_table with other columns.")));
+		refuse_time_columns(fit_time_columns(rel, row->time_column, row->txid_column),
+							row, rel);
+		new.time_column = columns_find(rel, row->time_column)->attnum;
+		new.txid_column = columns_find(rel, row->txid_column)->attnum;
 	}
 	build_key(&new, rel, row, history, tracking);
 
@@ -337,14 +334,8 @@ is_key_held(Relation rel, Relation history, List *key)
 	foreach(lc, key)
 	{
 		Form_pg_attribute att = columns_find(rel, lfirst(lc));
-		Form_pg_attribute target = columns_find(history, lfirst(lc));
-		Oid			type;
-		int32		typmod;
 
-		if (att == NULL || target == NULL)
-			return false;
-		types_below_domains(att, &type, &typmod);
-		if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
+		if (att == NULL || !fit_holds(att, columns_find(history, lfirst(lc))))
 			return false;
 	}
 	return true;
@@ -582,20 +573,30 @@ refuse_unprotected(Oid live, Oid derived)
 						 naming_argument(live))));
 }
 
-/* The time or the txid column of the live table, or of its partition rel. */
-static AttrNumber
-require_column(Relation rel, Oid live, const char *name, Oid type)
+/* Error out if the time or the txid column of the live table, or of its partition rel, does not fit. */
+static void
+refuse_time_columns(List *differences, const RegistryRow *row, Relation rel)
 {
-	Form_pg_attribute att = columns_find(rel, name);
+	Difference *difference;
 
-	if (att == NULL || att->atttypid != type)
+	if (differences == NIL)
+		return;
+	difference = linitial(differences);
+	if (difference->kind == TIME_COLUMN_COMPUTED && list_length(differences) > 1)
+		difference = lsecond(differences);
+	if (difference->kind != TIME_COLUMN_COMPUTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no column \"%s\" of type %s",
-						get_rel_name(live), name, format_type_be(type)),
+						get_rel_name(row->live), difference->name, format_type_be(difference->type)),
 				 errdetail("The table's history is tracked with this column."),
 				 errhint("Add the column; or track the table by others: SELECT %s(%s::regclass), then create_history_table.",
 						 drop_function_name(true),
-						 naming_argument(live))));
-	return att->attnum;
+						 naming_argument(row->live))));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("columns \"%s\" and \"%s\" of table \"%s\" cannot be used to track edits",
+					row->time_column, row->txid_column, RelationGetRelationName(rel)),
+			 errdetail("The time column must not be virtual, and the transaction ID column must not be generated."),
+			 errhint("Make them ordinary columns, or call drop_history_table_keep_data and then create_history_table with other columns.")));
 }

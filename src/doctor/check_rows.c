@@ -198,7 +198,7 @@ live_rows_comparable(Check *check, Relation live)
 	if (OidIsValid(row->tracking))
 		return get_rel_name(row->tracking) && derived_serves_tracking(row->tracking) &&
 			fit_is_right(row);
-	return columns_are_time_columns(live, row->time_column, row->txid_column);
+	return fit_time_columns(live, row->time_column, row->txid_column) == NIL;
 }
 
 static void

@@ -29,14 +29,13 @@
 
 static bool check_tables(Check *check);
 static void check_row_security(Check *check);
-static void check_columns(Check *check, Relation live);
-static void check_column_type(Check *check, Relation live, Form_pg_attribute att,
-							  Form_pg_attribute target);
+static void check_columns(Check *check);
+static const char *widen_hint(Check *check, Difference *difference);
 static void check_own_columns(Check *check);
-static void check_time_columns(Check *check, Relation live);
+static void check_time_columns(Check *check);
 static bool check_key(Check *check, Relation live);
-static void check_tracking(Check *check, Relation live);
-static bool check_tracking_key(Check *check, Relation live);
+static void check_tracking(Check *check);
+static bool check_tracking_key(Check *check);
 static void check_indexes(Check *check);
 static void check_view(Check *check);
 static void check_triggers(Check *check, Relation live);
@@ -56,14 +55,15 @@ check_table(const RegistryRow *row, CheckDepth depth)
 	live = table_open(row->live, AccessShareLock);
 	check.tracked = row->triggers_installed ||
 		(check.legacy ? legacy_tracks(live) : triggers_enabled(row->live, row));
+	check.differences = fit_differences(row, live);
 	check_row_security(&check);
 	check_own_columns(&check);
-	check_columns(&check, live);
-	check_time_columns(&check, live);
+	check_columns(&check);
+	check_time_columns(&check);
 	if (check_key(&check, live))
 	{
 		if (OidIsValid(row->tracking))
-			check_tracking(&check, live);
+			check_tracking(&check);
 		check_indexes(&check);
 		if (depth == CHECK_HISTORY && check.sound && fit_key(row) == KEY_HELD)
 			check_periods(&check, live);
@@ -140,58 +140,55 @@ check_row_security(Check *check)
 
 /* Has the history table a column for each live one, with room for its values? */
 static void
-check_columns(Check *check, Relation live)
-{
-	Relation	history = table_open(check->row->history, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(live);
-	int			i;
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target;
-
-		if (att->attisdropped)
-			continue;
-		target = columns_find(history, NameStr(att->attname));
-		if (target == NULL)
-			check_finding(check, "error", "column_missing", NameStr(att->attname), check_repair_hint(check),
-						  "History table %s has no column \"%s\".",
-						  naming_quoted(check->row->history), NameStr(att->attname));
-		else
-			check_column_type(check, live, att, target);
-	}
-	table_close(history, NoLock);
-}
-
-static void
-check_column_type(Check *check, Relation live, Form_pg_attribute att,
-				  Form_pg_attribute target)
+check_columns(Check *check)
 {
 	char	   *history = naming_quoted(check->row->history);
-	Oid			type;
-	int32		typmod;
+	ListCell   *lc;
 
-	types_below_domains(att, &type, &typmod);
-	if (!types_hold(type, typmod, target->atttypid, target->atttypmod))
-		check_finding(check, "error", "column_too_narrow", NameStr(att->attname),
-					  !check->legacy ? history_map_widen_hint(check->row->live, check->row->history,
-															  target, type, typmod) :
-					  types_widen_in_place(target, type, typmod) ? check_repair_hint(check) :
-					  "Adopt the database, then see this hint again.",
-					  "Column \"%s\" has type %s, in history table %s type %s.",
-					  NameStr(att->attname), format_type_with_typemod(type, typmod),
-					  history, format_type_with_typemod(target->atttypid, target->atttypmod));
-	if (target->attnotnull && att->attnotnull)
-		check_finding(check, "info", "column_not_null", NameStr(att->attname),
-					  psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL;", history,
-							   quote_identifier(NameStr(att->attname))),
-					  "Column \"%s\" of history table %s is NOT NULL: writes fail by it when the table's no longer is.",
-					  NameStr(att->attname), history);
-	else if (target->attnotnull)
-		check_finding(check, "error", "column_not_null", NameStr(att->attname), check_repair_hint(check),
-					  "Column \"%s\" may be NULL, but not in history table %s.",
-					  NameStr(att->attname), history);
+	foreach(lc, check->differences)
+	{
+		Difference *difference = lfirst(lc);
+
+		switch (difference->kind)
+		{
+			case HISTORY_LACKS_COLUMN:
+				check_finding(check, "error", "column_missing", difference->name, check_repair_hint(check),
+							  "History table %s has no column \"%s\".", history, difference->name);
+				break;
+			case HISTORY_COLUMN_NARROW:
+				check_finding(check, "error", "column_too_narrow", difference->name,
+							  widen_hint(check, difference),
+							  "Column \"%s\" has type %s, in history table %s type %s.",
+							  difference->name,
+							  format_type_with_typemod(difference->type, difference->typmod), history,
+							  format_type_with_typemod(difference->held.atttypid, difference->held.atttypmod));
+				break;
+			case HISTORY_COLUMN_NOT_NULL:
+				if (difference->live.attnotnull)
+					check_finding(check, "info", "column_not_null", difference->name,
+								  psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL;", history,
+										   quote_identifier(difference->name)),
+								  "Column \"%s\" of history table %s is NOT NULL: writes fail by it when the table's no longer is.",
+								  difference->name, history);
+				else
+					check_finding(check, "error", "column_not_null", difference->name, check_repair_hint(check),
+								  "Column \"%s\" may be NULL, but not in history table %s.",
+								  difference->name, history);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+static const char *
+widen_hint(Check *check, Difference *difference)
+{
+	if (!check->legacy)
+		return history_map_widen_hint(check->row->live, check->row->history, &difference->held,
+									  difference->type, difference->typmod);
+	return types_widen_in_place(&difference->held, difference->type, difference->typmod) ?
+		check_repair_hint(check) : "Adopt the database, then see this hint again.";
 }
 
 /* The history's own columns: the defaults, on which migrations rely; who made a version. */
@@ -210,33 +207,29 @@ check_own_columns(Check *check)
 
 /* The columns that tell who edited a row when. */
 static void
-check_time_columns(Check *check, Relation live)
+check_time_columns(Check *check)
 {
-	const RegistryRow *row = check->row;
-	const char *names[2];
-	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
-	int			i;
+	ListCell   *lc;
 
-	if (OidIsValid(row->tracking))
-		return;
-	names[0] = row->time_column;
-	names[1] = row->txid_column;
-	for (i = 0; i < lengthof(names); i++)
+	foreach(lc, check->differences)
 	{
-		Form_pg_attribute att = columns_find(live, names[i]);
+		Difference *difference = lfirst(lc);
+		bool		missing = difference->kind == TIME_COLUMN_MISSING ||
+			difference->kind == TIME_COLUMN_OF_OTHER_TYPE;
+		const char *hint;
 
-		if (att == NULL || att->atttypid != types[i])
-			check_finding(check, "error", "time_column_unfit", names[i],
-						  psprintf("Add the column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-								   drop_function_name(true),
-								   hint_table(row->live)),
-						  "The table has no column \"%s\" of type %s.", names[i], format_type_be(types[i]));
-		else if (i == 0 ? attribute_is_virtual_compat(att) : att->attgenerated != '\0')
-			check_finding(check, "error", "time_column_unfit", names[i],
-						  psprintf("Make it an ordinary column; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
-								   drop_function_name(true),
-								   hint_table(row->live)),
-						  "Column \"%s\" is a generated column.", names[i]);
+		if (!missing && difference->kind != TIME_COLUMN_COMPUTED)
+			continue;
+		hint = psprintf("%s; or track the table by other columns: SELECT %s(%s::regclass), then create_history_table.",
+						missing ? "Add the column" : "Make it an ordinary column",
+						drop_function_name(true), hint_table(check->row->live));
+		if (missing)
+			check_finding(check, "error", "time_column_unfit", difference->name, hint,
+						  "The table has no column \"%s\" of type %s.", difference->name,
+						  format_type_be(difference->type));
+		else
+			check_finding(check, "error", "time_column_unfit", difference->name, hint,
+						  "Column \"%s\" is a generated column.", difference->name);
 	}
 }
 
@@ -262,7 +255,7 @@ check_key(Check *check, Relation live)
 }
 
 static void
-check_tracking(Check *check, Relation live)
+check_tracking(Check *check)
 {
 	Oid			tracking = check->row->tracking;
 
@@ -279,7 +272,7 @@ check_tracking(Check *check, Relation live)
 					  "%s does not have the columns of a tracking table.", naming_quoted(tracking));
 		return;
 	}
-	if (!check_tracking_key(check, live))
+	if (!check_tracking_key(check))
 		return;
 	if (!check->legacy && !indexes_there_tracking(tracking, check->row->key))
 		check_finding(check, "error", "index_missing", get_rel_name(tracking), check_repair_hint(check),
@@ -293,29 +286,30 @@ check_tracking(Check *check, Relation live)
 
 /* Returns whether the tracking rows can be compared with the live ones. */
 static bool
-check_tracking_key(Check *check, Relation live)
+check_tracking_key(Check *check)
 {
-	ColumnFit	worst;
-	List	   *columns = fit_tracking(check->row, live, &worst);
+	bool		comparable = true;
 	ListCell   *lc;
 
-	foreach(lc, columns)
+	foreach(lc, check->differences)
 	{
-		KeyColumn  *column = lfirst(lc);
+		Difference *difference = lfirst(lc);
+		KeyColumn  *column = difference->column;
 
-		if (column->fit == COLUMN_FITS || column->fit == COLUMN_HOLDS)
-			continue;
-		check_finding(check, "error", "tracking_key_unfit", column->held_by, check_repair_hint(check),
-					  "Key column \"%s\" has type %s, in tracking table %s it has %s.",
-					  column->name, format_type_with_typemod(column->type, column->typmod),
-					  naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
-					  psprintf("type %s", format_type_with_typemod(column->held_type, column->held_typmod)));
+		if (difference->kind == TRACKING_OF_LONGER_KEY)
+			check_finding(check, "error", "tracking_key_unfit", get_rel_name(check->row->tracking),
+						  check_repair_hint(check), "Tracking table %s is that of a longer key.",
+						  naming_quoted(check->row->tracking));
+		else if (difference->kind == TRACKING_COLUMN_UNFIT && column->fit != COLUMN_HOLDS)
+			check_finding(check, "error", "tracking_key_unfit", column->held_by, check_repair_hint(check),
+						  "Key column \"%s\" has type %s, in tracking table %s it has %s.",
+						  column->name, format_type_with_typemod(column->type, column->typmod),
+						  naming_quoted(check->row->tracking), column->fit == COLUMN_MISSING ? "no column" :
+						  psprintf("type %s", format_type_with_typemod(column->held_type, column->held_typmod)));
+		comparable = comparable && difference->kind != TRACKING_OF_LONGER_KEY &&
+			(difference->kind != TRACKING_COLUMN_UNFIT || column->fit <= COLUMN_CONVERTS);
 	}
-	if (worst == COLUMN_MISSING && list_length(columns) > 0 &&
-		((KeyColumn *) llast(columns))->fit != COLUMN_MISSING)
-		check_finding(check, "error", "tracking_key_unfit", get_rel_name(check->row->tracking),
-					  check_repair_hint(check), "Tracking table %s is that of a longer key.", naming_quoted(check->row->tracking));
-	return worst <= COLUMN_CONVERTS;
+	return comparable;
 }
 
 static void

@@ -35,6 +35,7 @@ typedef struct Check
 	bool		tracked;
 	bool		sound;
 	CheckDepth	depth;
+	List	   *differences;	/* fit.c */
 	List	   *findings;
 } Check;
 

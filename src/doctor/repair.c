@@ -71,6 +71,7 @@ repair_row(RegistryRow *row)
 {
 	RegistryRow marked = *row;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (!registry_row_by_mark(&marked))
 		return;
 	registry_refute(marked.history, row->live);
@@ -158,25 +159,15 @@ give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of)
 void
 repair_missing(RegistryRow *row)
 {
-	Relation	live = table_open(row->live, NoLock);
-	TupleDesc	desc = RelationGetDescr(live);
 	bool		sound = registry_is_sound(row, security_owner_of(row->live));
-	int			i;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (sound && get_rel_name(row->history) == NULL)
 		make_history_anew(row);
 	if (sound && derived_is_history(row->history))
 		reconcile_renames(row);
 	if (sound && derived_is_history(row->history))
-		for (i = 0; i < desc->natts; i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(desc, i);
-
-			if (!att->attisdropped &&
-				get_attnum(row->history, NameStr(att->attname)) == InvalidAttrNumber)
-				derived_add_column(row->history, att);
-		}
-	table_close(live, NoLock);
+		derived_add_lacking_columns(row, false);
 }
 
 /*
@@ -190,6 +181,7 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 	Relation	live;
 	List	   *key;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	/* what is no history, or not this table's, is not for us to change */
 	if (!registry_is_sound(row, security_owner_of(row->live)))
 		return;
@@ -315,6 +307,7 @@ repair_widen(RegistryRow *row, bool rewrite)
 {
 	Widening	widening = {row->history, NIL};
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	widening.columns = derived_columns_to_widen(row->live, row->history,
 												rewrite || is_empty(row->history) ? NULL : types_widen_in_place);
 	if (widening.columns == NIL)
@@ -350,26 +343,21 @@ repair_own_columns(const RegistryRow *row)
 	Relation	live = table_open(row->live, NoLock);
 	Relation	history = table_open(row->history, AccessExclusiveLock);
 	char		identity = history->rd_rel->relreplident;
-	TupleDesc	desc = RelationGetDescr(live);
-	List	   *columns = NIL;
+	List	   *differences = fit_history(live, history);
 	ListCell   *lc;
-	int			i;
 
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target = att->attisdropped ? NULL :
-			columns_find(history, NameStr(att->attname));
-
-		if (target && target->attnotnull &&
-			!demanded_above(row->history, NameStr(target->attname)))
-			columns = lappend(columns, pstrdup(NameStr(target->attname)));
-	}
 	table_close(history, NoLock);
 	table_close(live, NoLock);
 
-	foreach(lc, columns)
-		(void) attempt_or_message(drop_not_null, &(OwnColumn) {row->history, lfirst(lc)}, NULL);
+	foreach(lc, differences)
+	{
+		Difference *difference = lfirst(lc);
+
+		if (difference->kind == HISTORY_COLUMN_NOT_NULL &&
+			!demanded_above(row->history, difference->name))
+			(void) attempt_or_message(drop_not_null,
+									  &(OwnColumn) {row->history, difference->name}, NULL);
+	}
 	if (!derived_has_history_defaults(row->history))
 		ddl_alter_table(row->history, false,
 						"ALTER COLUMN " PERIOD_COLUMN " SET DEFAULT pg_catalog.tstzrange(CURRENT_TIMESTAMP, NULL), "
@@ -494,7 +482,7 @@ can_be_tracked(const RegistryRow *row)
 	if (OidIsValid(row->tracking))
 		can = can && get_rel_name(row->tracking) != NULL;
 	else
-		can = can && columns_are_time_columns(live, row->time_column, row->txid_column);
+		can = can && fit_time_columns(live, row->time_column, row->txid_column) == NIL;
 	table_close(live, NoLock);
 	return can;
 }

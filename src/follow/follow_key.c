@@ -49,6 +49,7 @@ follow_key(RegistryRow *row, const TableState *before, const TableState *now,
 	bool		has_key;
 	List	   *kept;
 
+	Assert(relation_is_locked(row->live, ShareUpdateExclusiveLock));
 	if (follow_key_is_restored(row, before))
 	{
 		registry_update(row);	/* a column may have another name */
@@ -199,19 +200,13 @@ static void
 check_time_columns(const RegistryRow *row)
 {
 	Relation	live;
-	Form_pg_attribute time;
-	Form_pg_attribute txid;
+	ListCell   *lc;
 
 	if (OidIsValid(row->tracking))
 		return;
 	live = table_open(row->live, NoLock);
-	time = columns_find(live, row->time_column);
-	txid = columns_find(live, row->txid_column);
-	if (time == NULL || time->atttypid != TIMESTAMPTZOID ||
-		attribute_is_virtual_compat(time))
-		refuse_unfit(row->live, row->time_column, TIMESTAMPTZOID);
-	if (txid == NULL || txid->atttypid != INT8OID || txid->attgenerated)
-		refuse_unfit(row->live, row->txid_column, INT8OID);
+	foreach(lc, fit_time_columns(live, row->time_column, row->txid_column))
+		refuse_unfit(row->live, ((Difference *) lfirst(lc))->name, ((Difference *) lfirst(lc))->type);
 	table_close(live, NoLock);
 }
 

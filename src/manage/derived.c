@@ -46,6 +46,7 @@ derived_create_history(Relation live, Oid parent, bool with_maker)
 	List	   *columns = NIL;
 	Oid			history;
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	if (OidIsValid(parent))
 	{
 		Relation	parent_rel = table_open(parent, AccessShareLock);
@@ -111,6 +112,7 @@ derived_create_tracking(Relation live, List *key, bool loose)
 	Oid			tracking;
 	int			i = 0;
 
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
 	foreach(lc, key)
 		columns = lappend(columns, derived_column_like(columns_find(live, lfirst(lc)),
 													   naming_key_column(list_length(key), i++),
@@ -152,6 +154,7 @@ derived_lacks_maker(const RegistryRow *row)
 void
 derived_add_maker(const RegistryRow *row)
 {
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (!derived_lacks_maker(row))
 		return;
 	if (get_attnum(row->history, MAKER_COLUMN) != InvalidAttrNumber)
@@ -184,6 +187,7 @@ derived_copy_persistence(Oid live, Oid tracking)
 {
 	char		persistence = get_rel_persistence(live);
 
+	Assert(relation_is_locked(live, ShareRowExclusiveLock));
 	if (get_rel_persistence(tracking) != persistence)
 		ddl_alter_table(tracking, false, persistence == RELPERSISTENCE_UNLOGGED ?
 						"SET UNLOGGED" : "SET LOGGED");
@@ -202,6 +206,38 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 	types_below_domains(&copy, &type, &typmod);
 	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
+}
+
+/*
+ * Add to the history the live columns that it lacks; tell: with a NOTICE.  Takes SHARE ROW
+ * EXCLUSIVE on the history, or ACCESS EXCLUSIVE where it lacks any; the caller has locked
+ * the live table.
+ */
+void
+derived_add_lacking_columns(const RegistryRow *row, bool tell)
+{
+	Relation	live = table_open(row->live, NoLock);
+	Relation	history = table_open(row->history, tell ? ShareRowExclusiveLock : AccessShareLock);
+	List	   *differences = fit_history(live, history);
+	ListCell   *lc;
+
+	Assert(CheckRelationLockedByMe(live, ShareRowExclusiveLock, true));
+	table_close(history, NoLock);
+	table_close(live, NoLock);
+	foreach(lc, differences)
+	{
+		Difference *difference = lfirst(lc);
+
+		if (difference->kind != HISTORY_LACKS_COLUMN)
+			continue;
+		derived_add_column(row->history, &difference->live);
+		if (tell)
+			ereport(NOTICE,
+					(errmsg("added column \"%s\" to history table \"%s\"",
+							difference->name, get_rel_name(row->history)),
+					 errdetail("Table \"%s\" has the column; older versions have NULL in it.",
+							   get_rel_name(row->live))));
+	}
 }
 
 /* Give the named column the storage and compression of att. */
@@ -261,25 +297,17 @@ derived_columns_to_widen(Oid live, Oid history,
 {
 	Relation	live_rel = table_open(live, NoLock);
 	Relation	history_rel = table_open(history, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(live_rel);
 	List	   *columns = NIL;
-	int			i;
+	ListCell   *lc;
 
-	for (i = 0; i < desc->natts; i++)
+	Assert(relation_is_locked(live, ShareRowExclusiveLock));
+	foreach(lc, fit_history(live_rel, history_rel))
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target = att->attisdropped ? NULL :
-			columns_find(history_rel, NameStr(att->attname));
-		Oid			type;
-		int32		typmod;
+		Difference *difference = lfirst(lc);
 
-		if (target == NULL)
-			continue;
-		types_below_domains(att, &type, &typmod);
-		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			(only == NULL || only(target, type, typmod)))
-			columns = lappend(columns,
-							  derived_column_like(att, pstrdup(NameStr(att->attname)), ""));
+		if (difference->kind == HISTORY_COLUMN_NARROW &&
+			(only == NULL || only(&difference->held, difference->type, difference->typmod)))
+			columns = lappend(columns, derived_column_like(&difference->live, difference->name, ""));
 	}
 	table_close(history_rel, NoLock);
 	table_close(live_rel, NoLock);

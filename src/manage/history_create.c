@@ -40,8 +40,10 @@ static void refute_life(Oid relid);
 static void check_trackable(Oid live);
 static void check_columns(Relation live, const CreateOptions *options, bool is_parent);
 static bool is_convertible(Oid from, Oid to);
-static void check_time_column(Relation live, const char *name, Oid type,
-							  bool is_parent);
+static void check_time_columns(Relation live, const CreateOptions *options, bool is_parent);
+pg_noreturn static void refuse_time_column(Relation live, Difference *difference, bool is_parent,
+										   const char *hint);
+pg_noreturn static void refuse_generated(Relation live, const char *name, const char *hint);
 static void check_names(Oid live);
 static void check_free(Oid live, const char *name, bool replaceable);
 static List *tracked_children(Oid history);
@@ -457,10 +459,7 @@ check_columns(Relation live, const CreateOptions *options, bool is_parent)
 						RelationGetRelationName(live)),
 				 errhint("Give both columns, or neither to have a tracking table made.")));
 	if (options->time_column)
-	{
-		check_time_column(live, options->time_column, TIMESTAMPTZOID, is_parent);
-		check_time_column(live, options->txid_column, INT8OID, is_parent);
-	}
+		check_time_columns(live, options, is_parent);
 }
 
 /* Is the one type just a poorer cousin of the other? */
@@ -472,43 +471,63 @@ is_convertible(Oid from, Oid to)
 }
 
 static void
-check_time_column(Relation live, const char *name, Oid type, bool is_parent)
+check_time_columns(Relation live, const CreateOptions *options, bool is_parent)
 {
-	Form_pg_attribute att = columns_find(live, name);
+	Form_pg_attribute txid;
 	const char *hint = is_parent ?
 		"Use copy_inheritance => false to keep a history apart from the parent's." :
 		"Name a column of the table, or none to have a tracking table made.";
+	ListCell   *lc;
 
-	if (att == NULL)
+	foreach(lc, fit_time_columns(live, options->time_column, options->txid_column))
+		refuse_time_column(live, lfirst(lc), is_parent, hint);
+
+	/* its values are the transactions that edited the row */
+	txid = columns_find(live, options->txid_column);
+	if (txid->attidentity)
+		refuse_generated(live, options->txid_column, hint);
+}
+
+static void
+refuse_time_column(Relation live, Difference *difference, bool is_parent, const char *hint)
+{
+	const char *name = difference->name;
+
+	if (difference->kind == TIME_COLUMN_MISSING)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
 				 errmsg("%s \"%s\" has no column \"%s\"",
 						is_parent ? "parent table" : "table",
 						RelationGetRelationName(live), name),
 				 errhint("%s", hint)));
-	if (att->atttypid != type)
+	if (difference->kind == TIME_COLUMN_OF_OTHER_TYPE)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
 				 errmsg("column \"%s\" of table \"%s\" has type %s, but must have type %s",
 						name, RelationGetRelationName(live),
-						format_type_be(att->atttypid), format_type_be(type)),
-				 is_convertible(att->atttypid, type) ?
+						format_type_be(difference->live.atttypid), format_type_be(difference->type)),
+				 is_convertible(difference->live.atttypid, difference->type) ?
 				 errhint("ALTER TABLE %s ALTER COLUMN %s TYPE %s;",
 						 naming_quoted(RelationGetRelid(live)), quote_identifier(name),
-						 format_type_be(type)) :
+						 format_type_be(difference->type)) :
 				 errhint("%s", hint)));
-	if (attribute_is_virtual_compat(att))
+	if (attribute_is_virtual_compat(&difference->live))
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
 				 errmsg("column \"%s\" of table \"%s\" is a virtual generated column, which is not stored",
 						name, RelationGetRelationName(live)),
 				 errhint("%s", hint)));
-	if (type == INT8OID && (att->attgenerated || att->attidentity))
-		ereport(ERROR,
-				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("column \"%s\" of table \"%s\" is generated and cannot hold the transaction id",
-						name, RelationGetRelationName(live)),
-				 errhint("%s", hint)));
+	refuse_generated(live, name, hint);
+}
+
+static void
+refuse_generated(Relation live, const char *name, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_HISTORY_REFUSED),
+			 errmsg("column \"%s\" of table \"%s\" is generated and cannot hold the transaction id",
+					name, RelationGetRelationName(live)),
+			 errhint("%s", hint)));
 }
 
 /* Refuse names that do not fit, or are taken by what is not ours. */

@@ -52,7 +52,7 @@ typedef enum IndexKind
 
 static bool found_in_order(const RegistryRow *row, Oid *busy);
 static bool tables_there(const RegistryRow *row);
-static bool columns_held(Relation live, Oid history);
+static bool nothing_differs(const RegistryRow *row, Relation live);
 static bool is_named_after(const TableFacts *history, const TableFacts *live);
 static bool obviously_in_order(const RegistryRow *row);
 static bool read_class(TableFacts *table, Oid relid);
@@ -132,15 +132,12 @@ found_in_order(const RegistryRow *row, Oid *busy)
 
 	live = table_open(row->live, NoLock);
 	is = triggers_complete(row->live, row) && triggers_log_inserts(row->live, row) &&
-		(fit_is_right(row) || fit_goes_on(row)) &&
-		columns_held(live, row->history) && !derived_lacks_maker(row) &&
+		nothing_differs(row, live) && !derived_lacks_maker(row) &&
 		!row_security_lacks(row->live, row->history) && view_fits(row, false);
 	if (is && OidIsValid(row->tracking))
 		is = indexes_there_tracking(row->tracking, row->key) &&
 			!row_security_lacks(row->live, row->tracking) &&
 			get_rel_persistence(row->tracking) == get_rel_persistence(row->live);
-	else if (is)
-		is = columns_are_time_columns(live, row->time_column, row->txid_column);
 	table_close(live, NoLock);
 	if (!is)
 		return false;
@@ -155,30 +152,26 @@ tables_there(const RegistryRow *row)
 		(!OidIsValid(row->tracking) || derived_serves_tracking(row->tracking));
 }
 
-/* Has the history a column for each of the live ones, that can hold its values? */
+/*
+ * Is there nothing about columns and key for enabling to do?  A column that is NOT NULL in
+ * history, and a table that goes on without its key, are left as they are.
+ */
 static bool
-columns_held(Relation live, Oid history)
+nothing_differs(const RegistryRow *row, Relation live)
 {
-	Relation	rel = table_open(history, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(live);
-	bool		held = true;
-	int			i;
+	bool		goes_on = fit_goes_on(row);
+	ListCell   *lc;
 
-	for (i = 0; held && i < desc->natts; i++)
+	foreach(lc, fit_differences(row, live))
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target;
-		Oid			type;
-		int32		typmod;
+		DifferenceKind kind = ((Difference *) lfirst(lc))->kind;
 
-		if (att->attisdropped)
-			continue;
-		target = columns_find(rel, NameStr(att->attname));
-		types_below_domains(att, &type, &typmod);
-		held = target && types_hold(type, typmod, target->atttypid, target->atttypmod);
+		if (kind != HISTORY_COLUMN_NOT_NULL &&
+			!(goes_on && (kind == KEY_NOT_HELD || kind == TRACKING_COLUMN_UNFIT ||
+						  kind == TRACKING_OF_LONGER_KEY)))
+			return false;
 	}
-	table_close(rel, NoLock);
-	return held;
+	return goes_on || !OidIsValid(row->tracking) || !indexes_tracking_is_loose(row->tracking);
 }
 
 /*

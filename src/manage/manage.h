@@ -67,6 +67,7 @@ extern List *derived_columns_to_widen(Oid live, Oid history,
 extern TableColumn *derived_column_like(Form_pg_attribute att, char *name,
 										const char *constraints);
 extern void derived_copy_persistence(Oid live, Oid tracking);
+extern void derived_add_lacking_columns(const RegistryRow *row, bool tell);
 extern void derived_add_column(Oid relid, Form_pg_attribute att);
 extern void derived_copy_storage(Oid relid, Form_pg_attribute att, const char *name);
 

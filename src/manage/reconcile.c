@@ -25,6 +25,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 {
 	Relation	live = table_open(row->live, NoLock);
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (get_rel_name(row->history) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -72,6 +73,7 @@ reconcile_renames(RegistryRow *row)
 	Oid			view = view_of_table(row->live);
 	bool		renamed = OidIsValid(view);
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	while (renamed)
 	{
 		const char **names = view_renamed_columns(view, row->live, true);
@@ -114,6 +116,7 @@ rename_column(RegistryRow *row, Oid view, const char *from, const char *to)
 void
 reconcile_key(RegistryRow *row)
 {
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (!fit_goes_on(row))
 		rekey(row, rekey_kept(row));
 }
@@ -136,6 +139,7 @@ reconcile_disable(RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
 
+	Assert(relation_is_locked(row->live, AccessExclusiveLock));
 	triggers_remove(live);
 	table_close(live, NoLock);
 	row->triggers_installed = false;
@@ -150,12 +154,9 @@ void
 reconcile_columns(RegistryRow *row)
 {
 	Relation	live = table_open(row->live, NoLock);
-	Relation	history = table_open(row->history, ShareRowExclusiveLock);
-	TupleDesc	desc = RelationGetDescr(live);
-	List	   *missing = NIL;
-	ListCell   *lc;
-	int			i;
+	Relation	history;
 
+	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
 	if (columns_find(live, MAKER_COLUMN))
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
@@ -164,29 +165,7 @@ reconcile_columns(RegistryRow *row)
 				 errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;",
 						 naming_quoted(row->live), MAKER_COLUMN)));
 
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped &&
-			columns_find(history, NameStr(att->attname)) == NULL)
-			missing = lappend(missing, memcpy(palloc(sizeof(FormData_pg_attribute)),
-											  att, ATTRIBUTE_FIXED_PART_SIZE));
-	}
-	table_close(history, NoLock);
-
-	foreach(lc, missing)
-	{
-		Form_pg_attribute att = lfirst(lc);
-
-		derived_add_column(row->history, att);
-		ereport(NOTICE,
-				(errmsg("added column \"%s\" to history table \"%s\"",
-						NameStr(att->attname), get_rel_name(row->history)),
-				 errdetail("Table \"%s\" has the column; older versions have NULL in it.",
-						   RelationGetRelationName(live))));
-	}
-
+	derived_add_lacking_columns(row, true);
 	history = table_open(row->history, NoLock);
 	(void) history_map(live, row->live, history, ERRCODE_HISTORY_REFUSED);
 	table_close(history, NoLock);

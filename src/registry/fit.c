@@ -1,6 +1,7 @@
 /*
  * fit.c
- *		Does what is registered of a table's key fit the key that it has?
+ *		How what there is of a table's history differs from what the table needs
+ *		(columns: fit_columns.c), above all by its key.
  *
  * Versions of a row belong together, and tracking rows to live rows, by the
  * columns of the registered key.  That is the primary key, as long as every
@@ -12,8 +13,8 @@
  * unique, and so cannot be its replica identity, which is FULL.  (While a dump is
  * being restored it has no index yet, but no such replica identity either.)
  *
- * One answer for all who ask: cache.c before a row is written, check_table.c,
- * those who mend (repair.c, reconcile.c), and the follower (follow_key.c).
+ * Everybody who asks gets the answer here: cache.c before a row is written, check_table.c,
+ * the functions that repair (repair.c, reconcile.c), and the follower (follow_key.c).
  *
  * Read from the catalogs: callers hold the locks that they need.
  */
@@ -34,6 +35,8 @@
 
 static KeyColumn *fit_column(const RegistryRow *row, Relation live, const char *name,
 							 int i);
+static List *fit_tracking_differences(const RegistryRow *row, Relation live, KeyState key);
+static Difference *fit_key_difference(DifferenceKind kind, KeyState key, KeyColumn *column);
 static bool fit_collations_agree(Oid one, Oid other);
 static List *fit_index_columns(Oid relid, Form_pg_index index);
 
@@ -170,6 +173,64 @@ fit_column(const RegistryRow *row, Relation live, const char *name, int i)
 	column->fit = fit_types(column->held_type, column->held_typmod, column->held_collation,
 							column->type, column->typmod, column->collation);
 	return column;
+}
+
+/*
+ * All the ways in which history, tracking table, key, time and txid column of a
+ * registered table do not fit it, as a list of Difference.  History and tracking table
+ * are there and have the columns of such tables (derived_shape.c).  Takes ACCESS SHARE on
+ * the history and keeps it; live is locked.
+ */
+List *
+fit_differences(const RegistryRow *row, Relation live)
+{
+	Relation	history = table_open(row->history, AccessShareLock);
+	List	   *differences = fit_history(live, history);
+	KeyState	key = fit_key(row);
+
+	table_close(history, NoLock);
+	if (!OidIsValid(row->tracking))
+		differences = list_concat(differences,
+								  fit_time_columns(live, row->time_column, row->txid_column));
+	if (key != KEY_HELD)
+		differences = lappend(differences, fit_key_difference(KEY_NOT_HELD, key, NULL));
+	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
+		differences = list_concat(differences, fit_tracking_differences(row, live, key));
+	return differences;
+}
+
+static List *
+fit_tracking_differences(const RegistryRow *row, Relation live, KeyState key)
+{
+	List	   *differences = NIL;
+	ColumnFit	worst;
+	bool		missing = false;
+	ListCell   *lc;
+
+	foreach(lc, fit_tracking(row, live, &worst))
+	{
+		KeyColumn  *column = lfirst(lc);
+
+		missing = column->fit == COLUMN_MISSING;
+		if (column->fit != COLUMN_FITS)
+			differences = lappend(differences,
+								  fit_key_difference(TRACKING_COLUMN_UNFIT, key, column));
+	}
+	if (worst == COLUMN_MISSING && row->key != NIL && !missing)
+		differences = lappend(differences, fit_key_difference(TRACKING_OF_LONGER_KEY, key, NULL));
+	return differences;
+}
+
+static Difference *
+fit_key_difference(DifferenceKind kind, KeyState key, KeyColumn *column)
+{
+	Difference *difference = palloc0(sizeof(Difference));
+
+	difference->kind = kind;
+	difference->key = key;
+	difference->column = column;
+	difference->name = column ? column->name : NULL;
+	return difference;
 }
 
 /* Is there nothing to be done about the key? */

@@ -42,6 +42,13 @@ typedef struct HistoryCast
 	int32		typmod;
 } HistoryCast;
 
+static Bitmapset *left_out_columns(HistoryMap *map, Relation source, Oid live,
+								   Relation history, int sqlstate);
+pg_noreturn static void refuse_difference(Difference *difference, Oid live, Relation history,
+										  int sqlstate);
+static void map_column(HistoryMap *map, Relation source, Oid live, Form_pg_attribute att,
+					   Form_pg_attribute target);
+static void map_own_columns(HistoryMap *map, Oid live, Relation history, int sqlstate);
 static Node *virtual_expression(Relation source, Oid live, Form_pg_attribute att);
 static HistoryCast *cast_between(Oid from, Oid to, int32 to_mod);
 static bool narrows_integer(Oid from, Oid to);
@@ -62,9 +69,8 @@ history_map(Relation source, Oid live, Relation history, int sqlstate)
 	TupleDesc	from = RelationGetDescr(source);
 	TupleDesc	to = RelationGetDescr(history);
 	HistoryMap *map = palloc0(sizeof(HistoryMap));
-	bool		leaves;
+	Bitmapset  *left_out;
 	int			i;
-	int			j;
 
 	map->natts = to->natts;
 	map->source = palloc0(sizeof(AttrNumber) * to->natts);
@@ -72,79 +78,93 @@ history_map(Relation source, Oid live, Relation history, int sqlstate)
 	map->computed = palloc0(sizeof(Node *) * to->natts);
 	map->complete = true;
 
-	/* no more, or not for long: then it does not follow what becomes of its root */
-	leaves = RelationGetRelid(source) != live &&
+	left_out = left_out_columns(map, source, live, history, sqlstate);
+	for (i = 0; i < from->natts; i++)
+		if (!TupleDescAttr(from, i)->attisdropped && !bms_is_member(i + 1, left_out))
+			map_column(map, source, live, TupleDescAttr(from, i),
+					   columns_find(history, NameStr(TupleDescAttr(from, i)->attname)));
+	map_own_columns(map, live, history, sqlstate);
+	return map;
+}
+
+/*
+ * The columns of source that the history has no room for, by attribute number.  An error
+ * unless that may be: of a partition that has left, or is about to, and does not follow
+ * any more what becomes of its root; or where sqlstate says so.
+ */
+static Bitmapset *
+left_out_columns(HistoryMap *map, Relation source, Oid live, Relation history, int sqlstate)
+{
+	Bitmapset  *left_out = NULL;
+	bool		leaves = RelationGetRelid(source) != live &&
 		(lineage_root(RelationGetRelid(source)) != live ||
 		 lineage_is_being_detached(RelationGetRelid(source)));
+	bool		is_writing = sqlstate == 0 || sqlstate == HISTORY_MAP_INCOMPLETE;
+	ListCell   *lc;
 
-	for (i = 0; i < from->natts; i++)
+	foreach(lc, fit_history(source, history))
 	{
-		Form_pg_attribute att = TupleDescAttr(from, i);
-		Form_pg_attribute target = NULL;
-		Oid			type;
-		Oid			target_type;
-		int32		typmod;
+		Difference *difference = lfirst(lc);
+		bool		lacks = difference->kind == HISTORY_LACKS_COLUMN;
 
-		if (att->attisdropped)
+		if (difference->kind == HISTORY_COLUMN_NOT_NULL ||
+			(!lacks && is_writing &&
+			 narrows_integer(difference->type, getBaseType(difference->held.atttypid))))
 			continue;
-		for (j = 0; j < to->natts; j++)
-		{
-			target = TupleDescAttr(to, j);
-			if (!target->attisdropped &&
-				strcmp(NameStr(att->attname), NameStr(target->attname)) == 0)
-				break;
-		}
-		if (j == to->natts && leaves &&
-			get_attnum(live, NameStr(att->attname)) == InvalidAttrNumber)
+		left_out = bms_add_member(left_out, difference->live.attnum);
+		if (leaves && (!lacks || get_attnum(live, difference->name) == InvalidAttrNumber))
 			continue;
-		if (j == to->natts && sqlstate == HISTORY_MAP_INCOMPLETE)
-		{
-			map->complete = false;
-			continue;
-		}
-		if (j == to->natts)
-			ereport(ERROR,
-					(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
-							RelationGetRelationName(history),
-							NameStr(att->attname),
-							get_rel_name(live)),
-					 errdetail("The write was refused, because its history would be incomplete."),
-					 errhint("SELECT %s(%s::regclass) brings the history table in line.",
-							 hint_function("enable_history_tracking_for_table"),
-							 naming_argument(live))));
-
-		types_below_domains(att, &type, &typmod);
-		target_type = getBaseType(target->atttypid);
-		if (!types_hold(type, typmod, target->atttypid, target->atttypmod) &&
-			((sqlstate != 0 && sqlstate != HISTORY_MAP_INCOMPLETE) ||
-			 !narrows_integer(type, target_type)))
-		{
-			if (leaves)
-				continue;
-			if (sqlstate == HISTORY_MAP_INCOMPLETE)
-			{
-				map->complete = false;
-				continue;
-			}
-			ereport(ERROR,
-					(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
-							NameStr(att->attname),
-							RelationGetRelationName(history),
-							format_type_with_typemod(target->atttypid, target->atttypmod),
-							format_type_with_typemod(type, typmod),
-							get_rel_name(live)),
-					 errhint("%s", history_map_widen_hint(live, RelationGetRelid(history),
-														  target, type, typmod))));
-		}
-
-		map->source[j] = att->attnum;
-		if (attribute_is_virtual_compat(att))
-			map->computed[j] = virtual_expression(source, live, att);
-		if (type != target_type && !IsBinaryCoercible(type, target_type))
-			map->cast[j] = cast_between(type, target_type, target->atttypmod);
+		if (sqlstate != HISTORY_MAP_INCOMPLETE)
+			refuse_difference(difference, live, history, sqlstate);
+		map->complete = false;
 	}
+	return left_out;
+}
+
+static void
+refuse_difference(Difference *difference, Oid live, Relation history, int sqlstate)
+{
+	if (difference->kind == HISTORY_LACKS_COLUMN)
+		ereport(ERROR,
+				(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("history table \"%s\" has no column \"%s\" of table \"%s\"",
+						RelationGetRelationName(history), difference->name, get_rel_name(live)),
+				 errdetail("The write was refused, because its history would be incomplete."),
+				 errhint("SELECT %s(%s::regclass) brings the history table in line.",
+						 hint_function("enable_history_tracking_for_table"),
+						 naming_argument(live))));
+	ereport(ERROR,
+			(errcode(sqlstate ? sqlstate : ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of history table \"%s\" has type %s, which cannot hold type %s of table \"%s\"",
+					difference->name, RelationGetRelationName(history),
+					format_type_with_typemod(difference->held.atttypid, difference->held.atttypmod),
+					format_type_with_typemod(difference->type, difference->typmod),
+					get_rel_name(live)),
+			 errhint("%s", history_map_widen_hint(live, RelationGetRelid(history), &difference->held,
+												  difference->type, difference->typmod))));
+}
+
+static void
+map_column(HistoryMap *map, Relation source, Oid live, Form_pg_attribute att,
+		   Form_pg_attribute target)
+{
+	int			j = target->attnum - 1;
+	Oid			type = getBaseType(att->atttypid);
+	Oid			target_type = getBaseType(target->atttypid);
+
+	map->source[j] = att->attnum;
+	if (attribute_is_virtual_compat(att))
+		map->computed[j] = virtual_expression(source, live, att);
+	if (type != target_type && !IsBinaryCoercible(type, target_type))
+		map->cast[j] = cast_between(type, target_type, target->atttypmod);
+}
+
+/* The columns that history has for itself; an error without the two that it must have. */
+static void
+map_own_columns(HistoryMap *map, Oid live, Relation history, int sqlstate)
+{
+	TupleDesc	to = RelationGetDescr(history);
+	int			j;
 
 	for (j = 0; j < to->natts; j++)
 	{
@@ -173,7 +193,6 @@ history_map(Relation source, Oid live, Relation history, int sqlstate)
 				 errhint("SELECT %s(%s::regclass) ends tracking table %s and leaves this one as it is.",
 						 drop_function_name(true),
 						 naming_argument(live), naming_quoted(live))));
-	return map;
 }
 
 /*

@@ -109,6 +109,32 @@ typedef struct KeyColumn
 	Node	   *using;			/* by which it is to be converted, or NULL */
 } KeyColumn;
 
+typedef enum DifferenceKind
+{
+	HISTORY_LACKS_COLUMN,
+	HISTORY_COLUMN_NARROW,		/* its type cannot hold the live one's values */
+	HISTORY_COLUMN_NOT_NULL,
+	TIME_COLUMN_MISSING,
+	TIME_COLUMN_OF_OTHER_TYPE,
+	TIME_COLUMN_COMPUTED,		/* by PostgreSQL, so that the value cannot be kept, or put in */
+	KEY_NOT_HELD,				/* see KeyState */
+	TRACKING_COLUMN_UNFIT,		/* see ColumnFit */
+	TRACKING_OF_LONGER_KEY
+} DifferenceKind;
+
+/* A way in which a history, or what is registered of its table, does not fit the table. */
+typedef struct Difference
+{
+	DifferenceKind kind;
+	char	   *name;			/* of the live table's column, or NULL */
+	FormData_pg_attribute live; /* that column, if there is one */
+	FormData_pg_attribute held; /* that of the history, if there is one */
+	Oid			type;			/* that there should be, below domains */
+	int32		typmod;
+	KeyState	key;
+	KeyColumn  *column;			/* of the tracking table */
+} Difference;
+
 typedef struct OwnIndex
 {
 	Oid			index;
@@ -180,7 +206,7 @@ extern void derived_check_there(const RegistryRow *row, int sqlstate);
 pg_noreturn extern void derived_refuse_gone(Oid live, bool tracking, int sqlstate);
 extern char *derived_tracking_hint(Oid live, Oid tracking);
 
-/* fit.c: does what is registered of a table's key fit the key that it has: one answer for all who ask */
+/* fit.c: how what there is of a history differs from what its table needs: one answer for everybody who asks */
 extern KeyState fit_key(const RegistryRow *row);
 extern void fit_check_key(const RegistryRow *row, int sqlstate);
 extern List *fit_primary_key(Oid relid);
@@ -192,6 +218,15 @@ extern ColumnFit fit_types(Oid held_type, int32 held_typmod, Oid held_collation,
 						   Oid type, int32 typmod, Oid collation);
 extern bool fit_records(ColumnFit fit);
 extern bool fit_alike(const RegistryRow *child, const RegistryRow *parent);
+
+extern List *fit_differences(const RegistryRow *row, Relation live);
+
+/* fit_columns.c: how the columns of a history, and those that tell of edits, differ from what is needed */
+extern bool fit_holds(Form_pg_attribute live, Form_pg_attribute held);
+extern List *fit_history(Relation live, Relation history);
+extern List *fit_time_columns(Relation live, const char *time_column,
+							  const char *txid_column);
+extern bool fit_differs(const List *differences, DifferenceKind kind);
 
 /* history_map.c: which history column holds which live column */
 extern char *history_map_widen_hint(Oid live, Oid history, Form_pg_attribute column,

@@ -134,24 +134,14 @@ view_is_castable(const RegistryRow *row)
 	return can;
 }
 
+/* Has no column that history has too narrow a type in it? */
 static bool
 types_fit(const RegistryRow *row)
 {
 	Relation	live = table_open(row->live, AccessShareLock);
 	Relation	history = table_open(row->history, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(live);
-	bool		fit = true;
-	int			i;
+	bool		fit = !fit_differs(fit_history(live, history), HISTORY_COLUMN_NARROW);
 
-	for (i = 0; fit && i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Form_pg_attribute target = att->attisdropped ? NULL :
-			columns_find(history, NameStr(att->attname));
-
-		fit = target == NULL || types_hold(att->atttypid, att->atttypmod,
-										   target->atttypid, target->atttypmod);
-	}
 	table_close(history, NoLock);
 	table_close(live, NoLock);
 	return fit;
