@@ -49,7 +49,6 @@ follow_key(RegistryRow *row, const TableState *before, const TableState *now,
 	bool		has_key;
 	List	   *kept;
 
-	Assert(relation_is_locked(row->live, ShareUpdateExclusiveLock));
 	if (follow_key_is_restored(row, before))
 	{
 		registry_update(row);	/* a column may have another name */

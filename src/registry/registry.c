@@ -307,7 +307,6 @@ registry_update(const RegistryRow *row)
 	bool	   *replace;
 	int			natts;
 
-	Assert(relation_is_locked(row->live, AccessShareLock));
 	if (current && same_row(current, row))
 		return;
 	registry_lock_row(row->live);
