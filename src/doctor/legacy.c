@@ -135,8 +135,7 @@ legacy_trigger_state(Relation live, const RegistryRow *row, int i, TriggerState 
 			continue;
 		if (!legacy_is_function(trigger->tgfoid))
 			*state = TRIGGER_FOREIGN;
-		else if (trigger->tgenabled == TRIGGER_DISABLED ||
-				 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		else if (!triggers_fires(trigger))
 			*state = TRIGGER_SWITCHED_OFF;
 		else
 			*state = TRIGGER_RIGHT;
@@ -173,9 +172,7 @@ legacy_tracks(Relation live)
 			Trigger    *trigger = &there->triggers[t];
 
 			if (triggers[i].stores && strcmp(trigger->tgname, triggers[i].name) == 0 &&
-				trigger->tgenabled != TRIGGER_DISABLED &&
-				trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA &&
-				legacy_is_function(trigger->tgfoid))
+				triggers_fires(trigger) && legacy_is_function(trigger->tgfoid))
 				return true;
 		}
 	return false;

@@ -305,6 +305,7 @@ extern void registry_refute(Oid relid, Oid live);
 extern const TriggerSpec trigger_specs[TRIGGER_SPECS];
 extern bool triggers_wanted(const TriggerSpec *spec, const RegistryRow *row);
 extern bool triggers_clones_fit(Oid relid, const TriggerSpec *spec, const RegistryRow *row);
+extern bool triggers_fires(const Trigger *trigger);
 extern Trigger *triggers_find(Oid relid, const char *name);
 extern bool triggers_fit(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow *row);
 extern bool triggers_name_columns(const Trigger *trigger, const RegistryRow *row);

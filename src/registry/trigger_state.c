@@ -51,7 +51,6 @@ static bool triggers_on_all_partitions(Oid live, int i, const RegistryRow *row);
 static bool fires_after(Oid relid, bool row_triggers);
 static Trigger *find_trigger_as_of(Oid relid, const char *name, Snapshot snapshot);
 static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
-static bool triggers_fires(const Trigger *trigger);
 static bool has_shape(const Trigger *trigger, const TriggerSpec *spec);
 
 /*
@@ -477,7 +476,8 @@ triggers_name_columns(const Trigger *trigger, const RegistryRow *row)
 		strcmp(trigger->tgargs[1], row->txid_column) == 0;
 }
 
-static bool
+/* Returns true if it fires, in a session that does not apply a publisher's changes. */
+bool
 triggers_fires(const Trigger *trigger)
 {
 	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
