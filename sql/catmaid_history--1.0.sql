@@ -163,6 +163,42 @@ CREATE FUNCTION catmaid_history_log_context() RETURNS jsonb
 COMMENT ON FUNCTION catmaid_history_log_context() IS
     'What catmaid_history.context says and, with catmaid_history.log_transactions, the session''s user, role, application and client address.';
 
+CREATE FUNCTION catmaid_history_internal.label_keys(label text, number internal) RETURNS internal
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'catmaid_history_label_keys';
+COMMENT ON FUNCTION catmaid_history_internal.label_keys(text, internal) IS
+    'Support function of operator class label_ops: what the index holds of a label.';
+
+CREATE FUNCTION catmaid_history_internal.label_query(label text, number internal, strategy smallint, partial internal, extra internal, nulls internal, mode internal) RETURNS internal
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'catmaid_history_label_keys';
+COMMENT ON FUNCTION catmaid_history_internal.label_query(text, internal, smallint, internal, internal, internal, internal) IS
+    'Support function of operator class label_ops: what is looked for in the index.';
+
+CREATE FUNCTION catmaid_history_internal.label_matches(found internal, strategy smallint, label text, number integer, extra internal, recheck internal, keys internal, nulls internal) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'catmaid_history_label_matches';
+COMMENT ON FUNCTION catmaid_history_internal.label_matches(internal, smallint, text, integer, internal, internal, internal, internal) IS
+    'Support function of operator class label_ops: whether what has been found may be what is looked for.';
+
+-- A btree takes no label of more than some 2,700 bytes (src/log/label_index.c).
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_opclass
+            WHERE opcname OPERATOR(pg_catalog.=) 'label_ops'::pg_catalog.name
+              AND opcnamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('catmaid_history_internal')::pg_catalog.oid) THEN
+        CREATE OPERATOR CLASS catmaid_history_internal.label_ops FOR TYPE pg_catalog.text USING gin AS
+            OPERATOR 1 pg_catalog.= (pg_catalog.text, pg_catalog.text),
+            FUNCTION 1 pg_catalog.btint4cmp(integer, integer),
+            FUNCTION 2 catmaid_history_internal.label_keys(pg_catalog.text, internal),
+            FUNCTION 3 catmaid_history_internal.label_query(pg_catalog.text, internal, smallint, internal, internal, internal, internal),
+            FUNCTION 4 catmaid_history_internal.label_matches(internal, smallint, pg_catalog.text, integer, internal, internal, internal, internal),
+            STORAGE integer;
+    END IF;
+END
+$$;
+COMMENT ON OPERATOR CLASS catmaid_history_internal.label_ops USING gin IS
+    'Labels of any length, looked up by =.';
+COMMENT ON OPERATOR FAMILY catmaid_history_internal.label_ops USING gin IS
+    'That of operator class label_ops.';
+
 CREATE TABLE catmaid_transaction_info (
     transaction_id bigint DEFAULT pg_catalog.txid_current(),
     execution_time timestamptz NOT NULL DEFAULT current_timestamp,
@@ -175,7 +211,8 @@ CREATE TABLE catmaid_transaction_info (
 );
 CREATE INDEX catmaid_transaction_info_time ON catmaid_transaction_info (execution_time);
 CREATE INDEX catmaid_transaction_info_user ON catmaid_transaction_info (user_id, execution_time);
-CREATE INDEX catmaid_transaction_info_label ON catmaid_transaction_info (label, execution_time);
+CREATE INDEX catmaid_transaction_info_label ON catmaid_transaction_info
+    USING gin (label catmaid_history_internal.label_ops) WITH (fastupdate = off);
 COMMENT ON TABLE catmaid_transaction_info IS
     'The transaction log: who did what, as applications, settings and the server say it.';
 COMMENT ON COLUMN catmaid_transaction_info.transaction_id IS

@@ -30,6 +30,12 @@
 #error "catmaid_history needs PostgreSQL 13 or newer"
 #endif
 
+/*
+ * pg_dump of 13 writes commands for an identity column that a site has added to an
+ * extension's table, which fail on restore.
+ */
+#define DUMPS_IDENTITY_OF_MEMBERS	(PG_VERSION_NUM >= 140000)
+
 /* 14 moved the OIDs of the catalogs' indexes to the catalogs' own headers. */
 #if PG_VERSION_NUM < 140000
 #include "catalog/indexing.h"

@@ -125,6 +125,8 @@ BEGIN
            UNION ALL SELECT relowner FROM pg_class WHERE d.classid = 'pg_class'::regclass AND oid = d.objid
            UNION ALL SELECT typowner FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
            UNION ALL SELECT evtowner FROM pg_event_trigger WHERE d.classid = 'pg_event_trigger'::regclass AND oid = d.objid
+           UNION ALL SELECT opcowner FROM pg_opclass WHERE d.classid = 'pg_opclass'::regclass AND oid = d.objid
+           UNION ALL SELECT opfowner FROM pg_opfamily WHERE d.classid = 'pg_opfamily'::regclass AND oid = d.objid
            UNION ALL SELECT nspowner FROM pg_namespace WHERE d.classid = 'pg_namespace'::regclass AND oid = d.objid) o ON true
       LEFT JOIN pg_roles r ON r.oid = o.owner
      WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = extension AND d.deptype = 'e'
@@ -320,6 +322,11 @@ BEGIN
         END LOOP;
     END LOOP;
 
+    -- (ours from before: it took no long labels)
+    IF EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+            WHERE i.indrelid = log AND c.relname = 'catmaid_transaction_info_label' AND a.amname = 'btree') THEN
+        EXECUTE format('DROP INDEX %I.catmaid_transaction_info_label', (SELECT nspname FROM pg_namespace WHERE oid = namespace));
+    END IF;
     -- (a table of ours until there was a schema for such)
     IF EXISTS (SELECT FROM pg_class c, pg_depend d WHERE c.relname = 'catmaid_history_dump' AND c.relkind = 'r'
             AND c.relnamespace = namespace AND d.classid = 'pg_class'::regclass AND d.objid = c.oid

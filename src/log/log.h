@@ -93,6 +93,7 @@ extern void log_table_restore(const Datum *values, const bool *isnull);
 /* log_dump.c: the log in dumps */
 extern void log_dump_take_up_rows(Oid relid);
 extern bool log_dump_is_named(const char *name);
+extern void log_dump_check_command(AlterTableStmt *statement);
 /* what is before and behind the log's name in the condition of its dump */
 #define LOG_CONDITION_BEFORE	"catmaid_history_internal.log_values(log) FROM "
 #define LOG_CONDITION_AFTER		" log UNION ALL "

@@ -183,6 +183,35 @@ log_dump_is_named(const char *name)
 	return strcmp(name, LOG_DUMP_TABLE) == 0;
 }
 
+/* Error out if the command has given the log a column that no dump could bring back. */
+void
+log_dump_check_command(AlterTableStmt *statement)
+{
+	Relation	log;
+	int			i;
+
+	if (DUMPS_IDENTITY_OF_MEMBERS || statement->relation == NULL ||
+		strcmp(statement->relation->relname, LOG_TABLE) != 0 ||
+		!OidIsValid(log_table_relid()) ||
+		RangeVarGetRelid(statement->relation, NoLock, true) != log_table_relid())
+		return;
+	log = table_open(log_table_relid(), AccessShareLock);
+	for (i = 0; i < RelationGetDescr(log)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(log), i);
+
+		if (!att->attisdropped && att->attidentity != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("table \"%s\" cannot have an identity column", LOG_TABLE),
+					 errdetail("pg_dump of PostgreSQL 13 writes a command for it that fails when the dump is restored."),
+					 errhint("Use a sequence instead: ALTER TABLE %s ADD COLUMN %s bigserial;",
+							 naming_quoted(RelationGetRelid(log)),
+							 quote_identifier(NameStr(att->attname)))));
+	}
+	table_close(log, NoLock);
+}
+
 static bool
 is_log_dump(Oid relid)
 {

@@ -30,9 +30,6 @@
 #include "log/log.h"
 #include "compat.h"
 
-/* what an index takes, with room for a time beside it */
-#define MAX_LABEL	2000
-
 typedef enum Said
 {
 	SAID_USER, SAID_PROJECT, SAID_LABEL, SAID_TYPE, SAID_CONTEXT
@@ -271,15 +268,8 @@ assign_project(const char *value, void *extra)
 static bool
 check_label(char **value, void **extra, GucSource source)
 {
-	int			length = *value ? strlen(*value) : 0;
-
-	if (length > MAX_LABEL)
-	{
-		GUC_check_errdetail("A label may have %d bytes; this one has %d.", MAX_LABEL, length);
-		return false;
-	}
 	/* what comes with the connection has not been looked at */
-	if (length > 0 && !pg_verifymbstr(*value, length, true))
+	if (*value && !pg_verifymbstr(*value, strlen(*value), true))
 	{
 		GUC_check_errdetail("It is not valid in the encoding of the database.");
 		return false;

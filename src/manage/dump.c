@@ -116,6 +116,8 @@ dump_follow_command(Node *statement)
 		else
 			log_dump_take_up_rows(relid);
 	}
+	else if (IsA(statement, AlterTableStmt))
+		log_dump_check_command((AlterTableStmt *) statement);
 }
 
 static bool

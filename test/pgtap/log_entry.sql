@@ -3,7 +3,7 @@
 -- the application makes takes its place.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(55);
+SELECT plan(60);
 
 CREATE TABLE tracked (id int PRIMARY KEY, v text);
 CREATE TABLE timed (id int PRIMARY KEY, v text, edition_time timestamptz NOT NULL DEFAULT now(),
@@ -199,6 +199,27 @@ SELECT tap.entries('own entry by COPY', 'own');
 BEGIN; SELECT tap.begun('an INSERT that comes to nothing') \g /dev/null
 UPDATE tracked SET v = 'n'; SELECT count(*) FROM catmaid_transaction_info \g /dev/null
 INSERT INTO catmaid_transaction_info (change_type, label) SELECT 'Backend', 'x' WHERE false; COMMIT; :one
+
+-- A label of any length, by whomever, and found by the index; so is what a user did lately.
+SELECT string_agg(md5(i::text), '') AS long FROM generate_series(1, 1000) i \gset
+BEGIN; SELECT tap.begun(:'long' || '.') \g /dev/null
+UPDATE tracked SET v = 'o'; COMMIT;
+INSERT INTO catmaid_transaction_info (change_type, label) VALUES ('Backend', :'long');
+SET enable_seqscan = off;
+SELECT is((SELECT count(*) FROM catmaid_transaction_info WHERE label = :'long'), 1::bigint, 'a label of 32,000 bytes, of the application''s');
+SELECT is((SELECT count(*) FROM catmaid_transaction_info WHERE label = :'long' || '.'), 1::bigint, '... and set');
+SELECT is((SELECT count(*) FROM catmaid_transaction_info WHERE label = :'long' || '!'), 0::bigint, '... and another one');
+CREATE FUNCTION tap.plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE l text; r text := '';
+BEGIN
+	FOR l IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP r := r || l || E'\n'; END LOOP;
+	RETURN r;
+END $$;
+SELECT matches(tap.plan_of($$SELECT * FROM catmaid_transaction_info WHERE label = 'treenodes.move'$$),
+	'catmaid_transaction_info_label', 'labels are found by the index');
+SELECT matches(tap.plan_of($$SELECT * FROM catmaid_transaction_info WHERE user_id = 7 AND execution_time > now() - interval '1 hour'$$),
+	'Index Cond: \(\(user_id = 7\) AND \(execution_time > ', 'what a user did lately is found by the index');
+RESET enable_seqscan;
 
 SELECT is((SELECT count(*) - count(DISTINCT transaction_id) FROM catmaid_transaction_info), 0::bigint, 'no transaction has two');
 DROP EXTENSION catmaid_history CASCADE;

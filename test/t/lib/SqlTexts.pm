@@ -70,6 +70,8 @@ sub names_in_sql
 	# what a format adds to a name is a word of its own
 	$sql =~ s/(?<=\w)%s/ _/g;
 	$sql =~ s/%(?:\d\$)?[a-zA-Z]/_/g;
+	# where no other way of writing is allowed
+	$sql =~ s/\bOPERATOR \d+ pg_catalog\.= / /g;
 	while ($sql =~ s/OPERATOR\(pg_catalog\.(\S+)\)/ /) { $names{operator}{$1} = 1 }
 	$fault->("operator $1") while $sql =~ s/\b((?:NOT )?I?LIKE|SIMILAR TO|BETWEEN|IS DISTINCT FROM)\b//;
 	$names{function}{$1} = 1 while $sql =~ s/\bpg_catalog\.(\w+)\(/(/;
