@@ -496,8 +496,13 @@ COMMENT ON FUNCTION truncate_all_history_tables() IS
     'Empty all history tables.';
 
 -- ---------------------------------------------------------------------------
--- Checking and repairing
+-- Reading
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION catmaid_history_internal.rows_support(request internal) RETURNS internal
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'catmaid_history_rows_support';
+COMMENT ON FUNCTION catmaid_history_internal.rows_support(internal) IS
+    'Lets the planner know the functions that read; not for use.';
 
 CREATE FUNCTION history_changes(tables regclass[] DEFAULT NULL, since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT NULL, transactions bigint[] DEFAULT NULL, key jsonb DEFAULT NULL,
@@ -505,16 +510,22 @@ CREATE FUNCTION history_changes(tables regclass[] DEFAULT NULL, since timestampt
     OUT key jsonb, OUT old_row jsonb, OUT new_row jsonb, OUT changed_columns text[],
     OUT user_id integer, OUT label text, OUT context jsonb)
     RETURNS SETOF record
-    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'catmaid_history_changes';
+    LANGUAGE c STABLE COST 100000 SUPPORT catmaid_history_internal.rows_support
+    AS 'MODULE_PATHNAME', 'catmaid_history_changes';
 COMMENT ON FUNCTION history_changes(regclass[], timestamptz, timestamptz, bigint[], jsonb) IS
     'What transactions did to the rows of tables that the caller may read, newest last.';
 
 CREATE FUNCTION history_diff(row_type anyelement, before timestamptz, after timestamptz,
     OUT change text, OUT old anyelement, OUT new anyelement)
     RETURNS SETOF record
-    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'catmaid_history_diff';
+    LANGUAGE c STABLE COST 100000 SUPPORT catmaid_history_internal.rows_support
+    AS 'MODULE_PATHNAME', 'catmaid_history_diff';
 COMMENT ON FUNCTION history_diff(anyelement, timestamptz, timestamptz) IS
     'The rows of a table that differ between two instants; NULL::t means table t.';
+
+-- ---------------------------------------------------------------------------
+-- Checking and repairing
+-- ---------------------------------------------------------------------------
 
 CREATE FUNCTION check_history(target regclass DEFAULT NULL, scan_history boolean DEFAULT true,
         OUT live_table regclass, OUT severity text, OUT finding text, OUT object text,

@@ -353,6 +353,23 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 	parse_analyze((statement), (sql), NULL, 0, NULL)
 #endif
 
+#if PG_VERSION_NUM >= 150000
+#define analyze_and_rewrite_compat(statement, sql, types, n) \
+	pg_analyze_and_rewrite_fixedparams((statement), (sql), (types), (n), NULL)
+#else
+#define analyze_and_rewrite_compat(statement, sql, types, n) \
+	pg_analyze_and_rewrite((statement), (sql), (types), (n), NULL)
+#endif
+
+/* 18 runs any execution more than once. */
+#if PG_VERSION_NUM >= 180000
+#define executor_run_compat(query, direction, count) \
+	ExecutorRun((query), (direction), (count))
+#else
+#define executor_run_compat(query, direction, count) \
+	ExecutorRun((query), (direction), (count), false)
+#endif
+
 /* 16 no longer puts two entries for the view itself before those of its query, and
  * keeps what is checked for privileges apart from the range table. */
 #if PG_VERSION_NUM >= 160000

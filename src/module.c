@@ -26,6 +26,7 @@ _PG_init(void)
 	log_table_init();
 	planner_init();
 	tracking_scan_init();
+	rows_scan_init();
 	log_settings_init();
 	settings_init();
 	command_init();

@@ -2,21 +2,11 @@
  * changes.c
  *		history_changes(): what transactions did, row by row.
  *
- * A version that a transaction has ended, and not made, is what it found; one that it
- * has made, and not ended, is what it left.  Both of one key: UPDATE; the first alone:
- * DELETE; the second alone: INSERT.  What it has made and ended nobody else saw.  So
- * nothing depends on the order of times, whatever overlapped.
- *
- * Where it is not known who made a version (it is older than start_transaction_id), the
- * next version is the one that begins when this one ends.  Likewise in a history that was
- * adopted, where who ended a version is not known.
- *
- * A row that gets another key is one that goes and one that comes: the two are one UPDATE
- * if they agree in all other columns, and there is one of each.
+ * Here are the tables that are asked for, and what the log says.  What is sought in each
+ * table is told in changes_sql.c.
  *
  * One query does it, for all tables, which the caller runs: with its privileges and what
- * policies show it.  It begins with what the arguments leave: by the indexes on
- * exec_transaction_id and sys_period, and from there by key.
+ * policies show it.
  *
  * Locks: ACCESS SHARE on what is read.
  */
@@ -44,19 +34,7 @@ enum
 	ARG_TABLES, ARG_SINCE, ARG_UNTIL, ARG_TRANSACTIONS, ARG_KEY, NARGS
 };
 
-/* A table whose changes are asked for, as SQL spells it. */
-typedef struct Source
-{
-	Oid			relid;			/* that is named; of a kept history its own */
-	char	   *rows;			/* a SELECT of all its versions */
-	List	   *columns;
-	List	   *key;
-	List	   *silent;			/* columns that every change changes */
-	Relation	rel;			/* that has the columns' types: the history */
-	bool		former;			/* some versions do not say who ended them */
-	TimestampTz since;			/* what is from before is none of our business; 0 */
-} Source;
-
+static void changes_query(FunctionCallInfo fcinfo, StreamQuery *query);
 static char *changes_sql(FunctionCallInfo fcinfo);
 static void check_arguments(FunctionCallInfo fcinfo);
 static List *tables_asked_for(FunctionCallInfo fcinfo);
@@ -64,18 +42,13 @@ static List *all_tables(void);
 static List *with_children(List *tables);
 static bool may_read(const RegistryRow *row);
 static void require_readable(Oid relid);
-static Source *source_of(Oid relid);
-static Source *source_of_kept(Oid history);
+static ChangesSource *source_of(Oid relid);
+static ChangesSource *source_of_kept(Oid history);
 static List *columns_of(Relation rel, bool of_history);
-static bool has_key(const Source *source, FunctionCallInfo fcinfo);
+static bool has_key(const ChangesSource *source, FunctionCallInfo fcinfo);
 static List *keys_given(FunctionCallInfo fcinfo);
-static char *table_sql(const Source *source, FunctionCallInfo fcinfo);
-static char *versions_sql(const Source *source);
-static char *began_sql(const char *versions, const char *transaction);
 static List *kept_key(Relation history);
-static char *key_given_sql(const Source *source, const char *versions);
 static char *log_sql(const char *changes);
-static char *array_sql(List *names, List *but);
 static char *list_sql(List *names);
 
 PG_FUNCTION_INFO_V1(catmaid_history_changes);
@@ -84,18 +57,28 @@ PG_FUNCTION_INFO_V1(catmaid_history_changes);
 Datum
 catmaid_history_changes(PG_FUNCTION_ARGS)
 {
+	return stream_rows(fcinfo, changes_query);
+}
+
+static void
+changes_query(FunctionCallInfo fcinfo, StreamQuery *query)
+{
 	static const Oid types[NARGS] = {REGCLASSARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 	INT8ARRAYOID, JSONBOID};
-	Datum		values[NARGS];
-	char		nulls[NARGS + 1] = {0};
+	Datum	   *values = palloc(sizeof(Datum) * NARGS);
+	bool	   *nulls = palloc(sizeof(bool) * NARGS);
 	int			i;
 
 	for (i = 0; i < NARGS; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		nulls[i] = PG_ARGISNULL(i);
 	}
-	return stream_rows(fcinfo, changes_sql, NARGS, types, values, nulls);
+	query->sql = changes_sql(fcinfo);
+	query->nargs = NARGS;
+	query->types = types;
+	query->values = values;
+	query->nulls = nulls;
 }
 
 /* The query for the arguments. */
@@ -111,11 +94,13 @@ changes_sql(FunctionCallInfo fcinfo)
 	initStringInfo(&sql);
 	foreach(lc, tables)
 	{
-		Source	   *source = source_of(lfirst_oid(lc));
+		ChangesSource *source = source_of(lfirst_oid(lc));
 
 		if (PG_ARGISNULL(ARG_KEY) || has_key(source, fcinfo))
 			appendStringInfo(&sql, "%s(%s)", sql.len > 0 ? " UNION ALL " : "",
-							 table_sql(source, fcinfo));
+							 changes_table_sql(source, !PG_ARGISNULL(ARG_TRANSACTIONS),
+											   !PG_ARGISNULL(ARG_SINCE) || !PG_ARGISNULL(ARG_UNTIL),
+											   !PG_ARGISNULL(ARG_KEY)));
 		table_close(source->rel, NoLock);
 	}
 	if (sql.len == 0 && !PG_ARGISNULL(ARG_KEY))
@@ -127,11 +112,12 @@ changes_sql(FunctionCallInfo fcinfo)
 	if (sql.len == 0)
 		appendStringInfoString(&sql, "SELECT NULL::pg_catalog.timestamptz AS changed_at, NULL::pg_catalog.int8 AS t, "
 							   "NULL::pg_catalog.regclass AS tbl, NULL::pg_catalog.text AS change, NULL::pg_catalog.jsonb AS key, "
-							   "NULL::pg_catalog.jsonb AS old_r, NULL::pg_catalog.jsonb AS new_r, NULL::pg_catalog.text[] AS cols WHERE false");
+							   "NULL::pg_catalog.jsonb AS old_r, NULL::pg_catalog.jsonb AS new_r, NULL::pg_catalog.text[] AS cols, "
+							   "NULL::pg_catalog.timestamptz AS turn, 0 AS depth WHERE false");
 	return psprintf("SELECT c.changed_at, c.t, c.tbl, c.change, c.key, c.old_r, c.new_r, c.cols, "
 					"%s WHERE ($2 IS NULL OR c.changed_at OPERATOR(pg_catalog.>=) $2) AND ($3 IS NULL OR c.changed_at OPERATOR(pg_catalog.<) $3) "
 					"AND ($4 IS NULL OR c.t OPERATOR(pg_catalog.=) ANY ($4)) "
-					"ORDER BY c.changed_at NULLS FIRST, c.t NULLS FIRST, c.tbl::pg_catalog.oid, c.key",
+					"ORDER BY c.turn NULLS FIRST, c.depth, c.t NULLS FIRST, c.tbl::pg_catalog.oid, c.key",
 					log_sql(sql.data));
 }
 
@@ -248,16 +234,16 @@ require_readable(Oid relid)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(all[i]));
 }
 
-static Source *
+static ChangesSource *
 source_of(Oid relid)
 {
 	RegistryRow *row = registry_get(relid);
-	Source	   *source;
+	ChangesSource *source;
 	Relation	live;
 
 	if (row == NULL)
 		return source_of_kept(relid);
-	source = palloc0(sizeof(Source));
+	source = palloc0(sizeof(ChangesSource));
 	live = table_open(row->live, AccessShareLock);
 	source->relid = relid;
 	source->rows = view_rows_sql(row, live, true);
@@ -281,10 +267,10 @@ source_of(Oid relid)
 }
 
 /* A history that was kept, of a table that is gone or not tracked any more. */
-static Source *
+static ChangesSource *
 source_of_kept(Oid history)
 {
-	Source	   *source = palloc0(sizeof(Source));
+	ChangesSource *source = palloc0(sizeof(ChangesSource));
 	AttrNumber	maker = get_attnum(history, MAKER_COLUMN);
 	StringInfoData columns;
 	ListCell   *lc;
@@ -334,7 +320,7 @@ columns_of(Relation rel, bool of_history)
 
 /* Is the key that is given one of the table's? */
 static bool
-has_key(const Source *source, FunctionCallInfo fcinfo)
+has_key(const ChangesSource *source, FunctionCallInfo fcinfo)
 {
 	List	   *given = keys_given(fcinfo);
 	bool		same = list_length(source->key) == list_length(given);
@@ -392,186 +378,6 @@ kept_key(Relation history)
 }
 
 /*
- * The changes of one table.  "pre" is a version that a transaction has found and ended,
- * "post" one that it has made and left.
- */
-static char *
-table_sql(const Source *source, FunctionCallInfo fcinfo)
-{
-	bool		by_transaction = !PG_ARGISNULL(ARG_TRANSACTIONS) && !source->former;
-	bool		by_time = !PG_ARGISNULL(ARG_SINCE) || !PG_ARGISNULL(ARG_UNTIL);
-	char	   *versions = versions_sql(source);
-	char	   *same_key = changes_key_equal_sql(source->rel, source->key, "pre", "post");
-	StringInfoData pre;
-	StringInfoData post;
-	StringInfoData linked;
-	StringInfoData pre_keys;
-	StringInfoData post_keys;
-	StringInfoData key_json;
-	char	   *events;
-	ListCell   *lc;
-	int			i = 0;
-
-	initStringInfo(&pre);
-	initStringInfo(&post);
-	initStringInfo(&linked);
-	initStringInfo(&pre_keys);
-	initStringInfo(&post_keys);
-	initStringInfo(&key_json);
-	foreach(lc, source->key)
-	{
-		i++;
-		appendStringInfo(&pre_keys, "pre.k%d, ", i);
-		appendStringInfo(&post_keys, "post.k%d, ", i);
-		appendStringInfo(&key_json, "%sk%d AS %s", i > 1 ? ", " : "", i,
-						 quote_identifier(lfirst(lc)));
-	}
-
-	appendStringInfoString(&pre, "((pre.ender IS NOT NULL AND (pre.ender OPERATOR(pg_catalog.=) pre.maker) IS NOT TRUE "
-						   "AND NOT (pre.maker IS NULL AND pg_catalog.isempty(pre.p)))");
-	if (source->former)
-		appendStringInfoString(&pre, " OR (pre.ender IS NULL AND NOT pg_catalog.isempty(pre.p) AND NOT pg_catalog.upper_inf(pre.p))");
-	appendStringInfoChar(&pre, ')');
-	appendStringInfoString(&linked, "((post.maker OPERATOR(pg_catalog.=) pre.ender AND (post.ender OPERATOR(pg_catalog.=) post.maker) IS NOT TRUE) "
-						   "OR (post.maker IS NULL AND NOT pg_catalog.isempty(post.p) AND pg_catalog.lower(post.p) OPERATOR(pg_catalog.=) pg_catalog.upper(pre.p))");
-	if (source->former)
-		appendStringInfoString(&linked, " OR (pre.ender IS NULL AND NOT pg_catalog.isempty(post.p) AND pg_catalog.lower(post.p) OPERATOR(pg_catalog.=) pg_catalog.upper(pre.p))");
-	appendStringInfoChar(&linked, ')');
-	appendStringInfoString(&post, "post.maker IS NOT NULL AND (post.ender OPERATOR(pg_catalog.=) post.maker) IS NOT TRUE");
-	if (source->since != 0)
-		appendStringInfo(&post, " AND (pg_catalog.isempty(post.p) OR pg_catalog.lower(post.p) OPERATOR(pg_catalog.>=) '%s'::pg_catalog.timestamptz)",
-						 timestamptz_to_str(source->since));
-
-	/* what the arguments leave, by the indexes; the rest is done with the result */
-	if (by_transaction)
-	{
-		appendStringInfoString(&pre, " AND pre.ender OPERATOR(pg_catalog.=) ANY ($4)");
-		appendStringInfo(&post, " AND post.maker OPERATOR(pg_catalog.=) ANY ($4) AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange("
-						 "(SELECT CASE WHEN pg_catalog.bool_and(b.began IS NOT NULL) THEN pg_catalog.min(b.began) END "
-						 "FROM (SELECT %s AS began FROM pg_catalog.unnest($4) t (t)) b), NULL) OR post.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)",
-						 began_sql(versions, "t.t"));
-	}
-	if (by_time)
-	{
-		appendStringInfoString(&pre, " AND (pre.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2 OPERATOR(pg_catalog.-) '1 us'::pg_catalog.interval, $3, '[]') OR pre.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)");
-		appendStringInfoString(&post, " AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2, $3, '[]') OR post.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)");
-	}
-
-	events = psprintf("SELECT %s pre.ender, post.maker, pre.p AS old_p, pre.r AS old_r, post.p AS new_p, post.r AS new_r "
-					  "FROM %s pre LEFT JOIN %s post ON %s AND %s WHERE %s "
-					  "UNION ALL SELECT %s NULL, post.maker, NULL, NULL, post.p, post.r FROM %s post WHERE %s "
-					  "AND NOT EXISTS (SELECT FROM %s pre WHERE %s AND pre.ender OPERATOR(pg_catalog.=) post.maker AND (pre.maker OPERATOR(pg_catalog.=) pre.ender) IS NOT TRUE)%s",
-					  pre_keys.data, versions, versions, same_key, linked.data, pre.data,
-					  post_keys.data, versions, post.data, versions, same_key,
-					  !source->former ? "" :
-					  psprintf(" AND NOT EXISTS (SELECT FROM %s pre WHERE %s AND pre.ender IS NULL "
-							   "AND NOT pg_catalog.isempty(pre.p) AND pg_catalog.upper(pre.p) OPERATOR(pg_catalog.=) pg_catalog.lower(post.p))", versions, same_key));
-	if (!PG_ARGISNULL(ARG_KEY))
-		events = psprintf("SELECT * FROM (%s) e WHERE %s", events, key_given_sql(source, "e"));
-
-	/* the two halves of a changed key are beside each other: DELETE comes before INSERT */
-	return psprintf("SELECT CASE WHEN g.old_r IS NULL THEN COALESCE(pg_catalog.lower(g.new_p), %s) "
-					"ELSE COALESCE(pg_catalog.upper(g.old_p), %s, pg_catalog.lower(g.new_p)) END AS changed_at, g.t, "
-					"%u::pg_catalog.oid::pg_catalog.regclass AS tbl, CASE WHEN g.half THEN 'UPDATE' ELSE g.change END AS change, "
-					"CASE WHEN g.half THEN g.other_key ELSE g.key END AS key, "
-					"CASE WHEN g.half THEN g.other_r ELSE g.old_r END AS old_r, g.new_r, "
-					"CASE WHEN g.half OR g.change OPERATOR(pg_catalog.=) 'UPDATE' THEN ARRAY(SELECT u.c FROM pg_catalog.unnest(%s::pg_catalog.text[]) WITH ORDINALITY u (c, n) "
-					"WHERE ((CASE WHEN g.half THEN g.other_r ELSE g.old_r END OPERATOR(pg_catalog.->) u.c)::pg_catalog.text "
-					"OPERATOR(pg_catalog.=) (g.new_r OPERATOR(pg_catalog.->) u.c)::pg_catalog.text) IS NOT TRUE "
-					"ORDER BY u.n) END AS cols "
-					"FROM (SELECT f.*, f.change OPERATOR(pg_catalog.=) 'INSERT' AND f.n OPERATOR(pg_catalog.=) 2 AND f.other_r IS NOT NULL AS half, "
-					"f.change OPERATOR(pg_catalog.=) 'DELETE' AND f.n OPERATOR(pg_catalog.=) 2 AND (f.following OPERATOR(pg_catalog.=) 'INSERT') IS TRUE AS other_half FROM ("
-					"SELECT e.*, pg_catalog.lag(e.old_r) OVER w AS other_r, pg_catalog.lag(e.key) OVER w AS other_key, pg_catalog.lead(e.change) OVER w AS following, "
-					"pg_catalog.count(*) OVER (PARTITION BY e.t, e.rest) AS n FROM ("
-					"SELECT d.*, CASE WHEN d.change OPERATOR(pg_catalog.=) 'UPDATE' THEN d.key ELSE COALESCE(d.old_r, d.new_r) OPERATOR(pg_catalog.-) %s::pg_catalog.text[] END AS rest "
-					"FROM (SELECT COALESCE(c.ender, c.maker) AS t, c.old_p, c.old_r, c.new_p, c.new_r, "
-					"CASE WHEN c.old_r IS NULL THEN 'INSERT' WHEN c.new_r IS NULL THEN 'DELETE' ELSE 'UPDATE' END AS change, "
-					"(SELECT pg_catalog.to_jsonb(k.*) FROM (SELECT %s) k) AS key FROM (%s) c) d) e "
-					"WINDOW w AS (PARTITION BY e.t, e.rest ORDER BY e.change)) f) g WHERE NOT g.other_half",
-					began_sql(versions, "g.t"), began_sql(versions, "g.t"), source->relid,
-					quote_literal_cstr(array_sql(source->columns, source->silent)),
-					quote_literal_cstr(array_sql(list_concat_copy(source->key, source->silent), NIL)),
-					key_json.data, events);
-}
-
-/* When a transaction began, by the versions of the table that it has ended. */
-static char *
-began_sql(const char *versions, const char *transaction)
-{
-	return psprintf("(SELECT pg_catalog.min(pg_catalog.upper(x.p)) FROM %s x "
-					"WHERE x.ender OPERATOR(pg_catalog.=) %s)", versions, transaction);
-}
-
-/* All versions of the table: key, who ended and made it, its period, its row as JSON. */
-static char *
-versions_sql(const Source *source)
-{
-	StringInfoData keys;
-	StringInfoData columns;
-	ListCell   *lc;
-	int			i = 0;
-
-	initStringInfo(&keys);
-	initStringInfo(&columns);
-	foreach(lc, source->key)
-		appendStringInfo(&keys, "v.%s AS k%d, ", quote_identifier(lfirst(lc)), ++i);
-	foreach(lc, source->columns)
-		appendStringInfo(&columns, "%sv.%s", columns.len > 0 ? ", " : "", quote_identifier(lfirst(lc)));
-	return psprintf("(SELECT %sv.%s AS ender, v.%s AS maker, v.%s AS p, "
-					"(SELECT pg_catalog.to_jsonb(x.*) FROM (SELECT %s) x) AS r FROM (%s) v)",
-					keys.data, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN, columns.data, source->rows);
-}
-
-/*
- * "a and b have one key", by the operators of the types that the relation's columns have;
- * the key's columns are called k1, k2, ... in both.
- */
-char *
-changes_key_equal_sql(Relation rel, List *key, const char *a, const char *b)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-	int			i = 0;
-
-	initStringInfo(&sql);
-	foreach(lc, key)
-	{
-		Oid			type = columns_find(rel, lfirst(lc))->atttypid;
-
-		if (i++ > 0)
-			appendStringInfoString(&sql, " AND ");
-		generate_operator_clause(&sql, psprintf("%s.k%d", a, i), type,
-								 columns_key_equality(NULL, -1, getBaseType(type)),
-								 psprintf("%s.k%d", b, i), type);
-	}
-	return sql.data;
-}
-
-/* The rows with the key that is given. */
-static char *
-key_given_sql(const Source *source, const char *versions)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-	int			i = 0;
-
-	initStringInfo(&sql);
-	foreach(lc, source->key)
-	{
-		Oid			type = columns_find(source->rel, lfirst(lc))->atttypid;
-
-		if (i++ > 0)
-			appendStringInfoString(&sql, " AND ");
-		generate_operator_clause(&sql, psprintf("%s.k%d", versions, i), type,
-								 columns_key_equality(NULL, -1, getBaseType(type)),
-								 psprintf("(SELECT g.%s FROM pg_catalog.jsonb_populate_record(NULL::%s, $5) g)",
-										  quote_identifier(lfirst(lc)),
-										  naming_quoted(RelationGetRelid(source->rel))), type);
-	}
-	return sql.data;
-}
-
-/*
  * What the log says of a transaction, as far as the caller may read it: of entries with
  * one id, as there are after a restore into another cluster, the one nearest in time.
  */
@@ -588,38 +394,6 @@ log_sql(const char *changes)
 					"ORDER BY pg_catalog.abs(pg_catalog.date_part('epoch', o.execution_time OPERATOR(pg_catalog.-) c.changed_at)) LIMIT 1) i ON true",
 					changes, get_attnum(log, "context") != InvalidAttrNumber ? "o.context" : "NULL::pg_catalog.jsonb",
 					naming_quoted(log));
-}
-
-/* An array of text, as its input function reads it, of the names but the others. */
-static char *
-array_sql(List *names, List *but)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-	ListCell   *other;
-
-	initStringInfo(&sql);
-	appendStringInfoChar(&sql, '{');
-	foreach(lc, names)
-	{
-		bool		leave = false;
-		const char *at;
-
-		foreach(other, but)
-			leave |= strcmp(lfirst(lc), lfirst(other)) == 0;
-		if (leave)
-			continue;
-		appendStringInfoString(&sql, sql.len > 1 ? ",\"" : "\"");
-		for (at = lfirst(lc); *at; at++)
-		{
-			if (*at == '"' || *at == '\\')
-				appendStringInfoChar(&sql, '\\');
-			appendStringInfoChar(&sql, *at);
-		}
-		appendStringInfoChar(&sql, '"');
-	}
-	appendStringInfoChar(&sql, '}');
-	return sql.data;
 }
 
 static char *

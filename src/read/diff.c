@@ -17,10 +17,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -28,15 +30,19 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "read/read.h"
 
+static void diff_query(FunctionCallInfo fcinfo, StreamQuery *query);
+static HeapTuple form_row(void *arg, TupleDesc desc, Datum *values, bool *nulls);
+static Datum typed_row(TupleDesc type, HeapTupleHeader record);
 static char *diff_sql(FunctionCallInfo fcinfo);
 static Oid	table_of_row(FunctionCallInfo fcinfo);
 static char *rows_sql(const RegistryRow *row, Relation live, const char *at, const char *not_at);
 static char *columns_sql(Relation live, const char *alias);
 static char *live_rows_sql(const RegistryRow *row, Relation live);
-static char *typed_row_sql(Relation live, const char *alias);
+static char *record_sql(Relation live, Relation history, const char *alias);
 
 PG_FUNCTION_INFO_V1(catmaid_history_diff);
 
@@ -44,13 +50,65 @@ PG_FUNCTION_INFO_V1(catmaid_history_diff);
 Datum
 catmaid_history_diff(PG_FUNCTION_ARGS)
 {
+	return stream_rows(fcinfo, diff_query);
+}
+
+static void
+diff_query(FunctionCallInfo fcinfo, StreamQuery *query)
+{
 	static const Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[2];
+	static const bool nulls[] = {false, false};
+	Datum	   *values = palloc(sizeof(Datum) * lengthof(types));
 	int			i;
 
-	for (i = 0; i < lengthof(values); i++)
+	for (i = 0; i < lengthof(types); i++)
 		values[i] = PG_GETARG_DATUM(i + 1);
-	return stream_rows(fcinfo, diff_sql, lengthof(values), types, values, "  ");
+	query->sql = diff_sql(fcinfo);
+	query->nargs = lengthof(types);
+	query->types = types;
+	query->values = values;
+	query->nulls = nulls;
+	query->form = form_row;
+	query->arg = lookup_rowtype_tupdesc_copy(get_rel_type_id(table_of_row(fcinfo)), -1);
+}
+
+/* change, old and new: the records of the query as rows of the table's type */
+static HeapTuple
+form_row(void *arg, TupleDesc desc, Datum *values, bool *nulls)
+{
+	int			i;
+
+	for (i = 1; i <= 2; i++)
+		if (!nulls[i])
+			values[i] = typed_row(arg, DatumGetHeapTupleHeader(values[i]));
+	return heap_form_tuple(desc, values, nulls);
+}
+
+/*
+ * A row of the table's type with the values of the record, which has no dropped columns.
+ * (A cast would refuse what a domain allowed once, and cut what is too long by now.)
+ */
+static Datum
+typed_row(TupleDesc type, HeapTupleHeader record)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(record),
+											  HeapTupleHeaderGetTypMod(record));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(record),.t_data = record};
+	Datum	   *values = palloc0(sizeof(Datum) * type->natts);
+	bool	   *nulls = palloc(sizeof(bool) * type->natts);
+	int			from = 0;
+	int			i;
+
+	ItemPointerSetInvalid(&tuple.t_self);
+	for (i = 0; i < type->natts; i++)
+	{
+		nulls[i] = true;
+		if (!TupleDescAttr(type, i)->attisdropped)
+			values[i] = heap_getattr(&tuple, ++from, desc, &nulls[i]);
+	}
+	Assert(from == desc->natts);
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
 }
 
 static char *
@@ -94,8 +152,8 @@ diff_sql(FunctionCallInfo fcinfo)
 	sql = psprintf("SELECT CASE WHEN b.r IS NULL THEN 'INSERT' WHEN a.r IS NULL THEN 'DELETE' ELSE 'UPDATE' END, b.r, a.r "
 				   "FROM (SELECT %s%s AS r FROM (%s) v) b FULL JOIN (SELECT %s%s AS r FROM (%s) v) a ON %s "
 				   "WHERE NOT pg_catalog.record_image_eq(b.r, a.r) OR b.r IS NULL OR a.r IS NULL",
-				   keys.data, typed_row_sql(live, "v"), rows_sql(row, live, "$1", "$2"),
-				   keys.data, typed_row_sql(live, "v"), rows_sql(row, live, "$2", "$1"),
+				   keys.data, record_sql(live, history, "v"), rows_sql(row, live, "$1", "$2"),
+				   keys.data, record_sql(live, history, "v"), rows_sql(row, live, "$2", "$1"),
 				   changes_key_equal_sql(history, row->key, "b", "a"));
 	table_close(history, NoLock);
 	table_close(live, NoLock);
@@ -183,9 +241,12 @@ columns_sql(Relation live, const char *alias)
 	return sql.data;
 }
 
-/* They as a row of the table's type. */
+/*
+ * They as a record, with the types of the table's columns, but for domains, which what was
+ * there before they were made need not meet.
+ */
 static char *
-typed_row_sql(Relation live, const char *alias)
+record_sql(Relation live, Relation history, const char *alias)
 {
 	StringInfoData sql;
 	int			i;
@@ -194,12 +255,16 @@ typed_row_sql(Relation live, const char *alias)
 	for (i = 0; i < RelationGetNumberOfAttributes(live); i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(live), i);
+		Oid			type;
 
-		if (!att->attisdropped)
-			appendStringInfo(&sql, "%s%s.%s::%s", sql.len > 0 ? ", " : "", alias,
-							 quote_identifier(NameStr(att->attname)),
-							 format_type_extended(att->atttypid, att->atttypmod,
-												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		if (att->attisdropped)
+			continue;
+		type = getBaseType(att->atttypid);
+		appendStringInfo(&sql, "%s%s.%s", sql.len > 0 ? ", " : "", alias,
+						 quote_identifier(NameStr(att->attname)));
+		if (columns_find(history, NameStr(att->attname))->atttypid != type)
+			appendStringInfo(&sql, "::%s",
+							 format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 	}
-	return psprintf("ROW(%s)::%s", sql.data, naming_quoted(RelationGetRelid(live)));
+	return psprintf("ROW(%s)", sql.data);
 }

@@ -9,11 +9,42 @@
 
 #pragma GCC visibility push(hidden)
 
-/* stream.c: the rows of a query */
-extern Datum stream_rows(FunctionCallInfo fcinfo, char *(*make_sql) (FunctionCallInfo fcinfo),
-						 int nargs, const Oid *types, const Datum *values, const char *nulls);
+/* A query of ours, with parameters. */
+typedef struct StreamQuery
+{
+	char	   *sql;
+	int			nargs;
+	const Oid  *types;
+	const Datum *values;
+	const bool *nulls;
+	/* what makes the function's row of the query's, or NULL */
+	HeapTuple	(*form) (void *arg, TupleDesc desc, Datum *values, bool *nulls);
+	void	   *arg;
+} StreamQuery;
 
-/* changes.c: what transactions did */
+/* stream.c: the rows of a query */
+extern Datum stream_rows(FunctionCallInfo fcinfo,
+						 void (*make_query) (FunctionCallInfo fcinfo, StreamQuery *query));
+
+/* rows_scan.c: they in FROM */
+extern void rows_scan_init(void);
+
+/* A table whose changes are asked for, as SQL spells it. */
+typedef struct ChangesSource
+{
+	Oid			relid;			/* that is named; of a kept history its own */
+	char	   *rows;			/* a SELECT of all its versions */
+	List	   *columns;
+	List	   *key;
+	List	   *silent;			/* columns that every change changes */
+	Relation	rel;			/* that has the columns' types: the history */
+	bool		former;			/* some versions do not say who ended them */
+	TimestampTz since;			/* what is from before is none of our business; 0 */
+} ChangesSource;
+
+/* changes_sql.c: what transactions did to the rows of a table */
+extern char *changes_table_sql(const ChangesSource *source, bool by_transaction, bool by_time,
+							   bool by_key);
 extern char *changes_key_equal_sql(Relation rel, List *key, const char *a, const char *b);
 
 /* estimate.c: what the planner should expect of a history view */

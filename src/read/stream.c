@@ -1,74 +1,219 @@
 /*
  * stream.c
- *		The rows of a query of ours as the result of a function.
+ *		The rows of a query of ours as the result of a function, one by one.
  *
- * The query is run by a cursor, with the rights of the caller, a few rows at a time, and
- * its rows are put in a tuplestore, which goes to disk where they are many.  It has ended
- * when the function returns: a cursor that was left open until more rows are asked for
- * would be closed too soon, by COMMIT where the caller's query is a cursor WITH HOLD, and
- * by ROLLBACK TO SAVEPOINT.
+ * The query runs while its rows are asked for, with the rights of the caller, and
+ * keeps none of them: what it takes is what its sorts and joins may have (work_mem).
+ *
+ * It is an execution of its own, and no cursor, which COMMIT would close before a cursor
+ * WITH HOLD around it has read to the end, and ROLLBACK TO SAVEPOINT as well.  What it
+ * opens and locks belongs to the query around it, as what that opens itself
+ * (CurrentResourceOwner is its portal's), and ends with it, whichever way: when it has
+ * given its last row, when no more rows are asked for (the expression context's
+ * callback), or by an error.  As functions in SQL do it (functions.c: fmgr_sql).
+ *
+ * In FROM, PostgreSQL would collect what a function returns before it goes on:
+ * see rows_scan.c.
  *
  * The query's operators and functions are read as those of pg_catalog.
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "jit/jit.h"
+#include "miscadmin.h"
+#include "parser/analyze.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
-#include "utils/portal.h"
-#include "utils/tuplestore.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "read/read.h"
+#include "compat.h"
 
-#define ROWS_AT_A_TIME	200
+/* A query that goes on; its receiver comes first, so that it can be told by that. */
+typedef struct Stream
+{
+	DestReceiver receiver;
+	QueryDesc  *query;			/* NULL: has ended */
+	TupleTableSlot *row;		/* the query's present one, or NULL */
+	StreamQuery wanted;
+	ExprContext *econtext;
+} Stream;
 
-static void put_rows(Portal portal, ReturnSetInfo *result);
+static Stream *stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted);
+static PlannedStmt *stream_plan(const StreamQuery *wanted, ParamListInfo params);
+static ParamListInfo stream_parameters(const StreamQuery *wanted);
+static bool next_row(Stream *stream);
+static void stream_end(Stream *stream);
+static void shut_down(Datum stream);
+static bool stream_receive(TupleTableSlot *slot, DestReceiver *self);
+static void receiver_startup(DestReceiver *self, int operation, TupleDesc desc);
+static void receiver_done(DestReceiver *self);
 
 /*
- * The result of a set-returning function, to be returned by it.  make_sql gives the
- * query, whose columns are those of the function's result; its parameters are of these
- * types and values, nulls as for SPI.
+ * The result of a set-returning function, to be returned by it.  make_query fills in the
+ * query (in the memory that lasts as long as the result), whose columns are those of the
+ * function's result, unless it has a function to form them.
  */
 Datum
-stream_rows(FunctionCallInfo fcinfo, char *(*make_sql) (FunctionCallInfo fcinfo),
-			int nargs, const Oid *types, const Datum *values, const char *nulls)
+stream_rows(FunctionCallInfo fcinfo, void (*make_query) (FunctionCallInfo fcinfo, StreamQuery *query))
 {
-	char	   *sql = make_sql(fcinfo);
-	ReturnSetInfo *result;
-	int			nestlevel;
-	SPIPlanPtr	plan;
-	Portal		portal;
+	FuncCallContext *call;
+	Stream	   *stream;
+	TupleTableSlot *row;
+	HeapTuple	tuple;
 
-	result = result_set_begin(fcinfo);
-	SPI_connect();
-	nestlevel = naming_begin_qualified();
-	plan = SPI_prepare(sql, nargs, unconstify(Oid *, types));
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare returned %s for %s", SPI_result_code_string(SPI_result), sql);
-	portal = SPI_cursor_open(NULL, plan, unconstify(Datum *, values), nulls, true);
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext before;
+		StreamQuery wanted;
+
+		call = SRF_FIRSTCALL_INIT();
+		before = MemoryContextSwitchTo(call->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &call->tuple_desc) != TYPEFUNC_COMPOSITE)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("function returning record called in context that cannot accept type record")));
+		call->tuple_desc = BlessTupleDesc(CreateTupleDescCopy(call->tuple_desc));
+		memset(&wanted, 0, sizeof(wanted));
+		make_query(fcinfo, &wanted);
+		call->user_fctx = stream_begin(fcinfo, &wanted);
+		MemoryContextSwitchTo(before);
+	}
+
+	call = SRF_PERCALL_SETUP();
+	stream = call->user_fctx;
+	if (!next_row(stream))
+	{
+		UnregisterExprContextCallback(stream->econtext, shut_down, PointerGetDatum(stream));
+		stream_end(stream);
+		SRF_RETURN_DONE(call);
+	}
+	row = stream->row;
+	slot_getallattrs(row);
+	if (stream->wanted.form)
+		tuple = stream->wanted.form(stream->wanted.arg, call->tuple_desc,
+									row->tts_values, row->tts_isnull);
+	else
+		tuple = heap_form_tuple(call->tuple_desc, row->tts_values, row->tts_isnull);
+	SRF_RETURN_NEXT(call, HeapTupleGetDatum(tuple));
+}
+
+static Stream *
+stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted)
+{
+	Stream	   *stream = palloc0(sizeof(Stream));
+	ParamListInfo params = stream_parameters(wanted);
+	int			nestlevel = naming_begin_qualified();
+
+	stream->wanted = *wanted;
+	stream->receiver.receiveSlot = stream_receive;
+	stream->receiver.rStartup = receiver_startup;
+	stream->receiver.rShutdown = receiver_done;
+	stream->receiver.rDestroy = receiver_done;
+	stream->receiver.mydest = DestNone;
+	stream->query = CreateQueryDesc(stream_plan(wanted, params), wanted->sql, GetActiveSnapshot(),
+									InvalidSnapshot, &stream->receiver, params, NULL, 0);
+	ExecutorStart(stream->query, EXEC_FLAG_SKIP_TRIGGERS);
 	AtEOXact_GUC(true, nestlevel);
-	put_rows(portal, result);
-	SPI_cursor_close(portal);
-	SPI_finish();
-	return (Datum) 0;
+
+	stream->econtext = ((ReturnSetInfo *) fcinfo->resultinfo)->econtext;
+	RegisterExprContextCallback(stream->econtext, shut_down, PointerGetDatum(stream));
+	return stream;
+}
+
+static PlannedStmt *
+stream_plan(const StreamQuery *wanted, ParamListInfo params)
+{
+	List	   *raw = pg_parse_query(wanted->sql);
+	List	   *queries = analyze_and_rewrite_compat(linitial_node(RawStmt, raw), wanted->sql,
+													 unconstify(Oid *, wanted->types),
+													 wanted->nargs);
+
+	PlannedStmt *planned = pg_plan_query(linitial_node(Query, queries), wanted->sql, 0, params);
+
+	/* hundreds of expressions, most of which few rows come by */
+	planned->jitFlags = PGJIT_NONE;
+	return planned;
+}
+
+/* The arguments, as constants for the planner; copied, for they are there for one call only. */
+static ParamListInfo
+stream_parameters(const StreamQuery *wanted)
+{
+	ParamListInfo params = makeParamList(wanted->nargs);
+	int			i;
+
+	for (i = 0; i < wanted->nargs; i++)
+	{
+		ParamExternData *param = &params->params[i];
+		int16		length;
+		bool		by_value;
+
+		param->ptype = wanted->types[i];
+		param->isnull = wanted->nulls[i];
+		param->pflags = PARAM_FLAG_CONST;
+		get_typlenbyval(param->ptype, &length, &by_value);
+		if (!param->isnull)
+			param->value = length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(wanted->values[i])) :
+				datumCopy(wanted->values[i], by_value, length);
+	}
+	return params;
+}
+
+/* Run the query for one row more.  Returns false if there is none. */
+static bool
+next_row(Stream *stream)
+{
+	stream->row = NULL;
+	PushActiveSnapshot(stream->query->snapshot);
+	executor_run_compat(stream->query, ForwardScanDirection, 1);
+	PopActiveSnapshot();
+	return stream->row != NULL;
 }
 
 static void
-put_rows(Portal portal, ReturnSetInfo *result)
+stream_end(Stream *stream)
 {
-	int			natts = result->setDesc->natts;
-	Datum	   *values = palloc(sizeof(Datum) * natts);
-	bool	   *nulls = palloc(sizeof(bool) * natts);
-	uint64		i;
+	QueryDesc  *query = stream->query;
 
-	do
-	{
-		SPI_cursor_fetch(portal, true, ROWS_AT_A_TIME);
-		for (i = 0; i < SPI_processed; i++)
-		{
-			heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
-			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	} while (i == ROWS_AT_A_TIME);
+	stream->query = NULL;
+	PushActiveSnapshot(query->snapshot);
+	ExecutorFinish(query);
+	ExecutorEnd(query);
+	PopActiveSnapshot();
+	FreeQueryDesc(query);
+}
+
+/* The query around it asks for no more rows. */
+static void
+shut_down(Datum argument)
+{
+	Stream	   *stream = (Stream *) DatumGetPointer(argument);
+
+	if (stream->query)
+		stream_end(stream);
+}
+
+/* (The row stays until the next one is asked for.) */
+static bool
+stream_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	((Stream *) self)->row = slot;
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+receiver_done(DestReceiver *self)
+{
 }

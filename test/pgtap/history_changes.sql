@@ -2,7 +2,7 @@
 -- Section 9: history_changes, what transactions did to the rows of tables.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(35);
+SELECT plan(43);
 DROP ROLE IF EXISTS changes_reader;
 CREATE ROLE changes_reader;
 GRANT USAGE ON SCHEMA tap TO changes_reader;
@@ -102,8 +102,25 @@ BEGIN; SELECT step('P');
 SELECT dblink_exec('host=' || current_setting('unix_socket_directories') || ' port=' || current_setting('port') || ' user=postgres dbname=' || current_database(),
 	'INSERT INTO tap.steps VALUES (''Q'', txid_current()); UPDATE o SET v = ''Stockholm''');
 UPDATE o SET v = '?'; COMMIT;
-SELECT is((SELECT string_agg(concat_ws(' ', s.name, change, old_row ->> 'v', new_row ->> 'v'), ', ' ORDER BY s.name) FROM history_changes(ARRAY['o']::regclass[]) c JOIN tap.steps s ON s.id = c.transaction_id),
-	'O INSERT Moscow, P UPDATE Stockholm ?, Q UPDATE Moscow Stockholm', 'overlapping');
+SELECT is((SELECT string_agg(concat_ws(' ', s.name, change, old_row ->> 'v', new_row ->> 'v'), ', ' ORDER BY no) FROM history_changes(ARRAY['o']::regclass[])
+		WITH ORDINALITY c(changed_at, transaction_id, live_table, change, key, old_row, new_row, changed_columns, user_id, label, context, no) JOIN tap.steps s ON s.id = c.transaction_id),
+	'O INSERT Moscow, Q UPDATE Moscow Stockholm, P UPDATE Stockholm ?', 'overlapping: each did what it did, in the order of writing');
+
+-- Three of them, of which each has begun before the one whose version it ends.
+CREATE FUNCTION tap.elsewhere(connection text, command text) RETURNS text LANGUAGE sql AS $$ SELECT dblink_exec(connection, command) $$;
+SELECT dblink_connect(c, 'host=' || current_setting('unix_socket_directories') || ' port=' || current_setting('port') || ' user=postgres dbname=' || current_database()) FROM unnest('{s1,s2,s3}'::text[]) c;
+CREATE TABLE late (id int PRIMARY KEY, v text);
+CREATE TABLE late_timed (id int PRIMARY KEY, v text, edited timestamptz DEFAULT now(), txid bigint DEFAULT txid_current());
+SELECT create_history_table('late'), create_history_table('late_timed', 'edited', 'txid');
+SELECT elsewhere('s1', format('BEGIN; INSERT INTO tap.steps VALUES (%L, txid_current())', 'U1'));
+SELECT elsewhere('s2', format('BEGIN; INSERT INTO tap.steps VALUES (%L, txid_current())', 'U2'));
+SELECT elsewhere('s3', format('BEGIN; INSERT INTO tap.steps VALUES (%L, txid_current())', 'U3'));
+BEGIN; SELECT step('U4'); INSERT INTO late VALUES (1, 'a'); INSERT INTO late_timed VALUES (1, 'a'); COMMIT;
+SELECT elsewhere(c, format('UPDATE late SET v = v || right(%1$L, 1); UPDATE late_timed SET v = v || right(%1$L, 1), edited = now(); COMMIT', c)) FROM unnest('{s3,s2}'::text[]) c;
+SELECT elsewhere('s1', 'DELETE FROM late; UPDATE late_timed SET id = 5, edited = now(); COMMIT');
+SELECT is(told('late'), 'U4 I 1 >a, U3 U 1 a>a3 v, U2 U 1 a3>a32 v, U1 D 1 a32>', 'begun last, written first: a tracking table');
+SELECT is(told('late_timed'), 'U4 I 1 >a, U3 U 1 a>a3 v, U2 U 1 a3>a32 v, U1 U 1 a32>a32 id', 'a time column');
+SELECT dblink_disconnect(c) FROM unnest('{s1,s2,s3}'::text[]) c;
 
 -- Privileges and policies are the reader's.
 GRANT SELECT ON o, o__history, o__tracking TO changes_reader;
@@ -135,6 +152,20 @@ BEGIN; SELECT step('5'); UPDATE alike SET id = id + 10; COMMIT;
 SELECT is((SELECT string_agg(change, ' ' ORDER BY change) FROM history_changes(ARRAY['alike']::regclass[], transactions => ARRAY[id('5')])),
 	'DELETE DELETE INSERT INSERT', 'both get another key: which of them which is not known');
 
+-- One row is asked for, and it has got another key: by both.
+CREATE TABLE moved (id int PRIMARY KEY, v text);
+SELECT create_history_table('moved');
+INSERT INTO moved VALUES (1, 'x'), (2, 'y');
+BEGIN; SELECT step('8'); UPDATE moved SET id = 10 WHERE id = 1; UPDATE moved SET v = 'z' WHERE id = 2; COMMIT;
+SELECT is((SELECT string_agg(concat_ws(' ', change, key ->> 'id', new_row ->> 'id'), ', ' ORDER BY changed_at) FROM history_changes(ARRAY['moved']::regclass[], key => jsonb_build_object('id', k))
+	WHERE transaction_id = id('8')), 'UPDATE 1 10', format('a changed key, by key %s', k)) FROM unnest('{1,10}'::int[]) k;
+SELECT is((SELECT string_agg(concat_ws(' ', change, key ->> 'id', new_row ->> 'id'), ', ' ORDER BY changed_at) FROM history_changes(ARRAY['timed']::regclass[], key => jsonb_build_object('id', k))
+	WHERE transaction_id = id('G')), 'UPDATE 2 3', format('with a time column, by key %s', k)) FROM unnest('{2,3}'::int[]) k;
+SELECT is((SELECT string_agg(concat_ws(' ', change, key ->> 'id'), ', ') FROM history_changes(ARRAY['alike']::regclass[], transactions => ARRAY[id('5')], key => '{"id": 11}')),
+	'INSERT 11', 'one of two that were alike');
+SELECT is((SELECT string_agg(concat_ws(' ', change, key ->> 'id'), ', ') FROM history_changes(ARRAY['alike']::regclass[], transactions => ARRAY[id('5')], key => '{"id": 2}')),
+	'DELETE 2', 'the other one');
+
 -- Columns that are called as what is in the query.
 CREATE TABLE called (x int, k int, v text, l int, h int, p int, r int, ender int, maker int, PRIMARY KEY (k, x));
 SELECT create_history_table('called');
@@ -163,7 +194,7 @@ MOVE FORWARD 997 FROM held;
 SELECT is(tap.fetched('held'), '1000', 'the last, after ROLLBACK TO SAVEPOINT and COMMIT');
 CLOSE held;
 
--- Not all rows are asked for: the cursor is closed.
+-- Not all rows are asked for.
 SELECT (history_changes()).change LIMIT 1;
 SELECT is_empty($$SELECT * FROM pg_cursors WHERE statement !~ 'pg_cursors'$$, 'no cursor stays');
 DROP OWNED BY changes_reader;

@@ -2,7 +2,7 @@
 -- Section 9: history_diff, how a table differs between two instants.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(20);
+SELECT plan(21);
 DROP ROLE IF EXISTS diff_reader;
 CREATE ROLE diff_reader;
 GRANT USAGE ON SCHEMA tap TO diff_reader;
@@ -31,6 +31,13 @@ SELECT set_eq(format('SELECT change, (old).id, (new).name FROM history_diff(NULL
 SELECT is_empty('SELECT * FROM history_diff(NULL::t, now(), now())', 'one instant');
 SELECT is_empty($$SELECT * FROM history_diff(NULL::t, '2000-01-01', '2000-01-02')$$, 'before there was anything');
 SELECT is((SELECT count(*)::int FROM history_diff(NULL::t, '2000-01-01', :'t1')), 5, 'since before there was anything');
+
+-- What was there before a domain's constraint is shown as it was.
+UPDATE t SET town = 'Nowhere' WHERE id = 6;
+SELECT now() AS t3 \gset
+UPDATE t SET town = 'Here' WHERE id = 6;
+ALTER DOMAIN town ADD CHECK (VALUE <> 'Nowhere');
+SELECT results_eq(format('SELECT (old).town::text, (new).town::text FROM history_diff(NULL::t, %L, now())', :'t3'), $$VALUES ('Nowhere', 'Here')$$, 'a domain''s later CHECK');
 
 -- It is what a comparison of both states is, of every kind of table.
 CREATE FUNCTION tap.wrong(tbl regclass, key text, t1 timestamptz, t2 timestamptz) RETURNS text LANGUAGE plpgsql AS $$
