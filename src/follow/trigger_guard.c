@@ -17,7 +17,7 @@
  * are ours; which objects it has changed tell PostgreSQL's lists for event triggers,
  * by OID.
  *
- * Locks: those of the command.
+ * Locks: those of the command, and SHARE ROW EXCLUSIVE on a table that is marked.
  */
 #include "postgres.h"
 
@@ -32,6 +32,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -375,6 +376,8 @@ trigger_guard_mark(Oid live)
 
 	if (!mark_read(live, NULL, &mark) || OidIsValid(mark.history))
 		return;
+	/* CREATE TRIGGER has it already */
+	LockRelationOid(live, ShareRowExclusiveLock);
 	row.history = derived_find(live, naming_history_table(live), RELKIND_RELATION);
 	if (mark.with_tracking)
 		row.tracking = derived_find(live, naming_tracking_table(live), RELKIND_RELATION);

@@ -37,6 +37,7 @@
 #include "parser/parse_utilcmd.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -456,6 +457,8 @@ add_index(const char *definition, bool trusted)
 			return;
 		}
 	}
+	/* as CREATE INDEX does before the statement is transformed */
+	LockRelationOid(relid, ShareLock);
 	statement->relation = makeRangeVar(get_namespace_name(extension_namespace()),
 									   get_rel_name(relid), -1);
 	security_act_as(security_owner_of(relid), ACT_TO_MANAGE, &before);
