@@ -30,6 +30,13 @@
 #error "catmaid_history needs PostgreSQL 13 or newer"
 #endif
 
+/* 14 has another compression than pglz, if it was built with it. */
+#ifdef USE_LZ4
+#define FAST_COMPRESSION_COMPAT	"lz4"
+#else
+#define FAST_COMPRESSION_COMPAT	((const char *) NULL)
+#endif
+
 /*
  * pg_dump of 13 writes commands for an identity column that a site has added to an
  * extension's table, which fail on restore.

@@ -30,6 +30,8 @@
 
 static void lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables derived);
 static ColumnChange column_change(AlterTableStmt *statement);
+static bool concerns_history(AlterTableStmt *statement);
+static bool changes_owner(AlterTableStmt *statement);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
@@ -84,6 +86,59 @@ lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables deri
 	}
 }
 
+/* Is there anything in the command that may concern the view, or what is derived from the table? */
+static bool
+concerns_history(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
+		{
+			case AT_ColumnDefault:
+			case AT_SetNotNull:
+			case AT_DropNotNull:
+			case AT_SetStatistics:
+			case AT_SetOptions:
+			case AT_ResetOptions:
+			case AT_SetStorage:
+			case AT_ValidateConstraint:
+			case AT_AlterConstraint:
+			case AT_ClusterOn:
+			case AT_DropCluster:
+			case AT_SetTableSpace:
+			case AT_SetRelOptions:
+			case AT_ResetRelOptions:
+			case AT_ReplicaIdentity:
+			case AT_AddIdentity:
+			case AT_SetIdentity:
+			case AT_DropIdentity:
+				break;
+			case AT_AddConstraint:
+				if (((Constraint *) cmd->def)->contype == CONSTR_PRIMARY)
+					return true;
+				break;
+			default:
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+changes_owner(AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_ChangeOwner)
+			return true;
+	return false;
+}
+
 /* May the command change the hierarchy, or a tracking table under a parent's? */
 static bool
 concerns_parents(AlterTableStmt *statement)
@@ -121,9 +176,10 @@ before_alter(AlterTableStmt *statement)
 
 	refuse_tracked_partition(statement);
 	kept_types_before_alter(statement);
-	if (mode == AccessExclusiveLock)
+	if (mode == AccessExclusiveLock && concerns_history(statement))
 		lock_views(statement->relation, concerns_parents(statement),
 				   column_change(statement),
+				   changes_owner(statement) ? DERIVED_BOTH :
 				   column_change(statement) == COLUMNS_STAY ? DERIVED_NONE : DERIVED_HISTORY);
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;

@@ -8,6 +8,7 @@
 
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "storage/sinval.h"
 #include "utils/lsyscache.h"
 
 #include "follow/follow.h"
@@ -48,6 +49,7 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 	List	   *related;
 	List	   *changed = NIL;
 	List	   *tables = NIL;
+	uint64		known = SharedInvalidMessageCounter;
 	ListCell   *lc;
 
 	if ((get_rel_relkind(relid) != RELKIND_RELATION &&
@@ -85,6 +87,8 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 		all = list_concat_unique_oid(all, view_dependents_to_lock(changed, change == COLUMNS_CHANGE_TYPE));
 	all = list_concat_unique_oid(all, view_list(tables));
 	lock_order_together(all);
+	if (known == SharedInvalidMessageCounter)
+		return all;				/* nobody has changed anything */
 
 	/* in case that others have come meanwhile */
 	if (change != COLUMNS_STAY)

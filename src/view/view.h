@@ -35,6 +35,7 @@ typedef struct ViewChange
 	bool		any_retyped;
 	bool		renumbered;		/* columns that were there go, or have other numbers */
 	bool		renamed;
+	bool		suspended;		/* it has, or is to have, a query that shows nothing */
 } ViewChange;
 
 /* A view whose text is to be read again. */

@@ -119,6 +119,7 @@ view_change_split(ViewChange *change)
 			namestrcpy(&TupleDescAttr(first->new, i)->attname, name);
 		}
 	first->query = view_query_placeholder(first->new);
+	first->suspended = change->suspended = true;
 	first->retyped = palloc0(sizeof(bool) * Max(change->old->natts, 1));
 	first->any_retyped = false;
 
@@ -332,7 +333,7 @@ view_change_apply(const ViewChange *change)
 {
 	if (changes_columns(change))
 		view_columns_replace(change->view, change->new, change->from);
-	else if (view_query_is(change->view, change->query))
+	else if (!change->suspended && view_query_is(change->view, change->query))
 		return;
 	view_query_store(change->view, change->query, false);
 }

@@ -42,6 +42,7 @@
 #include "compat.h"
 
 static int	begin_exact_text(void);
+static int	begin_fast_compression(void);
 static bool reads_others(Node *node, void *context);
 static Expr *view_query_never(void);
 
@@ -164,6 +165,7 @@ view_query_store(Oid view, Query *query, bool stored)
 {
 	Relation	rel = relation_open(view, AccessExclusiveLock);
 	SecurityState before;
+	int			nestlevel;
 	ListCell   *lc;
 
 	/* a view's columns can be renamed, the names in its query are those it began with */
@@ -177,6 +179,7 @@ view_query_store(Oid view, Query *query, bool stored)
 	}
 	relation_close(rel, NoLock);
 
+	nestlevel = begin_fast_compression();
 	security_act_as(BOOTSTRAP_SUPERUSERID, 0, &before);
 	if (stored)
 		DefineQueryRewrite(pstrdup(ViewSelectRuleName), view, NULL, CMD_SELECT, true,
@@ -184,7 +187,23 @@ view_query_store(Oid view, Query *query, bool stored)
 	else
 		StoreViewQuery(view, query, true);
 	security_act_as_before(&before);
+	AtEOXact_GUC(true, nestlevel);
 	CommandCounterIncrement();
+}
+
+/*
+ * Until AtEOXact_GUC(true, result) what is stored is compressed with lz4, if the server
+ * has it: of the text of a query pglz makes a third of what storing it takes.
+ */
+static int
+begin_fast_compression(void)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	if (FAST_COMPRESSION_COMPAT)
+		(void) set_config_option("default_toast_compression", FAST_COMPRESSION_COMPAT, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
 }
 
 /*

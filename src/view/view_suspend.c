@@ -129,6 +129,7 @@ view_suspend(Oid live, const Dependents *dropped, Node *statement)
 	Oid			view = view_of_table(live);
 	const char **names;
 	TupleDesc	columns;
+	ViewChange *change;
 	int			i;
 
 	Assert(relation_is_locked(live, ShareUpdateExclusiveLock));
@@ -141,9 +142,10 @@ view_suspend(Oid live, const Dependents *dropped, Node *statement)
 		namestrcpy(&TupleDescAttr(columns, i)->attname, names[i]);
 	if (!view_is_suspended(live))
 		view_suspended_add(view, live, live, statement);
-	view_change_all(list_make1(view_change(view, live,
-										   view_query_placeholder(view_suspend_without(columns, dropped)),
-										   names, true)), NIL);
+	change = view_change(view, live, view_query_placeholder(view_suspend_without(columns, dropped)),
+						 names, true);
+	change->suspended = true;
+	view_change_all(list_make1(change), NIL);
 }
 
 /*
@@ -279,8 +281,15 @@ static ViewChange *
 back_in_place(const SuspendedView *view)
 {
 	RegistryRow *row = registry_get(view->live);
+
 	if (row && view_is_possible(row))
-		return view_change(view->view, view->live, view_query(row), NULL, view->cascade);
+	{
+		ViewChange *change = view_change(view->view, view->live, view_query(row), NULL,
+										 view->cascade);
+
+		change->suspended = true;
+		return change;
+	}
 	if (row && get_rel_name(row->live) != NULL)
 		view_say_dropped(view->view, row);
 	catalog_drop(RelationRelationId, view->view, view->cascade);

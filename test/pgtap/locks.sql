@@ -2,7 +2,7 @@
 -- on live table, history table, tracking table and view, until its transaction ends.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(31);
+SELECT plan(33);
 
 CREATE TABLE x (id int PRIMARY KEY, v text, n int);
 SELECT create_history_table('x');
@@ -74,8 +74,10 @@ SELECT is(locks('SELECT initialize_new_history_table(''x'', ''x__history'', ''id
 	'ShareRowExclusive, Share, AccessShare, ShareUpdateExclusive', 'initialize_new_history_table');
 SELECT is(locks('SELECT truncate_history_table(''x__history'')'), 'AccessShare, AccessExclusive, -, -', 'truncate_history_table');
 SELECT is(locks('ALTER TABLE x ADD COLUMN q int'), 'AccessExclusive, AccessExclusive, AccessShare, AccessExclusive', 'ADD COLUMN');
-SELECT is(locks('ALTER TABLE x ALTER v SET DEFAULT ''q'''), 'AccessExclusive, -, -, AccessExclusive',
+SELECT is(locks('ALTER TABLE x ALTER v SET DEFAULT ''q'''), 'AccessExclusive, -, -, -',
 	'a command that changes nothing of the history');
+SELECT is(locks('ALTER TABLE x ALTER v SET NOT NULL, ADD CONSTRAINT more CHECK (n > 0)'), 'AccessExclusive, -, -, -', '... SET NOT NULL, a CHECK');
+SELECT is(locks('ALTER TABLE x OWNER TO pg_monitor'), 'AccessExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'OWNER TO');
 SELECT is(locks('ALTER TABLE x VALIDATE CONSTRAINT later'), 'ShareUpdateExclusive, -, -, -', 'one that readers go on beside');
 SELECT is(locks('CREATE INDEX ON x (v)'), 'Share, -, -, -', 'CREATE INDEX');
 
