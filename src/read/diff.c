@@ -103,8 +103,10 @@ typed_row(TupleDesc type, HeapTupleHeader record)
 	for (i = 0; i < type->natts; i++)
 	{
 		nulls[i] = true;
-		if (!TupleDescAttr(type, i)->attisdropped)
-			values[i] = heap_getattr(&tuple, ++from, desc, &nulls[i]);
+		if (TupleDescAttr(type, i)->attisdropped)
+			continue;
+		from++;					/* (heap_getattr is a macro on PostgreSQL 13) */
+		values[i] = heap_getattr(&tuple, from, desc, &nulls[i]);
 	}
 	Assert(from == desc->natts);
 	ReleaseTupleDesc(desc);
