@@ -158,7 +158,9 @@ xid_beside(Oid relid, AttrNumber attnum)
 	return xid != InvalidAttrNumber && get_atttype(relid, xid) == INT8OID ? xid : 0;
 }
 
-/* Are the indexes that begin with the column all BRIN? */
+/*
+ * Returns true if there are indexes that begin with the column, and all of them are BRIN.
+ */
 static bool
 only_brin(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum)
 {
@@ -336,7 +338,10 @@ asked_for(PlannerInfo *root, Expr *clause, Index relid, AttrNumber attnum,
 	return !empty;
 }
 
-/* Which share of the blocks has versions that overlap, or seem to? */
+/*
+ * The share of the blocks that have versions that overlap the times, or seem to.  Returns
+ * false if the statistics do not tell.
+ */
 static bool
 share_of_blocks(HeapTuple stats, const RangeBound *from, const RangeBound *until,
 				double *share)
@@ -373,7 +378,7 @@ share_of_blocks(HeapTuple stats, const RangeBound *from, const RangeBound *until
 	return true;
 }
 
-/* Which share of versions ended at the time or before, by the histogram? */
+/* The share of versions that ended at the time or before, by the histogram. */
 static double
 ended_by(TypeCacheEntry *type, const AttStatsSlot *slot, const RangeBound *bound)
 {
@@ -398,9 +403,9 @@ ended_by(TypeCacheEntry *type, const AttStatsSlot *slot, const RangeBound *bound
 }
 
 /*
- * How many rows, scattered over the table, would cost as much as to read this
- * share of its blocks, one after the other?  See costsize.c:
- * compute_bitmap_pages, cost_bitmap_heap_scan.
+ * The number of rows, scattered over the table, that would cost as much as reading this
+ * share of its blocks one after the other.  See costsize.c: compute_bitmap_pages,
+ * cost_bitmap_heap_scan.
  */
 static double
 rows_of_same_cost(PlannerInfo *root, RelOptInfo *rel, double share)

@@ -343,7 +343,7 @@ catalog_create_index(Oid relid, const char *name, bool unique, const char *metho
 	return index;
 }
 
-/* The classes were named: have these names meant them? */
+/* Error out unless the names of the operator classes have meant these classes. */
 static void
 check_opclasses(Oid index, List *opclasses)
 {

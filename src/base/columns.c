@@ -105,7 +105,7 @@ columns_key(Relation rel)
 	return names;
 }
 
-/* Are these the same names in the same order? */
+/* Returns true if these are the same names in the same order. */
 bool
 columns_same_names(List *a, List *b)
 {
@@ -265,7 +265,7 @@ columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 	}
 }
 
-/* Has the relation columns of all these names? */
+/* Returns true if the relation has columns of all these names. */
 bool
 columns_all_exist(Oid relid, List *names)
 {

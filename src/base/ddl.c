@@ -49,7 +49,7 @@ static void check_relations(SPIPlanPtr plan, List *relids);
 static bool check_entries(Node *node, void *relids);
 static void alter_table(Oid relid, List *cmds, bool recurse);
 
-/* Is the command that is being executed one of ours? */
+/* Returns true if the command that is being executed is one of ours. */
 bool
 ddl_is_ours(void)
 {
@@ -142,8 +142,8 @@ ddl_add_column(Oid relid, const TableColumn *column)
 }
 
 /*
- * The same for actions that are parsed already.  With DDL_SESSION_SEARCH_PATH
- * functions in an expression of the user's find what they rely on.
+ * ALTER TABLE of actions that are parsed already; see ddl_alter_table.  With
+ * DDL_SESSION_SEARCH_PATH functions in an expression of the user's find what they rely on.
  *
  * Event triggers see nothing of it.
  */
@@ -261,8 +261,8 @@ ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int6
 }
 
 /*
- * Have the names in the query meant these relations, and no others?  Asked again when it
- * has run, as it may have been analyzed once more in between.
+ * Error out unless the names in the query have meant these relations, and no others.
+ * Called again when it has run, as it may have been analyzed once more in between.
  *
  * A name that is in the query twice may have meant another one the first time.  (What a
  * rule of the site's does besides may be anywhere.)

@@ -51,7 +51,7 @@ extension_registry(void)
 	return relid;
 }
 
-/* The same, but InvalidOid while there is no registry. */
+/* The registry's OID, or InvalidOid while there is no registry. */
 Oid
 extension_registry_or_invalid(void)
 {

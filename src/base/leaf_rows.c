@@ -79,8 +79,9 @@ leaf_rows_register(List **relids)
 }
 
 /*
- * Does a partition belong to another than the live table?  Not if one has no rows of its
- * own to scan (a foreign table): then the query reads the table, whatever it is.
+ * Returns true if a partition belongs to a role other than the live table's owner; false
+ * if one has no rows of its own to scan (a foreign table): then the query reads the table,
+ * whatever it is.
  */
 static bool
 is_needed(Oid live)

@@ -23,7 +23,7 @@
 static List *read_parents(Oid relid, bool *here);
 static bool is_detaching(Oid relid);
 
-/* Is the column there because a parent has it? */
+/* Returns true if the column is inherited from a parent. */
 bool
 lineage_column_is_inherited(Oid relid, AttrNumber attnum)
 {
@@ -45,7 +45,10 @@ lineage_parents(Oid relid)
 	return read_parents(relid, NULL);
 }
 
-/* Likewise; here: has this transaction made it inherit, if from one only? */
+/*
+ * The relation's parents. *here: whether this transaction made it inherit, if it has one
+ * parent only.
+ */
 static List *
 read_parents(Oid relid, bool *here)
 {
@@ -69,7 +72,7 @@ read_parents(Oid relid, bool *here)
 	return parents;
 }
 
-/* How many ancestors has the table, by its first parents? */
+/* The number of the table's ancestors, by its first parents. */
 int
 lineage_depth(Oid relid)
 {
@@ -140,7 +143,10 @@ lineage_root(Oid relid)
 	return relid;
 }
 
-/* Has this transaction made the relation a partition, or one that it is below of? */
+/*
+ * Returns true if this transaction attached the relation, or one of its ancestors, as a
+ * partition.
+ */
 bool
 lineage_attached_here(Oid relid)
 {
@@ -190,8 +196,8 @@ lineage_leaf_partitions(Oid root, LOCKMODE mode)
 }
 
 /*
- * Is there a partition below the table whose DETACH CONCURRENTLY has begun and not
- * ended?
+ * Returns true if a partition below the table is being detached: DETACH CONCURRENTLY has
+ * begun and not ended.
  */
 bool
 lineage_is_detaching(Oid root)
@@ -204,7 +210,7 @@ lineage_is_detaching(Oid root)
 	return false;
 }
 
-/* Is this one such a partition, or below of one? */
+/* Returns true if the relation is such a partition, or below one. */
 bool
 lineage_is_being_detached(Oid relid)
 {

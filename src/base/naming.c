@@ -121,7 +121,7 @@ naming_index(Oid live, const char *label)
 	return makeObjectName(get_rel_name(live), NULL, label);
 }
 
-/* The same, but no name that is taken. */
+/* A name as of naming_index that is not in use. */
 char *
 naming_free_index(Oid live, Oid namespace, const char *label)
 {
@@ -198,8 +198,8 @@ naming_quoted(Oid relid)
 }
 
 /*
- * The same by the name that it has again when what is going on, which is about to
- * fail, has been rolled back: for hints.
+ * The relation's qualified, quoted name as it will be when the current command has failed
+ * and been rolled back: for hints.
  */
 char *
 naming_quoted_before(Oid relid)
@@ -231,8 +231,9 @@ naming_argument(Oid relid)
 }
 
 /*
- * Is it the valid version of the tuple, when "mine" and the subtransactions in it are
- * rolled back?  These have got their ids later than their parents.
+ * Returns true if the version of the tuple is the valid one when "mine" and the
+ * subtransactions in it have been rolled back.  They get their IDs later than their
+ * parents.
  */
 static bool
 naming_stays(HeapTupleHeader tuple, TransactionId mine)
@@ -258,7 +259,7 @@ naming_goes(TransactionId xid, TransactionId mine)
 		(!TransactionIdIsValid(mine) || TransactionIdFollowsOrEquals(xid, mine));
 }
 
-/* The same for a relation that need not exist yet. */
+/* The qualified, quoted name of a relation that need not exist yet. */
 char *
 naming_quoted_in(Oid namespace, const char *name)
 {

@@ -46,7 +46,7 @@ relation_check_meant(Oid meant, Oid found)
 				 errhint("Try again.")));
 }
 
-/* Do we hold the lock on the table, or a stronger one? */
+/* Returns true if this session holds the lock on the table, or a stronger one. */
 bool
 relation_is_locked(Oid relid, LOCKMODE mode)
 {

@@ -118,7 +118,10 @@ calls_users_function(Relation index)
 	return false;
 }
 
-/* May rows wait, and be stored together? */
+/*
+ * Returns true if rows go to the table past the executor, and so may wait and be stored
+ * together.
+ */
 bool
 relation_shape_bypasses_executor(const RelationShape *shape)
 {
@@ -209,7 +212,7 @@ relation_writer_insert(RelationWriter *writer, bool may_wait)
 		relation_writer_flush(writer);
 }
 
-/* The same, at once, as of an earlier command of this transaction. */
+/* Insert the row in the slot at once, as of an earlier command of this transaction. */
 void
 relation_writer_insert_as_of(RelationWriter *writer, CommandId cid)
 {

@@ -99,7 +99,7 @@ part_triggers(RelationWriter *writer)
 	}
 }
 
-/* Does the trigger evaluate nothing of a site's as whoever is the current user? */
+/* Returns true if the trigger evaluates no user-defined code as the current user. */
 static bool
 may_wait(Trigger *trigger)
 {

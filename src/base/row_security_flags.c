@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-/* Would policies hide rows of the live table that the derived one shows? */
+/* Returns true if policies hide rows of the live table that the derived one would show. */
 bool
 row_security_lacks(Oid live, Oid derived)
 {

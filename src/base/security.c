@@ -63,7 +63,7 @@ security_owner_of(Oid relid)
 	return owner;
 }
 
-/* The same for one that is not locked, and may have gone: InvalidOid then. */
+/* The owner of a relation that is not locked; InvalidOid if it was dropped. */
 Oid
 security_owner_or_invalid(Oid relid)
 {
@@ -188,7 +188,7 @@ security_begin_code(Oid history, bool bypass_executor)
 	return level;
 }
 
-/* Is the schema the owner's, or a superuser's? */
+/* Returns true if the schema belongs to the owner, or to a superuser. */
 static bool
 is_trusted(Oid namespace, Oid owner)
 {
@@ -270,8 +270,8 @@ hide_values(void *arg)
 }
 
 /*
- * Is it PostgreSQL's message that a deferred trigger was to be queued?  No value is in that, and
- * whoever writes could not know otherwise why she may not.
+ * Returns true for PostgreSQL's message that a deferred trigger cannot be queued.  It
+ * contains no value, and without it the writer could not know why the write fails.
  */
 static bool
 is_restriction(const char *message_id)
@@ -281,8 +281,8 @@ is_restriction(const char *message_id)
 }
 
 /*
- * May errors of this category quote values?  Also those that say that there is nothing of
- * a name: the name may be a value.
+ * Returns true if errors of this category may quote values.  So may those that say that an
+ * object of some name does not exist: the name may be a value.
  */
 static bool
 may_quote(int category)
@@ -305,7 +305,7 @@ may_quote(int category)
 	return false;
 }
 
-/* May the current user make relations where default_tablespace says? */
+/* Returns true if the current user may create relations in default_tablespace. */
 bool
 security_may_use_default_tablespace(void)
 {

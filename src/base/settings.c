@@ -79,28 +79,28 @@ settings_init(void)
 	on_drop_table_record = find_option_compat("catmaid_history.on_drop_table");
 }
 
-/* Is DDL on the tables of any role followed? */
+/* Returns true if DDL on the tables of any role is followed. */
 bool
 settings_follow_any(void)
 {
 	return follow_ddl || settings_follow_ddl(BOOTSTRAP_SUPERUSERID);
 }
 
-/* Is DDL on tables of this owner followed? */
+/* Returns true if DDL on tables of this owner is followed. */
 bool
 settings_follow_ddl(Oid owner)
 {
 	return in_force(follow_ddl_record, follow_ddl, owner, true);
 }
 
-/* What becomes of the history of a column that is dropped from a table of this owner? */
+/* What becomes of the history of a column that is dropped from a table of this owner. */
 OnDrop
 settings_on_drop_column(Oid owner)
 {
 	return in_force(on_drop_column_record, on_drop_column, owner, ON_DROP_KEEP);
 }
 
-/* The same of the table itself. */
+/* What becomes of the history of a table of this owner that is dropped. */
 OnDrop
 settings_on_drop_table(Oid owner)
 {
@@ -123,7 +123,10 @@ in_force(struct config_generic *record, int value, Oid owner, int otherwise)
 	return otherwise;
 }
 
-/* Does a value from there, set by the role, count for tables of this owner? */
+/*
+ * Returns true if a value from that source, set by the role, counts for tables of this
+ * owner.
+ */
 static bool
 settings_counts(GucSource source, Oid role, Oid owner)
 {

@@ -23,7 +23,7 @@ static bool typmod_holds(Oid type, int32 from, int32 to);
 static bool types_widens(Oid from, Oid to);
 
 /*
- * Is every value of the first type a value of the second?
+ * Returns true if every value of the first type is a value of the second.
  *
  * The list (doc/follower.md has it for users): the same type with a modifier
  * that is no narrower; binary-coercible types; the exact widenings among
@@ -57,9 +57,9 @@ types_below_domains(Form_pg_attribute att, Oid *type, int32 *typmod)
 }
 
 /*
- * May the column get the type, which holds all its values, without a rewrite of
- * its table?  Known of the types that ATColumnChangeRequiresRewrite and the
- * types' support functions let pass.
+ * Returns true if the column can get the type, which holds all its values, without a
+ * rewrite of its table.  This is known of the types that ATColumnChangeRequiresRewrite and
+ * the types' support functions let pass.
  */
 bool
 types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
@@ -80,8 +80,8 @@ types_widen_in_place(Form_pg_attribute column, Oid type, int32 typmod)
 }
 
 /*
- * Is the text of each of the type's values, which a cast to text makes, as good as the
- * value, by the settings as they are?
+ * Returns true if the text to which each of the type's values is cast is as good as the
+ * value, with the current settings.
  *
  * Floating point numbers are rounded, dates in other styles than ISO are ambiguous, and
  * so is the sign of intervals in the standard's.  A base type of an extension's may hold
@@ -131,7 +131,7 @@ types_print_exactly(Oid type)
 	}
 }
 
-/* Do all columns?  One without a type of its own is not a row type (record). */
+/* Returns true if all columns of the row type do; false for record, which has none. */
 static bool
 row_prints_exactly(Oid type)
 {
@@ -150,8 +150,9 @@ row_prints_exactly(Oid type)
 }
 
 /*
- * Has every value with the first modifier the second one too?  The meaning of
- * modifiers is the types' own; those of the built-in types are known here.
+ * Returns true if every value that is valid with the first type modifier is valid with the
+ * second.  The meaning of modifiers is the types' own; those of the built-in types are
+ * known here.
  */
 static bool
 typmod_holds(Oid type, int32 from, int32 to)

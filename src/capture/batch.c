@@ -158,7 +158,7 @@ batch_history(CaptureTable *table)
 	return table->history;
 }
 
-/* The same for its tracking table, which it must have. */
+/* The table's tracking table, which it must have, opened if it is not. */
 TrackingTable *
 batch_tracking(CaptureTable *table)
 {
@@ -240,8 +240,8 @@ batch_end(void)
 }
 
 /*
- * The same, and what waits in outer subtransactions is stored, too, and nothing of
- * theirs is left open: for a command that wants tables for itself.
+ * Store what waits, in outer subtransactions too, and leave nothing open: for a command
+ * that needs exclusive access to tables.
  */
 void
 batch_let_go(void)

@@ -117,8 +117,8 @@ cache_lookup(Relation rel, Trigger *trigger)
 }
 
 /*
- * The same, but without locks on what it writes to, and NULL if it is to be
- * looked up: for what depends on rel's columns alone.
+ * The entry of rel if it is valid, or NULL, without locks on what it writes to: for what
+ * depends on rel's columns alone.
  */
 CaptureRelation *
 cache_peek(Relation rel)
@@ -130,8 +130,8 @@ cache_peek(Relation rel)
 }
 
 /*
- * The same for a relation that has just ceased to be a partition of the live
- * table; lives in the current transaction.
+ * An entry for a relation that has just ceased to be a partition of the live table; valid
+ * in the current transaction.
  */
 CaptureRelation *
 cache_build_for(Relation rel, Oid live)
@@ -323,8 +323,8 @@ cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 }
 
 /*
- * Has the history the columns of the key, with types that hold it?  What looks rows
- * up by them needs no other.
+ * Returns true if the history has the columns of the key, with types that hold it.  No
+ * other columns are needed to look rows up.
  */
 static bool
 is_key_held(Relation rel, Relation history, List *key)
@@ -396,9 +396,9 @@ build_key(CaptureRelation *entry, Relation rel, RegistryRow *row,
 }
 
 /*
- * May several rows have one key?  An error if the primary key is another one, which
- * nobody has followed.  A partition that is not the table's any more, or not for long,
- * has the key that it had.
+ * Returns true if several rows may have one key.  Errors out if the primary key is another
+ * one, which nobody has followed.  A partition that is not the table's any more, or not for
+ * long, has the key that it had.
  */
 static bool
 is_loose(Relation rel, RegistryRow *row)

@@ -123,11 +123,11 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 }
 
 /*
- * Is it a partition without a primary key?  pg_restore -j makes the triggers of a
- * partitioned table, which has no data itself, whenever it likes, and then fills
- * partitions whose keys are yet to come.  Their rows are in the tracking table that
- * is restored; nor need the registry be there.  (One that goes on without a key, as
- * its root has lost it, is known by its tracking table.)
+ * Returns true for a partition without a primary key that a dump is being restored into.
+ * pg_restore -j makes the triggers of a partitioned table, which has no data itself,
+ * whenever it likes, and then fills partitions whose keys are yet to come.  Their rows are
+ * in the tracking table that is restored; nor need the registry be there.  (One that goes
+ * on without a key, as its root has lost it, is known by its tracking table.)
  */
 static bool
 is_being_restored(Relation rel)
@@ -250,7 +250,7 @@ capture_stamp(TriggerData *trigdata, AttrNumber column, int64 xid)
 	return tuple;
 }
 
-/* Is the tuple a private copy in the slot, and all that the slot has? */
+/* Returns true if the tuple is a private copy in the slot, and all that the slot has. */
 static bool
 owns_tuple(TupleTableSlot *slot, HeapTuple tuple)
 {
@@ -366,8 +366,9 @@ follow_tracking(CaptureTable *table, TriggerData *trigdata)
 }
 
 /*
- * The same without a primary key.  What an event of ours comes too late for, since a
- * trigger of the application has changed the row again, that one has seen to.
+ * What the change means for the tracking rows of a table without a primary key.  If a
+ * trigger of the application has changed the row again, our event comes too late, and the
+ * event of that change has done the rest.
  */
 static void
 follow_loose_tracking(CaptureTable *table, TriggerData *trigdata)
@@ -399,7 +400,7 @@ follow_loose_tracking(CaptureTable *table, TriggerData *trigdata)
 		tracking_loose_written(batch_tracking(table), new_key, min_edition_time);
 }
 
-/* Is the deletion one half of a move between partitions? */
+/* Returns true if the deletion is one half of a move between partitions. */
 static bool
 is_moving(HeapTuple old)
 {
@@ -459,7 +460,7 @@ capture_moved_edition(CaptureRelation *capture, HeapTuple new)
 	return edition;
 }
 
-/* Has this transaction already replaced or deleted the version? */
+/* Returns true if this transaction has already replaced or deleted the version. */
 static bool
 is_superseded(HeapTuple tuple)
 {

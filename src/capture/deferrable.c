@@ -91,7 +91,10 @@ deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,
 	return true;
 }
 
-/* Was the key's insertion postponed, and with what min_edition_time? */
+/*
+ * Returns true if the key's insertion was postponed, with its min_edition_time in
+ * *min_edition_time.
+ */
 bool
 deferrable_postponed(CaptureRelation *capture, const Datum *key,
 					 TimestampTz *min_edition_time)
@@ -151,7 +154,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 	postponed = subxact_list_end(postponed, event, mine, parent);
 }
 
-/* Is there a row with the key that this transaction has not made? */
+/* Returns true if there is a row with the key that this transaction has not made. */
 static bool
 others_have(CaptureRelation *capture, Relation rel, const Datum *key)
 {

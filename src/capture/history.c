@@ -134,8 +134,8 @@ history_writer_close(HistoryWriter *writer)
 }
 
 /*
- * When did the last recorded version of the key end?  DT_NOBEGIN if there is
- * none with an end.
+ * When the last recorded version of the key ended; DT_NOBEGIN if there is none with an
+ * end.
  *
  * Sees what is committed now, whatever the transaction's snapshot: the key
  * may just have been freed by a transaction that began later than ours.

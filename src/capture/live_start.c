@@ -111,7 +111,7 @@ may_read(Oid relid)
 								  ACLMASK_ALL) == ACLCHECK_OK;
 }
 
-/* Is the record what the row is as a row of its ancestor's, the same bytes? */
+/* Returns true if the record is the row as its ancestor shows it, byte by byte. */
 static bool
 is_row(Relation rel, TupleTableSlot *slot, HeapTupleHeader record, Oid ancestor)
 {

@@ -52,8 +52,8 @@ row_keys_equal(CaptureRelation *capture, const Datum *a, const Datum *b)
 }
 
 /*
- * Did this transaction make the version in the slot, or bring it in with its
- * partition?
+ * Returns true if this transaction made the version in the slot, or attached the partition
+ * that it is in.
  *
  * A rewrite of the table (ALTER TABLE) makes all rows look so.  Then the row's
  * txid column tells; with a tracking table tracking_origin does.  (TRUNCATE gives
@@ -80,8 +80,8 @@ row_inserted_by_this_xact(CaptureRelation *capture, Relation rel, TupleTableSlot
 }
 
 /*
- * Is the relation a partition that this transaction has attached?  What it
- * had before is nothing that anybody saw in the table.
+ * Returns true if the relation is a partition that this transaction attached.  Nobody has
+ * seen its earlier rows in the table.
  */
 bool
 row_attached_here(CaptureRelation *capture)
@@ -91,8 +91,8 @@ row_attached_here(CaptureRelation *capture)
 }
 
 /*
- * Has this transaction put the version where it is, by whatever command?  COPY's
- * FREEZE hides it, which is allowed where the transaction has made the file.
+ * Returns true if this transaction put the version where it is, by whatever command.
+ * COPY's FREEZE hides it, which is allowed where the transaction has made the file.
  */
 bool
 row_wrote(Relation rel, HeapTupleHeader version)

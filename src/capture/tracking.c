@@ -61,9 +61,9 @@ static bool key_is_live(CaptureRelation *capture, Relation rel, const Datum *key
 						bool *inserted_by_this_xact);
 
 /*
- * When did the version of the key begin that this transaction found, and who made
- * it?  rewritten: the table has been, so that the version may be this
- * transaction's, which only the row as it is now tells.
+ * When the version of the key that this transaction found began, and who made it.
+ * rewritten: the table was rewritten, so that the version may be this transaction's, which
+ * only the current row tells.
  */
 void
 tracking_origin(TrackingTable *tracking, const Datum *key, bool rewritten,
@@ -226,8 +226,8 @@ tracking_settle(TrackingTable *tracking, Relation rel, const Datum *key,
 }
 
 /*
- * When did the version of the key begin that the row had so far?  DT_NOBEGIN if
- * nobody knows.  inserted_by_this_xact: this transaction had made it.
+ * When the row's version so far began; DT_NOBEGIN if that is unknown.
+ * inserted_by_this_xact: this transaction made it.
  */
 TimestampTz
 tracking_edition(TrackingTable *tracking, const Datum *key, bool inserted_by_this_xact)
@@ -312,7 +312,10 @@ was_valid_before_us(HeapTupleHeader tuple)
 		TransactionIdIsInProgress(xmax) || !TransactionIdDidCommit(xmax);
 }
 
-/* Is there a row with the key?  inserted_by_this_xact: has this transaction made it? */
+/*
+ * Returns true if there is a row with the key. *inserted_by_this_xact: whether this
+ * transaction made it.
+ */
 static bool
 key_is_live(CaptureRelation *capture, Relation rel, const Datum *key,
 			bool *inserted_by_this_xact)

@@ -52,8 +52,8 @@ static TransactionId loose_writer(TrackingTable *tracking, const Datum *key);
 static int64 loose_xid(void);
 
 /*
- * When did the version of the key begin that this transaction found, and who made it,
- * as far as all rows in question agree?  rewritten: see tracking_origin.
+ * When the version of the key that this transaction found began, and who made it, as far
+ * as all rows in question agree. rewritten: see tracking_origin.
  */
 void
 tracking_loose_origin(TrackingTable *tracking, const Datum *key, bool rewritten,

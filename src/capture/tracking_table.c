@@ -122,7 +122,7 @@ tracking_wrote(const TrackingRow *row)
 	return row->txid == xid || row->txid == -xid;
 }
 
-/* When did the last recorded version of the key end?  See history_last_end. */
+/* When the last recorded version of the key ended.  See history_last_end. */
 TimestampTz
 tracking_last_end(TrackingTable *tracking, const Datum *key)
 {
@@ -234,8 +234,8 @@ writer_of(TrackingTable *tracking)
 }
 
 /*
- * Is the tracking table open in this session, or has it pending trigger events, so
- * that TRUNCATE of it would be refused?  Takes the lock that TRUNCATE takes.
+ * Returns true if the tracking table is open in this session, or has pending trigger
+ * events, so that TRUNCATE of it would be refused.  Takes the lock that TRUNCATE takes.
  */
 bool
 tracking_is_in_use(Oid relid)

@@ -44,8 +44,8 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 								  SubTransactionId parent, void *arg);
 
 /*
- * Have the table's rows been stored by our BEFORE trigger, and not been removed
- * yet?  Triggers of the application that fire between may still write: every
+ * Returns true if our BEFORE trigger has stored the table's rows and they have not been
+ * removed yet.  Triggers of the application that fire between may still write: every
  * version that is there has been stored, and every one that comes must be.
  */
 bool
@@ -69,8 +69,8 @@ truncation_is_going_on(Relation rel)
 }
 
 /*
- * Has this transaction truncated the table, and not rewritten it since?  All its
- * rows are the transaction's, then.  (Rolled back to a savepoint, the table has
+ * Returns true if this transaction has truncated the table, and not rewritten it since:
+ * all its rows are the transaction's, then.  (Rolled back to a savepoint, the table has
  * another file again.)
  */
 bool

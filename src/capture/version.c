@@ -12,8 +12,8 @@
 #include "compat.h"
 
 /*
- * When did the old version begin, and who made it?  tracking and key are needed with
- * a tracking table only; key is NULL for a row without one.
+ * When the old version began, and who made it. tracking and key are needed with a tracking
+ * table only; key is NULL for a row without one.
  */
 void
 version_origin(CaptureRelation *capture, TrackingTable *tracking, Relation rel,

@@ -298,7 +298,7 @@ function_owner(Oid function)
 	return owner;
 }
 
-/* Does the type, or its array's element type, belong to the extension? */
+/* Returns true if the type, or its element type, belongs to the extension. */
 static bool
 is_members_type(Oid type, Oid extension)
 {

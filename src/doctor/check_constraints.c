@@ -67,7 +67,10 @@ check_unique_indexes(Check *check)
 	table_close(indexes, AccessShareLock);
 }
 
-/* Are all columns of the index those of the live table, and none an expression? */
+/*
+ * Returns true if all columns of the index are columns of the live table, and none is an
+ * expression.
+ */
 static bool
 is_on_live_columns(Form_pg_index index, Oid history, Oid live)
 {

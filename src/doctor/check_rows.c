@@ -23,7 +23,7 @@ static char *live_rows_sql(Check *check, Relation live);
 static bool live_rows_comparable(Check *check, Relation live);
 static void check_future(Check *check, const char *versions, int64 ends, int64 starts);
 
-/* Do the tracking rows agree with the live rows, and lie in the past? */
+/* Check that the tracking rows agree with the live rows, and lie in the past. */
 void
 check_tracking_rows(Check *check)
 {
@@ -57,8 +57,8 @@ check_tracking_rows(Check *check)
 }
 
 /*
- * Do the periods of all rows of the history table itself make sense, by themselves
- * and beside the live rows?
+ * Check that the periods of all rows of the history table itself make sense, by themselves
+ * and beside the live rows.
  */
 void
 check_periods(Check *check, Relation live)

@@ -75,7 +75,10 @@ check_table(const RegistryRow *row, CheckDepth depth)
 	return check.findings;
 }
 
-/* Are the tables there, and whose are they? */
+/*
+ * Check that the tables exist and who owns them.  Returns false if nothing else can be
+ * checked.
+ */
 static bool
 check_tables(Check *check)
 {
@@ -123,7 +126,7 @@ check_tables(Check *check)
 	return true;
 }
 
-/* Are the tables as protected as the live one? */
+/* Check that the derived tables are as protected as the live one. */
 static void
 check_row_security(Check *check)
 {
@@ -138,7 +141,7 @@ check_row_security(Check *check)
 						  naming_quoted(derived[i]));
 }
 
-/* Has the history table a column for each live one, with room for its values? */
+/* Check that the history table has a column for each live one, with room for its values. */
 static void
 check_columns(Check *check)
 {

@@ -62,7 +62,9 @@ static const char *const shared_functions[] = {
 static bool is_before_0096(Relation live);
 static bool is_generated(const char *name);
 
-/* Is the database in the state before adoption: without functions of ours? */
+/*
+ * Returns true if the database is in the state before adoption, without functions of ours.
+ */
 bool
 legacy_is_in_charge(void)
 {
@@ -90,7 +92,7 @@ legacy_is_too_old(void)
 							   ObjectIdGetDatum(extension_namespace()));
 }
 
-/* Is it a trigger function of the older implementation? */
+/* Returns true for a trigger function of the older implementation. */
 bool
 legacy_is_function(Oid function)
 {
@@ -158,7 +160,7 @@ is_before_0096(Relation live)
 	return false;
 }
 
-/* Are versions stored, of one kind of change at least? */
+/* Returns true if versions are stored, of one kind of change at least. */
 bool
 legacy_tracks(Relation live)
 {

@@ -97,9 +97,9 @@ repair_owners(const RegistryRow *row, Oid on_behalf_of)
 }
 
 /*
- * The same where nothing is marked yet, on adoption: they are called as they must
- * be, and each of the roles that may have written the row has the rights of both
- * owners.
+ * Give the derived tables to the live table's owner on adoption, when nothing is marked
+ * yet: if they have the right names, and each of the roles that may have written the row
+ * has the rights of both owners.
  */
 void
 repair_owners_unmarked(const RegistryRow *row, List *writers)
@@ -261,7 +261,7 @@ make_history_anew(RegistryRow *row)
 		view_create(row);
 }
 
-/* Is the tracking table, if there is one, not just any table? */
+/* Returns false if the registered tracking table does not have the columns of one. */
 static bool
 has_own_tracking(const RegistryRow *row)
 {
@@ -278,7 +278,7 @@ parent_of(const RegistryRow *row)
 	return list_length(parents) == 1 ? registry_get(linitial_oid(parents)) : NULL;
 }
 
-/* Has the table no page?  (Rows that are gone may have left some.) */
+/* Returns true if the table has no page.  (Deleted rows may have left some.) */
 static bool
 is_empty(Oid relid)
 {
@@ -376,7 +376,7 @@ drop_not_null(void *arg)
 												  quote_identifier(column->name)));
 }
 
-/* Is the column NOT NULL in a table that this one inherits from? */
+/* Returns true if the column is NOT NULL in a table that this one inherits from. */
 static bool
 demanded_above(Oid relid, const char *column)
 {
@@ -468,7 +468,7 @@ repair_triggers(RegistryRow *row, bool tracked)
 	row->triggers_installed = tracked;
 }
 
-/* Is there nothing that keeps our triggers from being made, or from working? */
+/* Returns true if nothing keeps our triggers from being made, or from working. */
 static bool
 can_be_tracked(const RegistryRow *row)
 {

@@ -86,7 +86,7 @@ lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables deri
 	}
 }
 
-/* Is there anything in the command that may concern the view, or what is derived from the table? */
+/* Returns true if something in the command may concern the view, or what is derived from the table. */
 static bool
 concerns_history(AlterTableStmt *statement)
 {
@@ -139,7 +139,10 @@ changes_owner(AlterTableStmt *statement)
 	return false;
 }
 
-/* May the command change the hierarchy, or a tracking table under a parent's? */
+/*
+ * Returns true if the command may change the hierarchy, or a tracking table under a
+ * parent's.
+ */
 static bool
 concerns_parents(AlterTableStmt *statement)
 {

@@ -135,7 +135,7 @@ before_alter_type(Oid type, Node *statement)
 	park_views(dependents_typed_tables(dependents), NULL, statement);
 }
 
-/* May a table, a column or a type go with such an object? */
+/* Returns true if a table, a column or a type may be dropped with such an object. */
 static bool
 may_take_types(ObjectType type)
 {
@@ -234,9 +234,9 @@ find_to_drop(RangeVar *name)
 }
 
 /*
- * Are these tables, as most that are dropped, of no concern to us?  They take along
- * what is part of them and nothing else, are no partitions, and nothing is made of
- * their row types.
+ * Returns true if these tables are, as most that are dropped, of no concern to us: they
+ * take along what is part of them and nothing else, are no partitions, and nothing is made
+ * of their row types.
  */
 static bool
 drops_unrelated(DropStmt *statement, const List *named)

@@ -163,7 +163,7 @@ command_drops_unrelated(List *relids)
 	MemoryContextSwitchTo(before);
 }
 
-/* Is the table set aside for a command around the innermost one? */
+/* Returns true if the table is set aside for a command around the innermost one. */
 bool
 command_sets_aside(Oid live)
 {
@@ -179,7 +179,7 @@ command_sets_aside(Oid live)
 	return false;
 }
 
-/* From which command id on is what happened to the table the innermost command's? */
+/* The command ID from which on changes of the table are the innermost command's. */
 CommandId
 command_since(Oid live)
 {
@@ -358,7 +358,9 @@ invalidated_live(Oid relid)
 	return live;
 }
 
-/* The same, asked the other way round. */
+/*
+ * Returns true if we hold such a lock on the row's live table or a table derived from it.
+ */
 static bool
 holds_family(const RegistryRow *row)
 {
@@ -374,7 +376,7 @@ holds_family(const RegistryRow *row)
 	return false;
 }
 
-/* Do we hold a lock on it that conflicts with itself? */
+/* Returns true if we hold a lock on the relation that conflicts with itself. */
 static bool
 command_holds(Oid relid)
 {
@@ -403,7 +405,7 @@ has_dropped_unrelated(const Command *command)
 }
 
 /*
- * Does the command make something new, and change no table that is there?  (CREATE
+ * Returns true if the command makes something new, and changes no existing table.  (CREATE
  * TABLE may make a partition of one.)
  */
 static bool
@@ -427,7 +429,7 @@ only_makes(Node *statement)
 	}
 }
 
-/* Is it there for the commands in it, and changes no tracked table itself? */
+/* Returns true for a command that only runs others, and changes no tracked table itself. */
 static bool
 runs_others(Node *statement)
 {

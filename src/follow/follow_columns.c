@@ -73,8 +73,8 @@ follow_columns_changed(const TableState *before, const TableState *now,
 }
 
 /*
- * Is anything changed about the columns of the key, the time or the txid column, be it
- * their values?  row: as it is after the change.
+ * Returns true if something about the columns of the key, the time or the txid column has
+ * changed, be it their values. row: as it is after the change.
  */
 bool
 follow_columns_concern_key(const RegistryRow *row, const TableState *before,
@@ -123,7 +123,7 @@ follow_columns_taken(const TableState *before, const TableState *now)
 	return false;
 }
 
-/* Has the statement a USING for the column that is more than a cast? */
+/* Returns true if the statement has a USING for the column that is more than a cast. */
 bool
 follow_columns_computed(const TableState *now, AttrNumber attnum, Node *statement)
 {
@@ -142,8 +142,8 @@ follow_columns_using(const TableState *now, AttrNumber attnum, Node *statement)
 }
 
 /*
- * Does the statement give the column, a generated one, another expression, and so
- * all rows other values?
+ * Returns true if the statement gives the column, a generated one, another expression, and
+ * so all rows other values.
  */
 bool
 follow_columns_regenerated(const TableState *now, AttrNumber attnum, Node *statement)
@@ -357,8 +357,8 @@ change_in_place(RegistryRow *row, const ColumnState *now)
 }
 
 /*
- * Has the change come down from the parent's history already?  Then the history
- * column is inherited, as the live one is, and the parent is tracked and has
+ * Returns true if the change has come down from the parent's history already.  Then the
+ * history column is inherited, as the live one is, and the parent is tracked and has
  * changed with us: it goes first.
  */
 static bool
@@ -384,7 +384,7 @@ is_lossless(const ColumnState *before, const ColumnState *now, Node *using)
 	return types_hold(before->type, before->typmod, now->type, now->typmod);
 }
 
-/* Is there a USING expression that is more than the plain cast? */
+/* Returns true if there is a USING expression that is more than the plain cast. */
 static bool
 changes_values(Node *using, const ColumnState *now)
 {
@@ -410,7 +410,7 @@ changes_values(Node *using, const ColumnState *now)
 		strcmp(strVal(llast(column->fields)), NameStr(now->name)) != 0;
 }
 
-/* Does the ALTER TABLE reach the table: itself, or one of its ancestors? */
+/* Returns true if the ALTER TABLE names the table, or one of its ancestors. */
 static bool
 is_target(Node *statement, Oid live)
 {
@@ -504,7 +504,9 @@ add_column(RegistryRow *row, AttrNumber attnum, const char *name,
 	table_close(live, NoLock);
 }
 
-/* Has the live table of a child history still the column (DROP with ONLY)? */
+/*
+ * Returns true if the live table of a child history still has the column (DROP with ONLY).
+ */
 static bool
 children_keep(Oid history, const char *name)
 {

@@ -120,8 +120,8 @@ follow_drop_keep(const RegistryRow *row, const TableState *before)
 }
 
 /*
- * Does the history stay when a table of this owner's is dropped?  That of one that is
- * not tracked does.
+ * Returns true if the history is kept when a table of this owner's is dropped.  That of a
+ * table that is not tracked is.
  */
 bool
 follow_drop_keeps(Oid owner, bool tracked)
@@ -207,7 +207,7 @@ follow_drop_was_moved(const DerivedState *before, const DerivedState *now)
 		 before->namespace != now->namespace);
 }
 
-/* Has the derived table the name and the schema that it should? */
+/* Returns true if the derived table has the name and the schema that it should have. */
 static bool
 follow_drop_beside(const TableState *live, const DerivedState *derived, const char *name)
 {

@@ -34,8 +34,8 @@ follow_kept_free_name(Oid history, const char *name)
 }
 
 /*
- * Is the column of a history further down no kept one, but that of the live
- * table, with which a new column of the parent is merged?
+ * Returns true if the column of a history further down is no kept one, but the live
+ * table's, with which a new column of the parent is merged.
  */
 static bool
 held_by_live(Oid history, const char *name)

@@ -148,7 +148,7 @@ follow_key_columns(const RegistryRow *row, const TableState *before,
 	return kept;
 }
 
-/* Is it the column that it was, and not another one that has its name? */
+/* Returns true if it is the column that it was, and not another one of its name. */
 static bool
 follow_key_is_same(const KeyColumn *column, const TableState *before,
 				   const TableState *now, AttrNumber attnum)
@@ -157,7 +157,7 @@ follow_key_is_same(const KeyColumn *column, const TableState *before,
 		before->columns[attnum - 1].exists && column->fit != COLUMN_MISSING;
 }
 
-/* Has the tracking column been converted with that of the parent's? */
+/* Returns true if the tracking column has been converted with the parent's. */
 static bool
 follow_key_came_down(const RegistryRow *row, const KeyColumn *column)
 {

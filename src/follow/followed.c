@@ -30,7 +30,10 @@ followed_suspend_view(Oid live, const Dependents *dropped, Node *statement)
 		view_suspend(live, dropped, statement);
 }
 
-/* The same before the table is dropped. */
+/*
+ * Lock the views of a table that is about to be dropped, and of its parents; see
+ * followed_lock_views.
+ */
 List *
 followed_lock_all_views(Oid relid)
 {
@@ -98,8 +101,8 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 }
 
 /*
- * Is DDL on the table to be followed: is it registered, and are its triggers
- * there?  The row is NULL if not registered.
+ * Returns true if DDL on the table is to be followed: it is registered, and its triggers
+ * exist. *row is NULL if it is not registered.
  */
 bool
 followed_row(Oid live, RegistryRow **row)

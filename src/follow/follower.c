@@ -151,7 +151,7 @@ event_statement(FunctionCallInfo fcinfo, const char *function, const char *event
 	return data->parsetree;
 }
 
-/* Is a command our business? */
+/* Returns true if a command is ours to follow. */
 static bool
 is_followed(void)
 {
@@ -216,7 +216,7 @@ invalidated_tables(void)
 	return tables;
 }
 
-/* Does its history follow?  The command may have changed the owner. */
+/* Returns true if the table's history follows.  The command may have changed the owner. */
 static bool
 is_tracked(const RegistryRow *row, const TableState *before, const TableState *now)
 {
@@ -359,8 +359,8 @@ update_triggers_installed(Oid live)
 }
 
 /*
- * May this command have made, dropped or switched triggers of the table, so that
- * the flag is its to set?  (pg_restore -j makes indexes of a table at the same
+ * Returns true if this command may have made, dropped or switched triggers of the table,
+ * so that the flag is its to set.  (pg_restore -j makes indexes of a table at the same
  * time.)
  */
 static bool

@@ -177,7 +177,7 @@ kept_types_before_alter_domain(AlterDomainStmt *statement)
 	kept_types_give_up(dependents, (Node *) statement);
 }
 
-/* Is it a column of ours that is to become text? */
+/* Returns true for a column of ours that is to become text. */
 static bool
 gives_up(const Dependents *dependents, const DependentColumn *column)
 {
@@ -305,7 +305,7 @@ park_view(const Dependents *dependents, const RegistryRow *row, const char *colu
 	followed_suspend_view(row->live, dependents, statement);
 }
 
-/* Will the history be there after the command? */
+/* Returns true if the history will exist after the command. */
 static bool
 kept_types_stays(const Dependents *dependents, const RegistryRow *row)
 {

@@ -81,7 +81,7 @@ table_state_now(const RegistryRow *row)
 	return table_state_before(row, InvalidCommandId);
 }
 
-/* Do they differ in nothing that is followed? */
+/* Returns true if they differ in nothing that is followed. */
 bool
 table_state_equal(const TableState *a, const TableState *b)
 {

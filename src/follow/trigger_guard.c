@@ -162,7 +162,7 @@ concerns_triggers(Node *statement)
 	}
 }
 
-/* on: does it switch any on?  Otherwise on or off. */
+/* Returns true if the statement switches triggers: on, or with "on" false, on or off. */
 static bool
 switches_triggers(AlterTableStmt *statement, bool on)
 {

@@ -177,7 +177,7 @@ log_dump_take_up_rows(Oid relid)
 	catalog_switch_trigger(relid, "catmaid_history_restore_log", TRIGGER_FIRES_ALWAYS);
 }
 
-/* Is it the name of the table? */
+/* Returns true for the name of the table. */
 bool
 log_dump_is_named(const char *name)
 {
@@ -374,8 +374,9 @@ expression_of(const char *text)
 }
 
 /*
- * A literal, be it cast to a type of PostgreSQL's own, one of the values that SQL names, or
- * a function of PostgreSQL's that tells the time or the session?
+ * Returns true for a literal, be it cast to a type of PostgreSQL's own, for one of the
+ * values that SQL names, and for a function of PostgreSQL's that tells the time or the
+ * session.
  */
 static bool
 is_harmless(Node *expression)

@@ -85,8 +85,8 @@ log_entry_forget(void)
 }
 
 /*
- * A query is about to begin: does it look at the log, or write to it?  Workers look
- * when it is too late to store anything.
+ * Before a query that may look at the log, or write to it.  Workers look when it is too
+ * late to store anything.
  */
 void
 log_before_query(QueryDesc *query)
@@ -102,7 +102,7 @@ log_before_query(QueryDesc *query)
 		log_entry_settle();
 }
 
-/* The same for a utility command: COPY has no query. */
+/* Before a utility command that may do so: COPY has no query. */
 void
 log_before_utility(Node *statement)
 {

@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(catmaid_history_log_insert);
 
 /*
  * AFTER INSERT, FOR EACH STATEMENT, on tables with a time column, which store nothing
- * then: have rows come?  Result: none.
+ * then: tells the log that rows have come.  Result: none.
  */
 Datum
 catmaid_history_log_insert(PG_FUNCTION_ARGS)
@@ -42,7 +42,7 @@ catmaid_history_log_insert(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Has this transaction put rows into the table, or a partition of it? */
+/* Returns true if this transaction has put rows into the table, or a partition of it. */
 static bool
 has_new_rows(Relation rel)
 {

@@ -141,7 +141,7 @@ log_settings_init(void)
 	}
 }
 
-/* Has the entry session user, application name and client address? */
+/* Returns true if the entry has session user, application name and client address. */
 bool
 log_settings_with_session(void)
 {
@@ -188,7 +188,7 @@ log_settings_transaction_end(void)
 			log_settings_say(i, said[i]);
 }
 
-/* For how long a value has been set of which PostgreSQL knows the name only? */
+/* For how long a value has been set of which PostgreSQL knows the name only. */
 static int
 placeholder_state(const char *name)
 {
@@ -371,7 +371,7 @@ read_json(const char *text)
 	return json;
 }
 
-/* Would it say what only the server may say? */
+/* Returns true if it would say what only the server may say. */
 static bool
 is_reserved(Jsonb *object)
 {

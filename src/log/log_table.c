@@ -148,7 +148,7 @@ log_table_delete(ItemPointer at)
 	end_writing(&log);
 }
 
-/* Is it the name of a column of ours? */
+/* Returns true for the name of a column of ours. */
 bool
 log_table_is_ours(const char *column)
 {
@@ -207,7 +207,10 @@ end_writing(LogWriting *log)
 	MemoryContextDelete(MemoryContextSwitchTo(log->context));
 }
 
-/* May something that a site has put on the log have been left for the transaction's end? */
+/*
+ * Returns true if something that a site has put on the log may have been left for the
+ * transaction's end.
+ */
 bool
 log_table_may_defer(void)
 {
@@ -271,7 +274,7 @@ log_table_know(void)
 	log_table.valid = true;
 }
 
-/* Has no column but ours a default, or must have a value? */
+/* Returns true if no column but ours has a default, or must have a value. */
 static bool
 log_table_is_ours_only(Relation rel)
 {
@@ -312,7 +315,10 @@ key_index(Relation rel)
 	return right ? relid : InvalidOid;
 }
 
-/* Is this transaction in the log?  Without the key's index all of it is read. */
+/*
+ * Returns true if this transaction is in the log.  Without the key's index all of it is
+ * read.
+ */
 static bool
 has_entry(Relation rel)
 {

@@ -304,7 +304,7 @@ history_to_switch(FunctionCallInfo fcinfo, LOCKMODE mode, bool with_view)
 	return row;
 }
 
-/* Has the table that enabling is called for nothing to be enabled? */
+/* Returns true if there is nothing to be enabled for the function's table. */
 static bool
 is_enabled(FunctionCallInfo fcinfo)
 {

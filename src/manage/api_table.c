@@ -38,7 +38,10 @@ api_lock_table(Oid live, LOCKMODE mode, int sqlstate)
 	lock_table(live, mode, NIL, sqlstate);
 }
 
-/* The same ACCESS EXCLUSIVE, for what changes or drops its history view, too. */
+/*
+ * Lock the table ACCESS EXCLUSIVE, and its history view before it: for functions that
+ * change or drop that, too.
+ */
 void
 api_lock_table_and_view(Oid live, int sqlstate)
 {

@@ -45,7 +45,10 @@ comments_put(const RegistryRow *row)
 		comment_on(view, 0, VIEW_COMMENT);
 }
 
-/* The same for a tracking table, of a key of n columns; InvalidOid: nothing. */
+/*
+ * Tell what a tracking table, of a key of n columns, and its columns are; InvalidOid:
+ * nothing.
+ */
 void
 comments_put_tracking(Oid tracking, int n)
 {

@@ -152,7 +152,10 @@ convert_type(Oid relid, const TableColumn *column)
 	change_type(&conversion);
 }
 
-/* The same, but returns false where it fails for a reason that lies in the values. */
+/*
+ * Change the type of a column as convert_type does; returns false if that fails for a
+ * reason that lies in the values.
+ */
 bool
 convert_type_try(Oid relid, const TableColumn *column)
 {

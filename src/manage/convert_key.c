@@ -51,7 +51,10 @@ convert_key_try(Oid tracking, List *columns, List *conversions)
 	return attempt_or_message(change_key, &key, NULL);
 }
 
-/* Can such an expression, or a cast, be evaluated over the tracking table's key? */
+/*
+ * Returns true if such an expression, or a cast, can be evaluated over the tracking
+ * table's key.
+ */
 bool
 convert_key_possible(Oid tracking, List *columns, KeyColumn *column)
 {

@@ -170,7 +170,7 @@ derived_drop(Oid relid)
 	derived_drop_with(relid, false);
 }
 
-/* The same; with cascade what depends on it goes as well. */
+/* Drop a derived table; with cascade, what depends on it as well. */
 void
 derived_drop_with(Oid relid, bool cascade)
 {

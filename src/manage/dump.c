@@ -93,8 +93,8 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 }
 
 /*
- * At the end of a command, ours or not: has it switched on triggers of the table, or
- * renamed the schema of the registry?
+ * At the end of a command, ours or not, that may have switched on triggers of the table,
+ * or renamed the schema of the registry.
  */
 void
 dump_follow_command(Node *statement)

@@ -462,7 +462,7 @@ check_columns(Relation live, const CreateOptions *options, bool is_parent)
 		check_time_columns(live, options, is_parent);
 }
 
-/* Is the one type just a poorer cousin of the other? */
+/* Returns true if a column of the one type can simply be given the other. */
 static bool
 is_convertible(Oid from, Oid to)
 {

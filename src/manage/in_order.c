@@ -70,11 +70,11 @@ static bool is_index_on(HeapTuple index, TupleDesc desc, const TableFacts *table
 						bool set, Oid *classes);
 
 /*
- * Are history, tracking table, indexes, view and triggers of the table there as
- * enabling would have them?  Takes ACCESS SHARE on the live table and what is
- * derived from it, and lets go of it: what is done then is looked at again, under other
- * locks, which are to be taken in their own order (lock_order.c).  Nor is a lock held
- * while another one is waited for.
+ * Returns true if history, tracking table, indexes, view and triggers of the table are as
+ * enabling would make them.  Takes ACCESS SHARE on the live table and what is derived from
+ * it, and lets go of it: what is done then is looked at again, under other locks, which
+ * are to be taken in their own order (lock_order.c).  Nor is a lock held while another one
+ * is waited for.
  */
 bool
 in_order(const RegistryRow *row)
@@ -105,8 +105,8 @@ in_order(const RegistryRow *row)
 }
 
 /*
- * The same, for the current resource owner.  *busy: a relation that has to be waited
- * for first, or InvalidOid.
+ * Returns true if the table is in order, with what is open owned by the current resource
+ * owner. *busy: a relation that has to be waited for first, or InvalidOid.
  */
 static bool
 found_in_order(const RegistryRow *row, Oid *busy)
@@ -153,8 +153,8 @@ tables_there(const RegistryRow *row)
 }
 
 /*
- * Is there nothing about columns and key for enabling to do?  A column that is NOT NULL in
- * history, and a table that goes on without its key, are left as they are.
+ * Returns true if enabling has nothing to do about columns and key.  A column that is NOT
+ * NULL in history, and a table that goes on without its key, are left as they are.
  */
 static bool
 nothing_differs(const RegistryRow *row, Relation live)
@@ -322,8 +322,8 @@ same_type(const FormData_pg_attribute *a, const FormData_pg_attribute *b)
 }
 
 /*
- * Has the history all of the live table's columns, with just their types, and its own?
- * tracked: with a tracking table.
+ * Returns true if the history has all of the live table's columns, with just their types,
+ * and its own. tracked: with a tracking table.
  */
 static bool
 has_history_columns(const TableFacts *live, const TableFacts *history, bool tracked)
@@ -347,7 +347,10 @@ has_history_columns(const TableFacts *live, const TableFacts *history, bool trac
 		xid && xid->atttypid == INT8OID && xid->atthasdef;
 }
 
-/* Has the view the live table's columns, in their order and with their types, and three more? */
+/*
+ * Returns true if the view has the live table's columns, in their order and with their
+ * types, and three more.
+ */
 static bool
 is_obvious_view(const TableFacts *live, const TableFacts *view)
 {
@@ -370,8 +373,8 @@ is_obvious_view(const TableFacts *live, const TableFacts *view)
 }
 
 /*
- * Is the registered key the primary key, and are the indexes there that recording
- * needs, of the same operator classes?
+ * Returns true if the registered key is the primary key, and the indexes exist that
+ * recording needs, of the same operator classes.
  */
 static bool
 indexes_obvious(const RegistryRow *row, const TableFacts *live, const TableFacts *history,
@@ -402,8 +405,8 @@ indexes_obvious(const RegistryRow *row, const TableFacts *live, const TableFacts
 }
 
 /*
- * Is there a valid index of the kind on just these columns?  The classes are those
- * of the primary key, which sets them; NULL: any.
+ * Returns true if there is a valid index of the kind on just these columns.  The classes
+ * are those of the primary key, which sets them; NULL: any.
  */
 static bool
 has_index(const TableFacts *table, List *names, IndexKind kind, Oid *classes)

@@ -198,7 +198,7 @@ create_key_index(Relation live, Oid table, bool unique, const char *label, List 
 								unique, "btree", columns, opclasses, NIL);
 }
 
-/* Has the i-th column of the primary key, if there is one, the type? */
+/* Returns true if the i-th column of the primary key exists and has the type. */
 static bool
 is_of_key(Relation primary, Relation live, int i, Oid type)
 {

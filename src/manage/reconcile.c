@@ -122,8 +122,8 @@ reconcile_key(RegistryRow *row)
 }
 
 /*
- * The same with triggers that are made anew.  PostgreSQL makes none on a partition that is
- * being detached, whose rows are the table's until FINALIZE: then they stay.
+ * Enable tracking with re-created triggers.  PostgreSQL makes none on a partition that is
+ * being detached, whose rows are the table's until FINALIZE: then they are kept.
  */
 void
 reconcile_reload(RegistryRow *row)

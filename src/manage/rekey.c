@@ -181,8 +181,8 @@ rekey_kept(const RegistryRow *row)
 }
 
 /*
- * Does the tracking table fit, or has it been made to, with all its rows?  It does
- * not if it is gone.
+ * Returns true if the tracking table fits, or has been made to, with all its rows; false
+ * if it was dropped.
  */
 static bool
 rekey_made_fit(Relation live, RegistryRow *row)

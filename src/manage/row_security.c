@@ -38,8 +38,8 @@ static void row_security_give(Oid live, Oid derived, bool lower);
 static bool is_owners(Oid live, Oid derived);
 
 /*
- * At the end of a command, ours or not: has it changed the row-level security of a
- * live table, or of what belongs to one?
+ * At the end of a command, ours or not, that may have changed the row-level security of a
+ * live table, or of what belongs to one.
  */
 void
 row_security_follow_command(Node *statement)
@@ -140,7 +140,10 @@ row_security_raise(const RegistryRow *row)
 	row_security_raise_one(row->live, row->tracking);
 }
 
-/* The same for one of them, which may be InvalidOid, or gone. */
+/*
+ * Give one derived table, which may be InvalidOid or dropped, the row-level security that
+ * it lacks.
+ */
 void
 row_security_raise_one(Oid live, Oid derived)
 {
@@ -176,7 +179,7 @@ row_security_give(Oid live, Oid derived, bool lower)
 		catalog_set_row_security(derived, want.enabled, want.forced);
 }
 
-/* Is the derived table there, and the live table's owner's? */
+/* Returns true if the derived table exists and belongs to the live table's owner. */
 static bool
 is_owners(Oid live, Oid derived)
 {

@@ -40,7 +40,7 @@ take_up_history(Oid live)
 	return history;
 }
 
-/* Does the type hold all values that the column has? */
+/* Returns true if the type holds all values that the column has. */
 static bool
 is_widened_by(Form_pg_attribute column, Oid type, int32 typmod)
 {

@@ -199,7 +199,7 @@ remove_from(Relation rel)
 	return remove_others(rel, NULL);
 }
 
-/* The same, but leave those that row wants. */
+/* Remove our triggers but those that row wants.  Returns whether there were any. */
 static bool
 remove_others(Relation rel, const RegistryRow *row)
 {

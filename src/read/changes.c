@@ -195,7 +195,7 @@ with_children(List *tables)
 	return all;
 }
 
-/* May the caller read the table, and what is derived from it? */
+/* Returns true if the caller may read the table, and what is derived from it. */
 static bool
 may_read(const RegistryRow *row)
 {

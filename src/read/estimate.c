@@ -124,7 +124,7 @@ live_arm(PlannerInfo *root, RangeTblEntry *rte)
 	return NULL;
 }
 
-/* Has the relation the columns of a history? */
+/* Returns true if the relation has the columns of a history. */
 static bool
 is_history(Oid relid)
 {
@@ -221,7 +221,10 @@ start_of_live_period(Node *node)
 	return IsA(end, Const) && end->constisnull ? linitial(period->args) : NULL;
 }
 
-/* By which time must a period have begun?  Returns false if the operator asks for another thing. */
+/*
+ * Computes the time by which a period must have begun.  Returns false if the operator asks
+ * for another thing.
+ */
 static bool
 time_asked_for(PlannerInfo *root, Oid operator, Node *value, bool *known, TimestampTz *time)
 {
@@ -292,7 +295,7 @@ statistics_of_start(PlannerInfo *root, Index relid, Node *start)
 						   BoolGetDatum(entry->inh));
 }
 
-/* Which share of rows had begun, by the most common values and the histogram? */
+/* The share of rows that had begun, by the most common values and the histogram. */
 static double
 begun_by(HeapTuple stats, TimestampTz time)
 {

@@ -241,7 +241,10 @@ value_asked_for(RelOptInfo *rel, Oid relid)
 	return tracking_scan_is_heap(relid, edition, txid) ? var->varattno : 0;
 }
 
-/* Is it a table as we make them: with values in both columns, permanent, in a heap? */
+/*
+ * Returns true for a table as we make them: with values in both columns, permanent, in a
+ * heap.
+ */
 static bool
 tracking_scan_is_heap(Oid relid, AttrNumber edition, AttrNumber txid)
 {
@@ -336,9 +339,9 @@ match_column(RelOptInfo *rel, IndexOptInfo *index, int column, Expr **argument,
 }
 
 /*
- * May a worker look these keys up?  PostgreSQL says no of all sub-selects with parameters,
- * but those that the query around it gives are known where that is executed.  What comes
- * from further out a worker is not told.
+ * Returns true if a worker may look these keys up.  PostgreSQL says no of all sub-selects
+ * with parameters, but those that the query around it gives are known where that is
+ * executed.  What comes from further out a worker is not told.
  */
 static bool
 may_be_parallel(PlannerInfo *root, List *arguments)

@@ -83,7 +83,10 @@ static bool is_child_history(const Object *object, Form_pg_depend depend);
 static SysScanDesc dependents_scan(const Dependents *dependents, const ObjectAddress *address,
 								   bool up, ScanKey key);
 
-/* Is there anything made of the row type, but the array type that comes with it? */
+/*
+ * Returns true if anything uses the row type, other than the array type that comes with
+ * it.
+ */
 bool
 dependents_use_row_type(Oid type)
 {
@@ -215,7 +218,7 @@ dependents_drops(const Dependents *dependents, Oid relid)
 	return dependents_has(dependents, RelationRelationId, relid);
 }
 
-/* Does the type go, or the collation, of a column? */
+/* Returns true if the type of a column is dropped, or its collation. */
 bool
 dependents_type_goes(const Dependents *dependents, Oid type, Oid collation)
 {
@@ -410,7 +413,10 @@ add_column(Dependents *dependents, Oid relid, AttrNumber attnum, Fate fate)
 	dependents->columns = lappend(dependents->columns, column);
 }
 
-/* Is it of a kind by which no type and no table goes, and which there are many of? */
+/*
+ * Returns true for an object of a kind that takes no type and no table along, and of which
+ * there are many.
+ */
 static bool
 leads_nowhere(const Dependents *dependents, Oid classid, Oid objid)
 {
@@ -442,7 +448,7 @@ is_typed_table(Form_pg_depend depend)
 		 get_rel_relkind(depend->objid) == RELKIND_PARTITIONED_TABLE);
 }
 
-/* Is the dependent a history that inherits from the object? */
+/* Returns true if the dependent is a history that inherits from the object. */
 static bool
 is_child_history(const Object *object, Form_pg_depend depend)
 {

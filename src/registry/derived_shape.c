@@ -40,7 +40,7 @@ derived_find(Oid live, const char *name, char relkind)
 	return relid;
 }
 
-/* Has the table the columns that make it a history table? */
+/* Returns true if the table has the columns that make it a history table. */
 bool
 derived_is_history(Oid relid)
 {
@@ -50,8 +50,8 @@ derived_is_history(Oid relid)
 }
 
 /*
- * Is it a history table that was kept, not just one that looks like it: have
- * the two columns the defaults that a history table has?
+ * Returns true for a history table that was kept, not just one that looks like it: the two
+ * columns have the defaults that a history table has.
  */
 bool
 derived_has_history_defaults(Oid relid)
@@ -60,7 +60,7 @@ derived_has_history_defaults(Oid relid)
 		has_default(relid, PERIOD_COLUMN) && has_default(relid, XID_COLUMN);
 }
 
-/* Has the table just the columns of a tracking table? */
+/* Returns true if the table has just the columns of a tracking table. */
 bool
 derived_is_tracking(Oid relid)
 {
@@ -69,7 +69,7 @@ derived_is_tracking(Oid relid)
 	return count_tracking_columns(relid, &others) > 0 && others == 2;
 }
 
-/* Has it those columns, and maybe more? */
+/* Returns true if the table has the columns of a tracking table, and maybe more. */
 bool
 derived_serves_tracking(Oid relid)
 {
@@ -78,7 +78,10 @@ derived_serves_tracking(Oid relid)
 	return count_tracking_columns(relid, &others) > 0;
 }
 
-/* How many key columns has the tracking table, and how many others? 0 for no such table. */
+/*
+ * The number of key columns of the tracking table, 0 if it is no such table; *others: the
+ * number of its other columns.
+ */
 static int
 count_tracking_columns(Oid relid, int *others)
 {

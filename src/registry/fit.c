@@ -233,7 +233,7 @@ fit_key_difference(DifferenceKind kind, KeyState key, KeyColumn *column)
 	return difference;
 }
 
-/* Is there nothing to be done about the key? */
+/* Returns true if there is nothing to be done about the key. */
 bool
 fit_is_right(const RegistryRow *row)
 {
@@ -250,7 +250,10 @@ fit_is_right(const RegistryRow *row)
 	return worst == COLUMN_FITS && !indexes_tracking_is_loose(row->tracking);
 }
 
-/* Has the table lost its primary key, and goes on without it, as it was followed? */
+/*
+ * Returns true if the table has lost its primary key and is tracked without it, as that
+ * was followed.
+ */
 bool
 fit_goes_on(const RegistryRow *row)
 {
@@ -261,8 +264,8 @@ fit_goes_on(const RegistryRow *row)
 }
 
 /*
- * Has the table no primary key, and are its rows told by columns that the tracking
- * table, which is there, has as well?
+ * Returns true if the table has no primary key, and its rows are told by columns that the
+ * tracking table, which exists, has as well.
  */
 bool
 fit_lacks_key(const RegistryRow *row)
@@ -294,7 +297,7 @@ fit_types(Oid held_type, int32 held_typmod, Oid held_collation,
 	return COLUMN_UNFIT;
 }
 
-/* Are the same values equal by both collations? */
+/* Returns true if the same values are equal by both collations. */
 static bool
 fit_collations_agree(Oid one, Oid other)
 {
@@ -303,7 +306,7 @@ fit_collations_agree(Oid one, Oid other)
 		 get_collation_isdeterministic(one) && get_collation_isdeterministic(other));
 }
 
-/* Can rows be written while the tracking table fits no better than this? */
+/* Returns true if rows can be written while the tracking table fits no better than this. */
 bool
 fit_records(ColumnFit fit)
 {
@@ -311,8 +314,8 @@ fit_records(ColumnFit fit)
 }
 
 /*
- * Are rows of the one table, seen as rows of the other, its parent, found in the
- * tracking table by the same columns?  Only then may the one's tracking table be
+ * Returns true if rows of the one table, seen as rows of the other, its parent, are found
+ * in the tracking table by the same columns.  Only then may the one's tracking table be
  * below the other's.
  */
 bool

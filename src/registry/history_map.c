@@ -281,7 +281,7 @@ narrows_integer(Oid from, Oid to)
 		(from == INT4OID && to == INT2OID);
 }
 
-/* Has somebody made the function, or is it PostgreSQL's own? */
+/* Returns true if the cast calls a function that is not PostgreSQL's own. */
 static bool
 calls_users_function(const HistoryCast *cast)
 {
@@ -289,7 +289,10 @@ calls_users_function(const HistoryCast *cast)
 		(cast->by_text && cast->input.fn_oid >= FirstNormalObjectId);
 }
 
-/* Are all values of a history row columns of the old row, cast by PostgreSQL, or constants? */
+/*
+ * Returns true if all values of a history row are columns of the old row, cast by
+ * PostgreSQL, or constants.
+ */
 bool
 history_map_runs_no_code(const HistoryMap *map)
 {

@@ -59,7 +59,7 @@ indexes_find_key(Relation rel, List *columns, bool unique, ScanKey scankey)
 	return found;
 }
 
-/* Has the relation any unique index? */
+/* Returns true if the relation has a unique index. */
 bool
 indexes_any_unique(Oid relid)
 {
@@ -80,7 +80,7 @@ indexes_any_unique(Oid relid)
 	return found;
 }
 
-/* Which of the three has the history table? */
+/* Which of the three indexes the history table has. */
 void
 indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has_xid)
 {
@@ -92,7 +92,7 @@ indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has
 	table_close(rel, NoLock);
 }
 
-/* Has the tracking table its index, a unique one unless it is loose? */
+/* Returns true if the tracking table has its index, a unique one unless it is loose. */
 bool
 indexes_there_tracking(Oid tracking, List *key)
 {
@@ -254,7 +254,10 @@ indexes_tracking_columns(List *key)
 	return names;
 }
 
-/* May several rows of the tracking table have one key?  False if it is gone. */
+/*
+ * Returns true if several rows of the tracking table may have one key; false if it was
+ * dropped.
+ */
 bool
 indexes_tracking_is_loose(Oid tracking)
 {

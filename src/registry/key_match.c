@@ -85,7 +85,7 @@ key_match_append(StringInfo sql, Relation index, int i, Form_pg_attribute att,
 }
 
 /*
- * Does the operator's name, between values of the type, mean the operator?
+ * Returns true if the operator's name, between values of the type, means the operator.
  * Implicit casts of the type's owner may have made it ambiguous.
  */
 bool

@@ -54,7 +54,7 @@ registered_live(Oid relid)
 	return live;
 }
 
-/* Is it a registered live table? */
+/* Returns true for a registered live table. */
 bool
 registered(Oid relid)
 {

@@ -61,8 +61,8 @@ static void registry_replace_name(char **name, const char *from, const char *to)
 PG_FUNCTION_INFO_V1(catmaid_history_registry_changed);
 
 /*
- * Has the table the columns of a registry?  That of the older implementation
- * lacks the last ones.
+ * Returns true if the table has the columns of a registry.  That of the older
+ * implementation lacks the last ones.
  */
 bool
 registry_has_shape(Oid relid)

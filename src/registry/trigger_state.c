@@ -54,8 +54,8 @@ static Trigger *trigger_from_tuple(HeapTuple tuple, TupleDesc desc);
 static bool has_shape(const Trigger *trigger, const TriggerSpec *spec);
 
 /*
- * Is the table tracked: is the trigger there that stores versions, be it switched
- * off?  By the snapshot, or now if that is NULL.
+ * Returns true if the table is tracked: the trigger that stores versions exists, be it
+ * switched off.  By the snapshot, or now if that is NULL.
  */
 bool
 triggers_there(const RegistryRow *row, Snapshot snapshot)
@@ -67,7 +67,7 @@ triggers_there(const RegistryRow *row, Snapshot snapshot)
 	return trigger && triggers_is_ours(trigger->tgfoid);
 }
 
-/* Are versions stored: does it fire? */
+/* Returns true if versions are stored: the trigger exists and fires. */
 bool
 triggers_enabled(Oid live, const RegistryRow *row)
 {
@@ -185,8 +185,8 @@ triggers_state(Oid live, const RegistryRow *row, int i, TriggerState *state)
 }
 
 /*
- * Has the table, which is not partitioned, all the triggers that it must have?  The
- * same as triggers_complete, by one scan.
+ * Returns true if the table, which is not partitioned, has all the triggers that it must
+ * have.  The same as triggers_complete, by one scan.
  */
 bool
 triggers_obvious(Oid live, const RegistryRow *row)
@@ -235,9 +235,8 @@ triggers_tables(bool (*is_function) (Oid))
 }
 
 /*
- * Are all triggers there that record, and do they fire?  Read from the catalogs
- * without a lock: two sessions that alter a partition each must not wait for
- * each other here.
+ * Returns true if all triggers that record exist and fire.  Read from the catalogs without
+ * a lock: two sessions that alter a partition each must not wait for each other here.
  */
 bool
 triggers_complete(Oid live, const RegistryRow *row)
@@ -251,8 +250,8 @@ triggers_complete(Oid live, const RegistryRow *row)
 }
 
 /*
- * Is the one there that tells the log of insertions?  Without it the table is tracked
- * all the same: tables of an earlier 1.0 have none.
+ * Returns true if the trigger exists that tells the log of insertions.  Without it the
+ * table is tracked all the same: tables of an earlier 1.0 have none.
  */
 bool
 triggers_log_inserts(Oid live, const RegistryRow *row)
@@ -260,7 +259,7 @@ triggers_log_inserts(Oid live, const RegistryRow *row)
 	return triggers_on_all_partitions(live, LOG_SPEC, row);
 }
 
-/* Is the trigger on the table and, where it must be, on its partitions? */
+/* Returns true if the trigger is on the table and, where it must be, on its partitions. */
 static bool
 triggers_on_all_partitions(Oid live, int i, const RegistryRow *row)
 {
@@ -280,7 +279,7 @@ triggers_on_all_partitions(Oid live, int i, const RegistryRow *row)
 	return true;
 }
 
-/* Will our TRUNCATE trigger fire for this table? */
+/* Returns true if our TRUNCATE trigger will fire for this table. */
 bool
 triggers_covers_truncate(Relation rel)
 {
@@ -290,8 +289,8 @@ triggers_covers_truncate(Relation rel)
 }
 
 /*
- * Do no triggers of the application fire after ours, on the table or, for each
- * statement, on one above it?  Referential integrity's may.
+ * Returns true if no triggers of the application fire after ours, on the table or, for
+ * each statement, on one above it.  Those of foreign keys may.
  *
  * A writer asks, who has locked the table: to lock one above it then would be the
  * other way round than all who lock a hierarchy.  So no table is opened.
@@ -363,7 +362,7 @@ triggers_wanted(const TriggerSpec *spec, const RegistryRow *row)
 	return OidIsValid(row->tracking) ? spec->with_tracking : spec->with_time_column;
 }
 
-/* Fires the trigger on every partition, where PostgreSQL has cloned it? */
+/* Returns true if the trigger's clones on all partitions fire. */
 bool
 triggers_clones_fit(Oid relid, const TriggerSpec *spec, const RegistryRow *row)
 {
@@ -465,7 +464,7 @@ triggers_fit(const Trigger *trigger, const TriggerSpec *spec, const RegistryRow 
 	return triggers_name_columns(trigger, row);
 }
 
-/* Are the arguments as they must be? */
+/* Returns true if the arguments are as they must be. */
 bool
 triggers_name_columns(const Trigger *trigger, const RegistryRow *row)
 {

@@ -428,7 +428,8 @@ view_of_table(Oid live)
 }
 
 /*
- * The same where name, schema and owner are not those of the live table any more.
+ * The history view of a live table that had another name, schema or owner, which are
+ * given; InvalidOid if there is none.
  *
  * It shows live and history table: a view made by hand is nobody's to replace unasked.
  * One that has been given to another role is still ours if it refers to nothing else;

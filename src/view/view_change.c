@@ -64,7 +64,7 @@ concerns_others(const ViewChange *change)
 	return change->renumbered || change->any_retyped;
 }
 
-/* Does the view get nothing but more columns, and new names? */
+/* Returns true if the view gets nothing but more columns, and new names. */
 bool
 view_change_adds(const ViewChange *change)
 {

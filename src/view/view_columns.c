@@ -179,7 +179,7 @@ replace_attributes(Oid view, TupleDesc new, const AttrNumber *from, int nsame)
 	table_close(catalog, RowExclusiveLock);
 }
 
-/* Does the column keep its number and its name? */
+/* Returns true if the column keeps its number and its name. */
 static bool
 view_columns_stays(HeapTuple row, TupleDesc new, const AttrNumber *from)
 {

@@ -35,7 +35,10 @@ static bool domain_runs_code(Oid domain);
 static bool has_check(Oid domain);
 static bool input_runs_code(Oid type);
 
-/* Would reading the query's text run code that is not PostgreSQL's or an installed library's? */
+/*
+ * Returns true if reading the query's text would run code other than PostgreSQL's and
+ * installed libraries'.
+ */
 bool
 view_constants_run_code(Query *query)
 {

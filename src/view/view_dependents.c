@@ -102,7 +102,7 @@ view_upon(Oid relid)
 	return queries_upon(RelationRelationId, relid, NIL);
 }
 
-/* The same with those that show nothing of the view but values of its row type. */
+/* The views on the view, with those that show nothing of it but values of its row type. */
 List *
 view_upon_rows(Oid view)
 {
@@ -262,7 +262,10 @@ view_meanings(Oid view)
 	return uses;
 }
 
-/* Is what is upon the view, if it is there, of a role that may not read that? */
+/*
+ * Returns true if the view on the view belongs to a role that may not read that; false if
+ * it was dropped.
+ */
 bool
 view_is_strangers(Oid upon, Oid view)
 {
@@ -285,7 +288,10 @@ view_lock_upon(Oid upon, Oid view)
 	return true;
 }
 
-/* The same; an error where it is locked.  about: the live table that is changed. */
+/*
+ * Lock a view on the view against readers, as view_lock_upon does; error out where another
+ * session has locked it. about: the live table that is changed.
+ */
 void
 view_lock_upon_or_refuse(Oid upon, Oid view, Oid about)
 {
@@ -300,8 +306,8 @@ view_lock_upon_or_refuse(Oid upon, Oid view, Oid about)
 }
 
 /*
- * Is the view kept from the change by nothing but what belongs to roles that may not read
- * it?  Locks the views upon it.
+ * Returns true if nothing but views of roles that may not read the view keep it from the
+ * change.  Locks the views on it.
  */
 bool
 view_is_held_by_strangers(const ViewChange *change)
@@ -354,7 +360,7 @@ count_in_the_way(const ViewChange *change, Oid class, Oid object, bool *stranger
 	return all;
 }
 
-/* May the role read nothing of the view? */
+/* Returns true if the role may read nothing of the view. */
 static bool
 is_stranger(Oid role, Oid view)
 {

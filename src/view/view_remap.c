@@ -524,7 +524,7 @@ change_of_type(Oid type, Remap *remap)
 	return NULL;
 }
 
-/* Does the expression give rows of a changed view, or arrays of them? */
+/* Returns true if the expression gives rows of a changed view, or arrays of them. */
 static bool
 is_row_of_changed(Node *node, Remap *remap)
 {

@@ -134,7 +134,7 @@ view_is_castable(const RegistryRow *row)
 	return can;
 }
 
-/* Has no column that history has too narrow a type in it? */
+/* Returns true if history's types hold those of all live columns that it has. */
 static bool
 types_fit(const RegistryRow *row)
 {
@@ -380,8 +380,8 @@ history_makers_sql(const RegistryRow *row, bool has_maker)
 }
 
 /*
- * Is the version h one of those whose maker the older implementation has stored in the
- * place of the transaction that ended it?  See adopt.c: tell_makers.
+ * An expression that is true of a version h where the older implementation has stored the
+ * maker in place of the transaction that ended it.  See adopt.c: tell_makers.
  */
 static const char *
 former_sql(const RegistryRow *row)

@@ -97,7 +97,7 @@ view_suspended_add(Oid view, Oid live, Oid about, Node *statement)
 	MemoryContextSwitchTo(before);
 }
 
-/* Does the statement drop columns with CASCADE? */
+/* Returns true if the statement drops columns with CASCADE. */
 static bool
 says_cascade(Node *statement)
 {
