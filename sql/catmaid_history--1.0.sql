@@ -523,6 +523,12 @@ CREATE FUNCTION history_diff(row_type anyelement, before timestamptz, after time
 COMMENT ON FUNCTION history_diff(anyelement, timestamptz, timestamptz) IS
     'The rows of a table that differ between two instants; NULL::t means table t.';
 
+CREATE FUNCTION read_as_of(as_of timestamptz, is_local boolean DEFAULT false) RETURNS timestamptz
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'catmaid_history_read_as_of';
+REVOKE EXECUTE ON FUNCTION read_as_of(timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION read_as_of(timestamptz, boolean) IS
+    'From now on queries of the session, or of the transaction, see tracked tables as of that instant; NULL: as they are.';
+
 -- ---------------------------------------------------------------------------
 -- Checking and repairing
 -- ---------------------------------------------------------------------------

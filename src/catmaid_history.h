@@ -9,6 +9,7 @@
 #include "adopt/adopt.h"
 #include "follow/follow.h"
 #include "read/read.h"
+#include "time_machine/time_machine.h"
 
 #pragma GCC visibility push(hidden)
 

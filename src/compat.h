@@ -53,10 +53,13 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #define tablespace_aclcheck_compat(tablespace, roleid, mode) \
 	object_aclcheck(TableSpaceRelationId, (tablespace), (roleid), (mode))
+#define function_aclcheck_compat(function, roleid, mode) \
+	object_aclcheck(ProcedureRelationId, (function), (roleid), (mode))
 #define type_ownercheck_compat(type, roleid) \
 	object_ownercheck(TypeRelationId, (type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
@@ -68,6 +71,8 @@
 #else
 #define tablespace_aclcheck_compat(tablespace, roleid, mode) \
 	pg_tablespace_aclcheck((tablespace), (roleid), (mode))
+#define function_aclcheck_compat(function, roleid, mode) \
+	pg_proc_aclcheck((function), (roleid), (mode))
 #define type_ownercheck_compat(type, roleid) \
 	pg_type_ownercheck((type), (roleid))
 #define namespace_ownercheck_compat(nspid, roleid) \
@@ -383,11 +388,44 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define VIEW_QUERY_OWN_ENTRIES_COMPAT	0
 #define QUERY_PRIVILEGES_COMPAT(query)	((query)->rteperminfos)
 typedef RTEPermissionInfo QueryPrivilegesCompat;
+#define query_privileges_compat(query, rte) \
+	((rte)->perminfoindex == 0 ? NULL : getRTEPermissionInfo((query)->rteperminfos, (rte)))
 #else
 #define VIEW_QUERY_OWN_ENTRIES_COMPAT	2
 #define QUERY_PRIVILEGES_COMPAT(query)	((query)->rtable)
 typedef RangeTblEntry QueryPrivilegesCompat;
+#define query_privileges_compat(query, rte)	(rte)
 #endif
+
+/*
+ * The entry, of a relation, has become a sub-query, so nothing is checked for it: up to 15
+ * it has its privileges itself, from 16 on each that the query has must belong to an entry.
+ */
+static inline void
+query_drop_privileges_compat(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	Index		gone = rte->perminfoindex;
+	ListCell   *lc;
+
+	rte->perminfoindex = 0;
+	if (gone == 0)
+		return;
+	query->rteperminfos = list_delete_nth_cell(query->rteperminfos, gone - 1);
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *other = lfirst_node(RangeTblEntry, lc);
+
+		if (other->perminfoindex > gone)
+			other->perminfoindex--;
+	}
+#else
+	rte->requiredPerms = 0;
+	rte->checkAsUser = InvalidOid;
+	rte->selectedCols = rte->insertedCols = rte->updatedCols = NULL;
+	rte->extraUpdatedCols = NULL;
+#endif
+}
 
 /* 16 notes in a Var which outer joins may make it NULL. */
 #if PG_VERSION_NUM >= 160000
@@ -425,8 +463,20 @@ typedef RangeTblEntry QueryPrivilegesCompat;
 /* 16 has memory of its own for what check hooks hand to assign hooks. */
 #if PG_VERSION_NUM >= 160000
 #define guc_malloc_compat(size)	guc_malloc(LOG, (size))
+#define guc_free_compat(memory)	guc_free(memory)
 #else
 #define guc_malloc_compat(size)	malloc(size)
+#define guc_free_compat(memory)	free(memory)
+#endif
+
+/* 16 says more of what is wrong with a time. */
+#if PG_VERSION_NUM >= 160000
+#define DecodeDateTimeCompat(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz), \
+				   &(DateTimeErrorExtra) {0})
+#else
+#define DecodeDateTimeCompat(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz))
 #endif
 
 /* What a query may do with a relation; 16 has it apart from the range table. */
@@ -436,6 +486,31 @@ typedef RangeTblEntry QueryPrivilegesCompat;
 	 list_nth_node(RTEPermissionInfo, (statement)->permInfos, (rte)->perminfoindex - 1)->requiredPerms)
 #else
 #define rte_required_perms_compat(statement, rte)	((rte)->requiredPerms)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define rte_check_as_user_compat(statement, rte) \
+	((rte)->perminfoindex == 0 ? InvalidOid : \
+	 list_nth_node(RTEPermissionInfo, (statement)->permInfos, (rte)->perminfoindex - 1)->checkAsUser)
+#else
+#define rte_check_as_user_compat(statement, rte)	((rte)->checkAsUser)
+#endif
+
+/* 18 always runs a query as if once. */
+#if PG_VERSION_NUM >= 180000
+#define EXECUTOR_RUN_ARGS_COMPAT	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define EXECUTOR_RUN_PASS_COMPAT	queryDesc, direction, count
+#else
+#define EXECUTOR_RUN_ARGS_COMPAT \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define EXECUTOR_RUN_PASS_COMPAT	queryDesc, direction, count, execute_once
+#endif
+
+/* 14 renamed the kind of object that CREATE … AS makes. */
+#if PG_VERSION_NUM >= 140000
+#define create_as_kind_compat(statement)	((statement)->objtype)
+#else
+#define create_as_kind_compat(statement)	((statement)->relkind)
 #endif
 
 /* 16 returns errors in what a name or a type is read from. */

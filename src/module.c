@@ -15,6 +15,8 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	/* it may refuse; and it comes before settings.c, which lets no other settings be made */
+	as_of_init();
 	cache_init();
 	truncation_init();
 	/* before settle.c, so that it comes after it when a transaction ends */
@@ -31,4 +33,7 @@ _PG_init(void)
 	settings_init();
 	command_init();
 	view_suspended_init();
+	past_plan_init();
+	past_command_init();
+	past_rights_init();
 }

@@ -114,6 +114,51 @@ typedef enum DDLSearchPath
 
 typedef void (*DDLAction) (void *arg);
 
+typedef enum AsOfIncomplete
+{
+	AS_OF_INCOMPLETE_ERROR,
+	AS_OF_INCOMPLETE_WARNING
+} AsOfIncomplete;
+
+typedef enum AsOfUntracked
+{
+	AS_OF_UNTRACKED_PRESENT,
+	AS_OF_UNTRACKED_ERROR
+} AsOfUntracked;
+
+/* A query that is running; see as_of.c. */
+typedef struct AsOfRun
+{
+	struct AsOfRun *outer;
+	void	   *query;			/* QueryDesc */
+	int			depth;
+	uint64		number;			/* of the value that was set when it began */
+	bool		differs;		/* from what was in force */
+	bool		past;
+	TimestampTz instant;
+} AsOfRun;
+
+/* May another instant be set while queries run?  If not, the GUC_check_err… are set. */
+typedef bool (*as_of_may_change_type) (void);
+
+/* as_of.c: which instant queries of this session see */
+extern as_of_may_change_type as_of_may_change;
+extern void as_of_init(void);
+extern bool as_of_is_set(void);
+extern bool as_of_was_ever_set(void);
+extern bool as_of_past(TimestampTz *instant);
+extern void as_of_check_write(Oid relid);
+pg_noreturn extern void as_of_refuse_write(Oid relid, TimestampTz instant);
+extern AsOfIncomplete as_of_when_incomplete(void);
+extern AsOfUntracked as_of_when_untracked(void);
+extern char *as_of_shown(TimestampTz instant);
+extern char *as_of_written(TimestampTz instant);
+extern void as_of_begin_present(void);
+extern void as_of_end_present(void);
+extern void as_of_begin_run(AsOfRun *run, void *query, bool past, TimestampTz instant);
+extern void as_of_end_run(AsOfRun *run);
+extern AsOfRun *as_of_running(void);
+
 /* attempt.c: what may fail, in a subtransaction of its own */
 extern ErrorData *attempt_or_error(DDLAction action, void *arg);
 extern char *attempt_for_one(DDLAction action, void *arg);

@@ -96,6 +96,7 @@ catmaid_history_capture(PG_FUNCTION_ARGS)
 						TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
 						TRIGGER_FIRED_FOR_ROW(trigdata->tg_event));
 
+	as_of_check_write(RelationGetRelid(trigdata->tg_relation));
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
 		is_being_restored(trigdata->tg_relation))
 		return PointerGetDatum(NULL);

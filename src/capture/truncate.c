@@ -49,6 +49,7 @@ catmaid_history_truncate(PG_FUNCTION_ARGS)
 							   TRIGGER_FIRED_BEFORE(trigdata->tg_event) ?
 							   BEFORE_TRUNCATE_TRIGGER : AFTER_TRUNCATE_TRIGGER) == 0);
 	rel = trigdata->tg_relation;
+	as_of_check_write(RelationGetRelid(rel));
 
 	/* replication applies rows and TRUNCATE without a command around each of them */
 	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))

@@ -1,0 +1,388 @@
+/*
+ * as_of.c
+ *		Which instant queries of this session see: the setting catmaid_history.as_of.
+ *
+ * What is in force is not always what is set:
+ *
+ *	- Code that acts with other rights than those of who has set the instant sees the
+ *	  present (as_of_begin_present): rights do not travel in time.  A value that is set
+ *	  within is in force there, and one that was set outside is not; so each value
+ *	  remembers how deep in such code it was set.
+ *	- A query goes on in the instant for which it was planned, whatever has been set since
+ *	  it began (as_of_begin_run); what is set while it runs is in force for others.
+ *	- Referential integrity, and what the extension itself does as a table's owner, sees
+ *	  the present.  Both are told by SECURITY_NOFORCE_RLS, which nothing else sets.
+ *
+ * Plans are made for one instant.  So whenever another one comes into force, all plans of
+ * the session are to be made anew (as with session_replication_role).
+ *
+ * A value that is typed is read at once, and kept in UTC, as parallel workers read it again.
+ * One that comes with the connection, or from a configuration, is read when the first query
+ * is planned: the time zone is known by then, and a wrong one must end in an error, where
+ * PostgreSQL would warn and go on with the present.
+ *
+ * No locks.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "tcop/tcopprot.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/timestamp.h"
+
+#include "base/base.h"
+#include "compat.h"
+
+static const struct config_enum_entry incomplete_options[] = {
+	{"error", AS_OF_INCOMPLETE_ERROR, false},
+	{"warning", AS_OF_INCOMPLETE_WARNING, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry untracked_options[] = {
+	{"present", AS_OF_UNTRACKED_PRESENT, false},
+	{"error", AS_OF_UNTRACKED_ERROR, false},
+	{NULL, 0, false}
+};
+
+/* What PostgreSQL keeps with each value of the setting. */
+typedef struct AsOfValue
+{
+	bool		set;			/* or else the present */
+	bool		known;			/* instant is, or that there is none: bad */
+	bool		bad;
+	TimestampTz instant;
+	int			depth;			/* in which it was set */
+	uint64		number;			/* no two have the same */
+} AsOfValue;
+
+static char *as_of_text;
+static int	as_of_incomplete = AS_OF_INCOMPLETE_ERROR;
+static int	as_of_untracked = AS_OF_UNTRACKED_PRESENT;
+
+static AsOfValue *value = NULL;
+static uint64 last_number = 0;
+static bool ever_set = false;
+
+/* how many functions and commands that see the present are under way, one in another */
+static int	present_depth = 0;
+
+/* the queries that are running, the innermost first */
+static AsOfRun *innermost_run = NULL;
+
+as_of_may_change_type as_of_may_change = NULL;
+
+static void refuse_late(void);
+static bool check_as_of(char **text, void **extra, GucSource source);
+static void assign_as_of(const char *text, void *extra);
+static bool read_instant(const char *text, TimestampTz *instant);
+static bool in_force(TimestampTz *instant);
+static void plans_are_for(bool past, TimestampTz instant);
+
+void
+as_of_init(void)
+{
+	refuse_late();
+	DefineCustomStringVariable("catmaid_history.as_of",
+							   "The instant that queries on tracked tables see; empty: the present.",
+							   NULL, &as_of_text, "", PGC_USERSET, 0,
+							   check_as_of, assign_as_of, NULL);
+	DefineCustomEnumVariable("catmaid_history.as_of_incomplete",
+							 "What happens when a table's past is asked for that its history does not know.",
+							 "error: the query is refused. warning: what is there is shown.",
+							 &as_of_incomplete, AS_OF_INCOMPLETE_ERROR, incomplete_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("catmaid_history.as_of_untracked",
+							 "What happens when a table that is not tracked is read as of an instant.",
+							 "present: it is read as it is. error: the query is refused.",
+							 &as_of_untracked, AS_OF_UNTRACKED_PRESENT, untracked_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/*
+ * A value that was set when nobody knew the setting has been without effect until now, and
+ * would come into force in the middle of the session: whoever has set it believes to have
+ * read the past.
+ */
+static void
+refuse_late(void)
+{
+	const char *set = GetConfigOption("catmaid_history.as_of", true, false);
+
+	if (set && set[0] != '\0' && debug_query_string && MyBackendType == B_BACKEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("parameter \"%s\" was set before library \"%s\" was loaded",
+						"catmaid_history.as_of", "catmaid_history"),
+				 errdetail("Queries have shown the present."),
+				 errhint("SET catmaid_history.as_of = ''; then call read_as_of(); or have the library loaded when sessions begin, by session_preload_libraries.")));
+}
+
+/* What happens where a history does not know the past, and to tables that have none. */
+AsOfIncomplete
+as_of_when_incomplete(void)
+{
+	return as_of_incomplete;
+}
+
+AsOfUntracked
+as_of_when_untracked(void)
+{
+	return as_of_untracked;
+}
+
+/* Is an instant set, in force or not? */
+bool
+as_of_is_set(void)
+{
+	return ever_set && value && value->set;
+}
+
+/* Has one ever been set in this session? */
+bool
+as_of_was_ever_set(void)
+{
+	return ever_set;
+}
+
+/*
+ * Returns true, with the instant, if the past is to be seen here and now; false: the
+ * present.  Errors: the value is not a time.
+ */
+bool
+as_of_past(TimestampTz *instant)
+{
+	if (!ever_set || InNoForceRLSOperation() || !in_force(instant))
+		return false;
+	if (value->bad)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for parameter \"%s\": \"%s\"",
+						"catmaid_history.as_of", as_of_text),
+				 errhint("SET catmaid_history.as_of = ''; goes back to the present.")));
+	return true;
+}
+
+/* Error out if the past is to be seen, where the table, which is tracked, is about to be written. */
+void
+as_of_check_write(Oid relid)
+{
+	TimestampTz instant;
+
+	if (as_of_past(&instant))
+		as_of_refuse_write(relid, instant);
+}
+
+void
+as_of_refuse_write(Oid relid, TimestampTz instant)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			 errmsg("cannot write table \"%s\" while the session reads the past, as of %s",
+					get_rel_name(relid), as_of_shown(instant)),
+			 errhint("SET catmaid_history.as_of = ''; goes back to the present.")));
+}
+
+/* An instant as messages show it; palloc'd. */
+char *
+as_of_shown(TimestampTz instant)
+{
+	return pstrdup(timestamptz_to_str(instant));
+}
+
+/* An instant as SQL that every session reads alike; palloc'd. */
+char *
+as_of_written(TimestampTz instant)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(instant, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "timestamp out of range");
+	return psprintf("%04d-%02d-%02d %02d:%02d:%02d.%06d+00%s",
+					tm.tm_year > 0 ? tm.tm_year : 1 - tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec, tm.tm_year > 0 ? "" : " BC");
+}
+
+/*
+ * Until as_of_end_present, which is to be called on errors as well, the present is seen.
+ */
+void
+as_of_begin_present(void)
+{
+	TimestampTz instant = 0;
+	bool		past = ever_set && in_force(&instant);
+
+	present_depth++;
+	plans_are_for(past, instant);
+}
+
+void
+as_of_end_present(void)
+{
+	TimestampTz instant = 0;
+	bool		past = ever_set && in_force(&instant);
+
+	Assert(present_depth > 0);
+	present_depth--;
+	/* what has been set within, and stays, is not to be in force in the next one */
+	if (value && value->depth > present_depth)
+		value->depth = present_depth;
+	plans_are_for(past, instant);
+}
+
+/*
+ * A query begins, or goes on, to run that was planned for the instant (past), or the present:
+ * until as_of_end_run, on errors as well, that is in force.  *run must last as long.
+ */
+void
+as_of_begin_run(AsOfRun *run, void *query, bool past, TimestampTz instant)
+{
+	TimestampTz was_instant = 0;
+	bool		was_past = ever_set && in_force(&was_instant);
+
+	run->outer = innermost_run;
+	run->query = query;
+	run->depth = present_depth;
+	run->number = value ? value->number : 0;
+	run->past = past;
+	run->instant = instant;
+	run->differs = was_past != past || was_instant != instant;
+	innermost_run = run;
+	if (run->differs)
+		plans_are_for(was_past, was_instant);
+}
+
+void
+as_of_end_run(AsOfRun *run)
+{
+	TimestampTz instant = 0;
+	bool		past = run->differs && in_force(&instant);
+
+	innermost_run = run->outer;
+	if (run->differs)
+		plans_are_for(past, instant);
+}
+
+/* The innermost of the queries that are running, or NULL. */
+AsOfRun *
+as_of_running(void)
+{
+	return innermost_run;
+}
+
+/* The instant that is in force, but for what SECURITY_NOFORCE_RLS means; none if it is bad. */
+static bool
+in_force(TimestampTz *instant)
+{
+	AsOfRun    *run = innermost_run;
+
+	while (run && !run->differs && run->number == value->number && run->depth == present_depth)
+		run = run->outer;
+	if (run && run->differs && run->number == value->number && run->depth == present_depth)
+	{
+		*instant = run->instant;
+		return run->past;
+	}
+	if (value == NULL || !value->set || value->depth < present_depth)
+		return false;
+	if (!value->known)
+	{
+		value->bad = !read_instant(as_of_text, &value->instant);
+		value->known = true;
+	}
+	*instant = value->instant;
+	return true;
+}
+
+/* Something has changed: are the session's plans for another instant than before? */
+static void
+plans_are_for(bool past, TimestampTz instant)
+{
+	TimestampTz now_instant = 0;
+	bool		now_past = ever_set && in_force(&now_instant);
+
+	if (now_past != past || now_instant != instant)
+		ResetPlanCache();
+}
+
+static bool
+check_as_of(char **text, void **extra, GucSource source)
+{
+	AsOfValue  *new = guc_malloc_compat(sizeof(AsOfValue));
+
+	if (new == NULL)
+		return false;
+	memset(new, 0, sizeof(AsOfValue));
+	new->depth = present_depth;
+	new->number = ++last_number;
+	new->set = (*text)[strspn(*text, " \t\n")] != '\0';
+	*extra = new;
+
+	/* values from elsewhere are read later */
+	if (source < PGC_S_INTERACTIVE)
+		return true;
+	if (as_of_may_change && innermost_run && !as_of_may_change())
+	{
+		guc_free_compat(new);
+		*extra = NULL;
+		return false;
+	}
+	if (new->set)
+	{
+		char	   *canonical;
+		char	   *copy;
+
+		if (!read_instant(*text, &new->instant))
+		{
+			GUC_check_errdetail("It is neither empty nor a time, as in '2024-05-31 12:00:00+00'.");
+			guc_free_compat(new);
+			*extra = NULL;
+			return false;
+		}
+		new->known = true;
+		canonical = as_of_written(new->instant);
+		copy = guc_malloc_compat(strlen(canonical) + 1);
+		if (copy == NULL)
+			return false;
+		strcpy(copy, canonical);
+		guc_free_compat(*text);
+		*text = copy;
+	}
+	return true;
+}
+
+static void
+assign_as_of(const char *text, void *extra)
+{
+	AsOfValue  *before = value;
+
+	value = extra;
+	ever_set = ever_set || (value && value->set);
+	/* (the old value's memory may have gone already, so it is not looked into) */
+	if (before && ever_set)
+		ResetPlanCache();
+}
+
+/* Read a time; what is later than any or earlier than any is none. */
+static bool
+read_instant(const char *text, TimestampTz *instant)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+	int			dtype;
+	int			nf;
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	char		workbuf[MAXDATELEN + MAXDATEFIELDS];
+
+	if (ParseDateTime(text, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) != 0 ||
+		DecodeDateTimeCompat(field, ftype, nf, &dtype, &tm, &fsec, &tz) != 0 ||
+		dtype != DTK_DATE || tm2timestamp(&tm, fsec, &tz, instant) != 0)
+		return false;
+	return true;
+}

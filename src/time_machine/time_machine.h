@@ -1,0 +1,62 @@
+/*
+ * time_machine.h
+ *		The past, for queries that know nothing of it.
+ */
+#ifndef CATMAID_HISTORY_TIME_MACHINE_H
+#define CATMAID_HISTORY_TIME_MACHINE_H
+
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+
+#include "view/view.h"
+
+#pragma GCC visibility push(hidden)
+
+/* What a relation is to the time machine. */
+typedef enum PastKind
+{
+	PAST_NO_TABLE,				/* a catalog, a view, a sequence, … */
+	PAST_OURS,					/* a history, a tracking table, the registry, the log, … */
+	PAST_UNTRACKED,
+	PAST_TRACKED,
+	PAST_PARTITION,				/* of a tracked table */
+	PAST_PARENT					/* untracked, with tracked tables below it */
+} PastKind;
+
+/* What came of a query's change. */
+typedef struct PastQuery
+{
+	bool		depends_on_role;
+	List	   *inval_items;	/* of functions that were inlined */
+} PastQuery;
+
+/* past_command.c: commands that are no queries */
+extern void past_command_init(void);
+
+/* past_known.c: whose past it is, and whether it is known */
+extern PastKind past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child);
+extern void past_check_known(const RegistryRow *row, Oid relid, TimestampTz instant);
+extern void past_check_children(Oid relid, TimestampTz instant);
+extern void past_check_untracked(PastKind kind, Oid relid, Oid child, TimestampTz instant);
+extern void past_check_instant(TimestampTz instant);
+
+/* past_plan.c: the planner's and the executor's hooks */
+extern void past_plan_init(void);
+
+/* past_query.c: a query that reads tables as they are becomes one that reads their past */
+extern void past_query(Query *query, TimestampTz instant, ParamListInfo params,
+					   PastQuery *result);
+
+/* past_rights.c: who may read the past, and which functions see the present */
+extern void past_rights_init(void);
+extern bool past_is_granted(void);
+pg_noreturn extern void past_refuse_reader(Oid relid);
+
+/* past_rows.c: the rows that a table had */
+extern Query *past_rows(const RegistryRow *row, Relation rel, Query *outer, RangeTblEntry *rte,
+						bool with_table, TimestampTz instant);
+
+#pragma GCC visibility pop
+
+#endif							/* CATMAID_HISTORY_TIME_MACHINE_H */
