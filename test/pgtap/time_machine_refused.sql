@@ -1,7 +1,7 @@
 -- Section 11: what the past cannot be asked for, and what cannot be done in it, is refused.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(60);
+SELECT plan(62);
 
 CREATE TABLE t (id int PRIMARY KEY, v text);
 CREATE TABLE u (id int PRIMARY KEY, v text);
@@ -87,6 +87,12 @@ SET catmaid_history.as_of = '';
 SELECT disable_history_tracking_for_table('t');
 SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
 SELECT throws_ok('SELECT * FROM t', '55000', NULL, 'a table whose tracking is disabled');
+SELECT read_as_of(NULL) AS ok \gset
+
+SELECT enable_history_tracking_for_table('t'), create_history_table('par');
+SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
+SELECT lives_ok('SELECT * FROM t', 'which is tracked again');
+SELECT lives_ok('SELECT * FROM par', 'the parent, which is tracked now');
 SELECT read_as_of(NULL) AS ok \gset
 
 -- switching in the middle
