@@ -150,6 +150,42 @@ BEGIN
 END
 $$;
 
+-- When nothing was recorded (src/reach/reach.c), and the same as pg_dump takes it, by name.
+CREATE TABLE catmaid_history_internal.catmaid_history_pause (
+    live_table regclass NOT NULL,
+    history_table regclass NOT NULL,
+    paused_from timestamptz NOT NULL,
+    paused_until timestamptz,
+    PRIMARY KEY (history_table, paused_from)
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_pause IS
+    'When changes of tracked tables were not recorded. Written by the extension alone.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_pause.live_table IS
+    'The table that was not tracked.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_pause.history_table IS
+    'The history table that lacks the changes.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_pause.paused_from IS
+    'Since when; -infinity: before paused_until the history had not begun, or has been removed.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_pause.paused_until IS
+    'Until when; NULL: tracking is still disabled.';
+
+CREATE TABLE catmaid_history_internal.catmaid_history_pause_by_name (
+    live_table text,
+    history_table text,
+    paused_from timestamptz,
+    paused_until timestamptz
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_pause_by_name IS
+    'For pg_dump and pg_restore, and always empty: what is inserted goes to catmaid_history_pause.';
+
+CREATE TRIGGER catmaid_history_restore BEFORE INSERT ON catmaid_history_internal.catmaid_history_pause_by_name
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
+ALTER TABLE catmaid_history_internal.catmaid_history_pause_by_name ENABLE ALWAYS TRIGGER catmaid_history_restore;
+
+SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_pause_by_name',
+    'WHERE false UNION ALL SELECT live_table::pg_catalog.text, history_table::pg_catalog.text,'
+    ' paused_from, paused_until FROM catmaid_history_internal.catmaid_history_pause');
+
 -- ---------------------------------------------------------------------------
 -- The transaction log
 -- ---------------------------------------------------------------------------
@@ -323,7 +359,9 @@ DO $$
 BEGIN
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA catmaid_history_internal TO %1$s;
             GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON catmaid_history_table, catmaid_transaction_info,
-            catmaid_history_internal.catmaid_history_table_by_name, catmaid_history_internal.catmaid_transaction_info_dump TO %1$s;
+            catmaid_history_internal.catmaid_history_table_by_name, catmaid_history_internal.catmaid_history_pause_by_name,
+            catmaid_history_internal.catmaid_transaction_info_dump TO %1$s;
+            GRANT SELECT ON catmaid_history_internal.catmaid_history_pause TO %1$s;
             GRANT SELECT, INSERT ON catmaid_history_dump TO %1$s',
         CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
         THEN 'pg_database_owner'

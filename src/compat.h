@@ -612,4 +612,11 @@ find_option_compat(const char *name)
 #define LockHeldByMeCompat(tag, mode)	LockHeldByMe((tag), (mode))
 #endif
 
+/* A session's row of pg_stat_activity, 1 and up. */
+#if PG_VERSION_NUM >= 160000
+#define pgstat_session_compat(i)	pgstat_get_local_beentry_by_index(i)
+#else
+#define pgstat_session_compat(i)	pgstat_fetch_stat_local_beentry(i)
+#endif
+
 #endif							/* CATMAID_HISTORY_COMPAT_H */

@@ -44,6 +44,7 @@ typedef struct AdoptedTable
 	char	   *name;
 	bool		tracked;		/* have versions been stored until now? */
 	bool		switched_off;	/* or are our triggers there, but do not fire? */
+	bool		has_gap;		/* some trigger did not fire */
 } AdoptedTable;
 
 /* What is to be told of all tables at the end, a line each. */
@@ -380,8 +381,11 @@ adopt_triggers(AdoptedTable *table, Report *report)
 	for (i = 0; table->tracked && !ours &&
 		 (name = legacy_trigger_state(live, row, i, &state)) != NULL; i++)
 		if (state == TRIGGER_MISSING || state == TRIGGER_SWITCHED_OFF)
+		{
+			table->has_gap = true;
 			add_line(&report->gaps, "%s: trigger \"%s\" was %s until now.", naming_quoted(row->live),
 					 name, state == TRIGGER_MISSING ? "gone" : "switched off");
+		}
 	table_close(live, NoLock);
 	if (get_rel_name(row->history) == NULL)
 		add_line(&report->gaps, "%s: its history table was gone, and begins anew.",
@@ -397,11 +401,18 @@ adopt_table(AdoptedTable *table, Report *report)
 	bool		was_legacy;
 
 	if (table->switched_off)
+	{
+		reach_pause(table->row, false);
 		return;
+	}
 	error_context_stack = &context;
 	view = view_of_name(table->row->live);
 	was_legacy = OidIsValid(view) && view_find(table->row->live) != view;
+	if (!table->tracked)
+		reach_pause(table->row, false);
 	repair_table(table->row, table->tracked, true);
+	if (table->has_gap && table->row->triggers_installed)
+		reach_resume(table->row, false);
 	comments_put(table->row);
 	if (was_legacy && OidIsValid(view_find(table->row->live)))
 		adopt_readers(table->row, view_find(table->row->live), report);

@@ -23,6 +23,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "doctor/doctor.h"
 #include "compat.h"
@@ -390,6 +391,12 @@ check_triggers(Check *check, Relation live)
 	if (right && row->triggers_installed && !installed)
 		check_finding(check, "error", "trigger_missing", NULL, check_repair_hint(check),
 					  "A partition of the table lacks a history trigger.");
+	if (!row->triggers_installed && !installed && reach_paused_since(row) != DT_NOEND)
+		check_finding(check, "info", "paused", NULL, psprintf("SELECT %s(%s::regclass);",
+															 hint_function("enable_history_tracking_for_table"),
+															 hint_table(row->live)),
+					  "Nothing has been recorded since %s.",
+					  timestamptz_to_str(reach_paused_since(row)));
 	if (!row->triggers_installed && installed)
 		check_finding(check, "warning", "flag_differs", "triggers_installed", check_repair_hint(check),
 					  "The table is registered as not tracked, but its triggers are there.");

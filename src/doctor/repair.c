@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "doctor/doctor.h"
 
@@ -58,7 +59,7 @@ static bool demanded_above(Oid relid, const char *column);
 static void repair_tracking(RegistryRow *row, bool tracked);
 static void demand_values(const RegistryRow *row);
 static void set_not_null(Oid relid, void *column);
-static void repair_triggers(RegistryRow *row, bool tracked);
+static void repair_triggers(RegistryRow *row, bool tracked, bool was_recorded);
 static bool can_be_tracked(const RegistryRow *row);
 
 /*
@@ -187,7 +188,7 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 		return;
 	if (!derived_is_history(row->history))
 	{
-		repair_triggers(row, false);
+		repair_triggers(row, false, true);
 		registry_update(row);
 		return;
 	}
@@ -209,7 +210,7 @@ repair_table(RegistryRow *row, bool tracked, bool adopting)
 	table_close(live, NoLock);
 	view_take_over(row);
 	view_protect(row);
-	repair_triggers(row, tracked);
+	repair_triggers(row, tracked, adopting);
 	registry_update(row);
 }
 
@@ -248,6 +249,7 @@ make_history_anew(RegistryRow *row)
 	key = columns_key(live);
 	table_close(live, NoLock);
 	registry_update(row);
+	reach_begin_at(row, GetCurrentTimestamp());
 	if (parent)
 		derived_inherit(row->history, parent->history);
 
@@ -450,21 +452,28 @@ set_not_null(Oid relid, void *column)
 										  quote_identifier(column)));
 }
 
+/* was_recorded: until now, by other triggers */
 static void
-repair_triggers(RegistryRow *row, bool tracked)
+repair_triggers(RegistryRow *row, bool tracked, bool was_recorded)
 {
 	Relation	live;
+	bool		recorded;
 
 	/* those that are switched off are for who did it to switch on again */
 	if (!tracked && triggers_there(row, NULL))
 		return;
 	live = table_open(row->live, NoLock);
 	tracked = tracked && can_be_tracked(row);
+	recorded = was_recorded || triggers_complete(row->live, row);
 	if (tracked)
 		triggers_install(live, row, 0);
 	else
 		(void) triggers_remove(live);
 	table_close(live, NoLock);
+	if (tracked)
+		reach_resume(row, recorded);
+	else
+		reach_pause(row, recorded);
 	row->triggers_installed = tracked;
 }
 

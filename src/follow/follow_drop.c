@@ -71,6 +71,8 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 		 !has_derived_name(before));
 
 	clear_up_after_children(row, cascade);
+	if (stays && get_rel_name(row->history) != NULL)
+		reach_keep(row);
 	registry_delete(row->live);
 	if (OidIsValid(row->tracking) && derived_serves_tracking(row->tracking))
 		derived_drop_with(row->tracking, cascade);

@@ -57,7 +57,7 @@ static bool is_tracked(const RegistryRow *row, const TableState *before,
 static void follow_tables(List *tables, Node *statement);
 static void follow_identity(const InvalidatedTable *table);
 static void follow_rest(InvalidatedTable *table, Node *statement);
-static void update_triggers_installed(Oid live);
+static void update_triggers_installed(Oid live, Node *statement);
 static bool switches_triggers(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 
@@ -183,7 +183,7 @@ follower_follow(Node *statement)
 		InvalidatedTable    *table = lfirst(lc);
 
 		if (settings_follow_ddl(table->before->owner))
-			update_triggers_installed(table->row->live);
+			update_triggers_installed(table->row->live, statement);
 	}
 	if (pushed)
 		PopActiveSnapshot();
@@ -329,7 +329,7 @@ follow_rest(InvalidatedTable *table, Node *statement)
  * last one sees all of it.
  */
 static void
-update_triggers_installed(Oid live)
+update_triggers_installed(Oid live, Node *statement)
 {
 	RegistryRow *row = registry_get(live);
 	bool		partitioned = get_rel_relkind(live) == RELKIND_PARTITIONED_TABLE;
@@ -356,6 +356,10 @@ update_triggers_installed(Oid live)
 		return;
 	row->triggers_installed = complete;
 	registry_update(row);
+	if (complete)
+		reach_resume(row, true);
+	else if (!IsA(statement, CreateTrigStmt))	/* a restore, not yet done */
+		reach_pause(row, true);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 #include "compat.h"
@@ -30,7 +31,7 @@ static List *lives_of(List *rows);
 static List *lock_all(LOCKMODE mode, int sqlstate);
 static void drop_with_children(Oid live);
 static RegistryRow *require_history_table(Oid target);
-static void truncate_history(Oid history);
+static void truncate_history(const RegistryRow *row);
 
 PG_FUNCTION_INFO_V1(catmaid_history_create_history_table);
 PG_FUNCTION_INFO_V1(catmaid_history_drop_history_table);
@@ -247,10 +248,12 @@ Datum
 catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 {
 	Oid			target = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	RegistryRow *row;
 
 	api_lock_table(require_history_table(target)->live, AccessShareLock, 0);
-	registry_check_sound(require_history_table(target), 0);
-	truncate_history(target);
+	row = require_history_table(target);
+	registry_check_sound(row, 0);
+	truncate_history(row);
 	PG_RETURN_VOID();
 }
 
@@ -264,7 +267,7 @@ catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 		RegistryRow *row = lfirst(lc);
 
 		if (get_rel_name(row->history) != NULL)
-			truncate_history(row->history);
+			truncate_history(row);
 	}
 	PG_RETURN_VOID();
 }
@@ -422,11 +425,12 @@ require_history_table(Oid target)
 }
 
 static void
-truncate_history(Oid history)
+truncate_history(const RegistryRow *row)
 {
 	SecurityState before;
 
-	security_act_as(security_owner_of(history), ACT_TO_MANAGE, &before);
-	tracking_truncate(history);
+	security_act_as(security_owner_of(row->history), ACT_TO_MANAGE, &before);
+	tracking_truncate(row->history);
 	security_act_as_before(&before);
+	reach_begin_at(row, GetCurrentTimestamp());
 }

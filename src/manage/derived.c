@@ -64,6 +64,9 @@ derived_create_history(Relation live, Oid parent, bool with_maker)
 						   RELPERSISTENCE_PERMANENT, columns, NIL);
 	copy_storage(live, history);
 	ddl_alter_table(history, false, "REPLICA IDENTITY FULL");
+
+	/* of a table that had its OID, and was dropped by somebody else */
+	reach_forget(history);
 	return history;
 }
 
@@ -174,8 +177,10 @@ derived_drop(Oid relid)
 void
 derived_drop_with(Oid relid, bool cascade)
 {
-	if (OidIsValid(relid) && get_rel_name(relid) != NULL)
-		catalog_drop(RelationRelationId, relid, cascade);
+	if (!OidIsValid(relid) || get_rel_name(relid) == NULL)
+		return;
+	catalog_drop(RelationRelationId, relid, cascade);
+	reach_forget(relid);
 }
 
 /*

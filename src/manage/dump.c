@@ -45,6 +45,7 @@
 
 #define DUMP_TABLE	"catmaid_history_table_by_name"
 #define FORMER_DUMP_TABLE "catmaid_history_dump"
+#define PAUSE_DUMP_TABLE "catmaid_history_pause_by_name"
 
 /* its columns, in the registry's order */
 enum
@@ -54,10 +55,17 @@ enum
 	Anum_maker_until, Anum_maker_snapshot
 };
 
+/* of the one for the pauses, besides Anum_live and Anum_history */
+#define ANUM_PAUSED_FROM	3
+#define ANUM_PAUSED_UNTIL	4
+
 static bool is_dump_table(Oid relid);
+static bool is_pause_dump(Oid relid);
 static bool is_former_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
+static void take_up_row(Oid relid, HeapTuple tuple, TupleDesc desc);
+static void take_up_pause(HeapTuple tuple, TupleDesc desc);
 static void take_up(HeapTuple tuple, TupleDesc desc);
 static bool may_be_entered(const RegistryRow *row);
 static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
@@ -83,12 +91,13 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 		TRIGGER_FIRED_AFTER(data->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
 		(!is_dump_table(RelationGetRelid(data->tg_relation)) &&
+		 !is_pause_dump(RelationGetRelid(data->tg_relation)) &&
 		 !is_former_dump_table(RelationGetRelid(data->tg_relation))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" serves a trigger of table \"%s\" only",
 						"catmaid_history_restore", DUMP_TABLE)));
-	take_up(data->tg_trigtuple, RelationGetDescr(data->tg_relation));
+	take_up_row(RelationGetRelid(data->tg_relation), data->tg_trigtuple, RelationGetDescr(data->tg_relation));
 	return PointerGetDatum(NULL);
 }
 
@@ -111,7 +120,7 @@ dump_follow_command(Node *statement)
 		RangeVar   *name = ((AlterTableStmt *) statement)->relation;
 		Oid			relid = RangeVarGetRelid(name, NoLock, true);
 
-		if (is_dump_table(relid))
+		if (is_dump_table(relid) || is_pause_dump(relid))
 			take_up_rows(relid);
 		else
 			log_dump_take_up_rows(relid);
@@ -127,6 +136,7 @@ switches_on_triggers(AlterTableStmt *statement)
 
 	if (statement->relation == NULL ||
 		(strcmp(statement->relation->relname, DUMP_TABLE) != 0 &&
+		 strcmp(statement->relation->relname, PAUSE_DUMP_TABLE) != 0 &&
 		 !log_dump_is_named(statement->relation->relname)))
 		return false;
 	foreach(lc, statement->cmds)
@@ -148,6 +158,13 @@ is_dump_table(Oid relid)
 }
 
 static bool
+is_pause_dump(Oid relid)
+{
+	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
+		relid == get_relname_relid(PAUSE_DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
+}
+
+static bool
 is_former_dump_table(Oid relid)
 {
 	return OidIsValid(extension_registry_or_invalid()) &&
@@ -163,7 +180,7 @@ take_up_rows(Oid relid)
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		take_up(tuple, RelationGetDescr(dump));
+		take_up_row(relid, tuple, RelationGetDescr(dump));
 		CatalogTupleDelete(dump, &tuple->t_self);
 	}
 	systable_endscan(scan);
@@ -171,6 +188,31 @@ take_up_rows(Oid relid)
 
 	/* ENABLE TRIGGER ALL takes ALWAYS away */
 	catalog_switch_trigger(relid, "catmaid_history_restore", TRIGGER_FIRES_ALWAYS);
+}
+
+static void
+take_up_row(Oid relid, HeapTuple tuple, TupleDesc desc)
+{
+	if (is_pause_dump(relid))
+		take_up_pause(tuple, desc);
+	else
+		take_up(tuple, desc);
+}
+
+/* Enter the pause, if its history is there, and the current user's. */
+static void
+take_up_pause(HeapTuple tuple, TupleDesc desc)
+{
+	RegistryRow row = {.live = table_named(tuple, desc, Anum_live)};
+	bool		isnull;
+	TimestampTz from = DatumGetTimestampTz(heap_getattr(tuple, ANUM_PAUSED_FROM, desc, &isnull));
+
+	row.history = table_named(tuple, desc, Anum_history);
+	if (OidIsValid(row.history) && !isnull && derived_is_history(row.history) &&
+		(superuser() || !OidIsValid(registry_guard_lacks(&row, GetUserId()))))
+		reach_restore(row.live, row.history, from,
+					  heap_attisnull(tuple, ANUM_PAUSED_UNTIL, desc) ? DT_NOEND :
+					  time_of(tuple, desc, ANUM_PAUSED_UNTIL));
 }
 
 /*
@@ -360,7 +402,8 @@ dump_mended(ArrayType *conditions)
 													   strstr(log, LOG_CONDITION_AFTER)));
 			continue;
 		}
-		if (strncmp(condition, "WHERE false UNION ALL ", 22) != 0 || from == NULL)
+		if (strncmp(condition, "WHERE false UNION ALL ", 22) != 0 || from == NULL ||
+			strstr(from, REACH_TABLE) != NULL)
 			continue;
 		*from = '\0';
 		elements[i] = CStringGetTextDatum(psprintf("%s FROM %s", condition,

@@ -202,6 +202,8 @@ drop_derived(const RegistryRow *row, bool keep_data)
 	ListCell   *lc;
 
 	view_drop(row->live, false);
+	if (keep_data && get_rel_name(row->history) != NULL)
+		reach_keep(row);
 	registry_delete(row->live);
 
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
@@ -258,6 +260,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 {
 	Relation	rel = table_open(live, NoLock);
 	RegistryRow row = {.live = live};
+	bool		taken_up = false;
 	Oid			old;
 	ListCell   *lc;
 
@@ -282,6 +285,7 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 		reconcile_columns(&row);
 		privileges_copy_select(live, row.history);
 		row_security_raise(&row);
+		taken_up = true;
 	}
 	if (options->time_column == NULL)
 		row.tracking = derived_create_tracking(rel, row.key, false);
@@ -290,6 +294,8 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	registry_inherit_maker(&row);
 	registry_insert(&row);
 	mark_set(&row);
+	if (taken_up)
+		reach_take_up(&row);
 
 	if (OidIsValid(parent_history))
 	{
@@ -311,9 +317,12 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 
 	if (OidIsValid(row.tracking) && options->sync)
 		tracking_sync(&row);
-	if (options->create_triggers)
+	if (!options->create_triggers)
+		reach_pause(&row, true);
+	else
 	{
 		triggers_install(rel, &row, ERRCODE_HISTORY_REFUSED);
+		reach_resume(&row, true);
 		row.triggers_installed = true;
 		registry_update(&row);
 	}

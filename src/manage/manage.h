@@ -6,6 +6,7 @@
 #define CATMAID_HISTORY_MANAGE_H
 
 #include "capture/capture.h"
+#include "reach/reach.h"
 #include "view/view.h"
 
 #pragma GCC visibility push(hidden)

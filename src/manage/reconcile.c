@@ -17,11 +17,20 @@
 
 #include "manage/manage.h"
 
+static void enable(RegistryRow *row, bool sync, bool recorded);
+static void remove_triggers(Oid relid);
 static void rename_column(RegistryRow *row, Oid view, const char *from, const char *to);
 
 /* See to everything that recording needs, and install the triggers. */
 void
 reconcile_enable(RegistryRow *row, bool sync)
+{
+	enable(row, sync, triggers_complete(row->live, row));
+}
+
+/* recorded: the triggers have been there until now */
+static void
+enable(RegistryRow *row, bool sync, bool recorded)
 {
 	Relation	live = table_open(row->live, NoLock);
 
@@ -57,6 +66,7 @@ reconcile_enable(RegistryRow *row, bool sync)
 	view_refresh(row);
 	triggers_install(live, row, ERRCODE_HISTORY_REFUSED);
 	table_close(live, NoLock);
+	reach_resume(row, recorded);
 
 	row->triggers_installed = true;
 	registry_update(row);
@@ -128,22 +138,33 @@ reconcile_key(RegistryRow *row)
 void
 reconcile_reload(RegistryRow *row)
 {
+	bool		recorded = triggers_complete(row->live, row);
+
 	if (!lineage_is_detaching(row->live))
-		reconcile_disable(row);
-	reconcile_enable(row, true);
+		remove_triggers(row->live);
+	enable(row, true, recorded);
 }
 
 /* Take the triggers away. */
 void
 reconcile_disable(RegistryRow *row)
 {
-	Relation	live = table_open(row->live, NoLock);
+	bool		recorded = triggers_complete(row->live, row);
+
+	remove_triggers(row->live);
+	reach_pause(row, recorded);
+	row->triggers_installed = false;
+	registry_update(row);
+}
+
+static void
+remove_triggers(Oid relid)
+{
+	Relation	live = table_open(relid, NoLock);
 
 	Assert(relation_is_locked(row->live, AccessExclusiveLock));
 	triggers_remove(live);
 	table_close(live, NoLock);
-	row->triggers_installed = false;
-	registry_update(row);
 }
 
 /*
