@@ -160,7 +160,7 @@ is_dump_table(Oid relid)
 static bool
 is_pause_dump(Oid relid)
 {
-	return OidIsValid(relid) && OidIsValid(registry_relid_or_invalid()) &&
+	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
 		relid == get_relname_relid(PAUSE_DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
 }
 

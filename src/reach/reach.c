@@ -67,7 +67,7 @@ reach_relid(void)
 {
 	Oid			namespace = get_namespace_oid(INTERNAL_SCHEMA, true);
 
-	return OidIsValid(namespace) && OidIsValid(registry_relid_or_invalid()) ?
+	return OidIsValid(namespace) && OidIsValid(extension_registry_or_invalid()) ?
 		get_relname_relid(REACH_TABLE, namespace) : InvalidOid;
 }
 
