@@ -184,7 +184,8 @@ ALTER TABLE catmaid_history_internal.catmaid_history_pause_by_name ENABLE ALWAYS
 
 SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_pause_by_name',
     'WHERE false UNION ALL SELECT live_table::pg_catalog.text, history_table::pg_catalog.text,'
-    ' paused_from, paused_until FROM catmaid_history_internal.catmaid_history_pause');
+    ' paused_from, paused_until FROM catmaid_history_internal.catmaid_history_pause'
+    ' WHERE history_table IN (SELECT oid FROM pg_catalog.pg_class)');
 
 -- ---------------------------------------------------------------------------
 -- The transaction log

@@ -393,8 +393,8 @@ check_triggers(Check *check, Relation live)
 					  "A partition of the table lacks a history trigger.");
 	if (!row->triggers_installed && !installed && reach_paused_since(row) != DT_NOEND)
 		check_finding(check, "info", "paused", NULL, psprintf("SELECT %s(%s::regclass);",
-															 hint_function("enable_history_tracking_for_table"),
-															 hint_table(row->live)),
+															  hint_function("enable_history_tracking_for_table"),
+															  hint_table(row->live)),
 					  "Nothing has been recorded since %s.",
 					  timestamptz_to_str(reach_paused_since(row)));
 	if (!row->triggers_installed && installed)

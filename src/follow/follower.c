@@ -58,6 +58,7 @@ static void follow_tables(List *tables, Node *statement);
 static void follow_identity(const InvalidatedTable *table);
 static void follow_rest(InvalidatedTable *table, Node *statement);
 static void update_triggers_installed(Oid live, Node *statement);
+static bool may_take_triggers_away(Node *statement);
 static bool switches_triggers(Oid live);
 static int	compare_depth(const ListCell *a, const ListCell *b);
 
@@ -358,8 +359,33 @@ update_triggers_installed(Oid live, Node *statement)
 	registry_update(row);
 	if (complete)
 		reach_resume(row, true);
-	else if (!IsA(statement, CreateTrigStmt))	/* a restore, not yet done */
+	else if (may_take_triggers_away(statement))
 		reach_pause(row, true);
+}
+
+/*
+ * While a dump is restored, the registry says that the table is tracked before its triggers
+ * are made: that is no pause.
+ */
+static bool
+may_take_triggers_away(Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterTableStmt))
+		return !IsA(statement, CreateTrigStmt) && !IsA(statement, IndexStmt);
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_DisableTrig:
+			case AT_DisableTrigAll:
+			case AT_DisableTrigUser:
+			case AT_EnableReplicaTrig:
+				return true;
+			default:
+				break;
+		}
+	return false;
 }
 
 /*

@@ -58,7 +58,8 @@ static bool next_pause(PauseScan *pauses);
 static void end_scan(PauseScan *pauses);
 static TimestampTz last_resumed(const RegistryRow *row);
 static void insert_pause(Oid live, Oid history, TimestampTz from, TimestampTz until);
-static void change_pause(PauseScan *pauses, AttrNumber attnum, Datum value);
+static bool extend_pause(Oid history, TimestampTz from, TimestampTz until);
+static void change_until(PauseScan *pauses, TimestampTz until);
 static TimestampTz oldest_transaction_start(void);
 
 /* Returns the table of the pauses, or InvalidOid (adopted, and not yet updated). */
@@ -141,7 +142,7 @@ reach_begin_at(const RegistryRow *row, TimestampTz begin)
 	while (!found && next_pause(&pauses))
 		if (pauses.from == DT_NOBEGIN)
 		{
-			change_pause(&pauses, Anum_until, TimestampTzGetDatum(begin));
+			change_until(&pauses, begin);
 			found = true;
 		}
 	end_scan(&pauses);
@@ -188,7 +189,7 @@ reach_resume(const RegistryRow *row, bool recorded)
 	while (next_pause(&pauses))
 		if (pauses.until == DT_NOEND)
 		{
-			change_pause(&pauses, Anum_until, TimestampTzGetDatum(GetCurrentTimestamp()));
+			change_until(&pauses, GetCurrentTimestamp());
 			found = true;
 		}
 	end_scan(&pauses);
@@ -227,7 +228,15 @@ reach_take_up(const RegistryRow *row)
 
 	begin_scan(&pauses, row->history, RowExclusiveLock);
 	while (next_pause(&pauses))
-		change_pause(&pauses, Anum_live, ObjectIdGetDatum(row->live));
+	{
+		int			column = Anum_live;
+		Datum		value = ObjectIdGetDatum(row->live);
+		bool		isnull = false;
+		HeapTuple	tuple = heap_modify_tuple_by_cols(pauses.tuple, RelationGetDescr(pauses.rel),
+													  1, &column, &value, &isnull);
+
+		CatalogTupleUpdate(pauses.rel, &tuple->t_self, tuple);
+	}
 	end_scan(&pauses);
 }
 
@@ -302,6 +311,7 @@ end_scan(PauseScan *pauses)
 	CommandCounterIncrement();
 }
 
+/* Note a pause, or how far back the history reaches (from: DT_NOBEGIN). */
 static void
 insert_pause(Oid live, Oid history, TimestampTz from, TimestampTz until)
 {
@@ -310,7 +320,7 @@ insert_pause(Oid live, Oid history, TimestampTz from, TimestampTz until)
 	Datum		values[Natts_pause];
 	bool		nulls[Natts_pause] = {false};
 
-	if (!OidIsValid(relid))
+	if (!OidIsValid(relid) || (from != DT_NOBEGIN && extend_pause(history, from, until)))
 		return;
 	rel = table_open(relid, RowExclusiveLock);
 	values[Anum_live - 1] = ObjectIdGetDatum(live);
@@ -323,12 +333,32 @@ insert_pause(Oid live, Oid history, TimestampTz from, TimestampTz until)
 	CommandCounterIncrement();
 }
 
-/* Change a column of the row that was read last. */
-static void
-change_pause(PauseScan *pauses, AttrNumber attnum, Datum value)
+/* Let a pause that touches this one last as long.  Returns false if there is none. */
+static bool
+extend_pause(Oid history, TimestampTz from, TimestampTz until)
 {
-	int			column = attnum;
-	bool		isnull = false;
+	PauseScan	pauses;
+	bool		found = false;
+
+	begin_scan(&pauses, history, RowExclusiveLock);
+	while (!found && next_pause(&pauses))
+		if (pauses.from != DT_NOBEGIN && pauses.from <= from && from <= pauses.until)
+		{
+			if (until > pauses.until)
+				change_until(&pauses, until);
+			found = true;
+		}
+	end_scan(&pauses);
+	return found;
+}
+
+/* Let the pause that was read last end then. */
+static void
+change_until(PauseScan *pauses, TimestampTz until)
+{
+	int			column = Anum_until;
+	Datum		value = TimestampTzGetDatum(until);
+	bool		isnull = until == DT_NOEND;
 	HeapTuple	tuple = heap_modify_tuple_by_cols(pauses->tuple, RelationGetDescr(pauses->rel),
 												  1, &column, &value, &isnull);
 

@@ -212,7 +212,8 @@ sub findings
 	my ($db) = @_;
 	my $schema = $node->safe_psql($db,
 		q{SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'catmaid_history'});
-	return $node->safe_psql($db, "SELECT live_table, severity, finding, object FROM $schema.check_history()");
+	return $node->safe_psql($db, "SELECT live_table, severity, finding, object FROM $schema.check_history()
+		WHERE (live_table::text, finding) <> ('app.disabled', 'paused')");
 }
 
 # Writes to every tracked table are recorded, also after a change of its columns;

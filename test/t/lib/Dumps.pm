@@ -48,6 +48,10 @@ sub contents
 		my $quoted = $table =~ s/'/''/gr;
 		# Columns by name: a child's may be in another order.
 		$sql .= "\nUNION ALL SELECT '$quoted ' || to_jsonb(its_row)::text FROM ONLY $table its_row";
+
+		# Pauses of histories that are gone are not dumped, nor a table that is.
+		$sql =~ s/to_jsonb\((its_row)\)(::text FROM ONLY $table its_row)\z/(to_jsonb($1) - 'live_table')$2 JOIN pg_class c ON c.oid = its_row.history_table/
+		  if $table =~ /catmaid_history_pause\z/;
 	}
 	return $node->safe_psql($db, "SELECT line FROM ($sql) x(line) ORDER BY line COLLATE \"C\"");
 }
