@@ -49,20 +49,20 @@ SELECT enable_history_tracking_for_table('t');
 SELECT is((SELECT count(*)::int FROM gap WHERE u IS NULL), 0, 'enabling ends it');
 
 -- by hand, when nobody looked
-SELECT count(*) AS n FROM gap WHERE t = 't' \gset
+SELECT count(*) AS n, clock_timestamp() AS t2 FROM gap WHERE t = 't' \gset
 SET catmaid_history.follow_ddl = off;
 ALTER TABLE t DISABLE TRIGGER ALL;
 RESET catmaid_history.follow_ddl;
 SELECT is((SELECT count(*) FROM gap WHERE t = 't'), :n::bigint, 'not noticed');
 SELECT enable_history_tracking_for_table('t');
-SELECT ok(count(*) = :n AND max(u) > now() AND max(u) <= clock_timestamp(), 'noticed at enabling: the last pause lasts until then')
+SELECT ok(count(*) = :n AND max(u) > :'t2' AND max(u) <= clock_timestamp(), 'noticed at enabling: the last pause lasts until then')
   FROM gap WHERE t = 't';
 SET catmaid_history.follow_ddl = off;
 DROP TRIGGER on_change_update_history_regular ON timed;
 RESET catmaid_history.follow_ddl;
-SELECT max(f) AS last FROM gap WHERE t = 'timed' \gset
+SELECT max(f) AS last, clock_timestamp() AS t2 FROM gap WHERE t = 'timed' \gset
 SELECT repair_history('timed');
-SELECT ok(max(f) = :'last' AND max(u) > now(), 'or at repairing') FROM gap WHERE t = 'timed';
+SELECT ok(max(f) = :'last' AND max(u) > :'t2', 'or at repairing') FROM gap WHERE t = 'timed';
 
 -- created without triggers
 CREATE TABLE later (id int PRIMARY KEY);

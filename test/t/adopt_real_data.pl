@@ -122,7 +122,7 @@ sub said
 	my @warnings = grep { $_->{S} eq 'WARNING' } @{ $answer->{notices} };
 	my %damage = map { @$_ } @{ $s->try(q{SELECT live, string_agg(kind, ', ') FROM site.damage GROUP BY live})->{rows} };
 	my %left = map { ($_->[0] => $_->[1]) } @{ $s->try(q{SELECT live_table::text, string_agg(finding, ', ')
-		FROM check_history(NULL, false) WHERE live_table::text IN (SELECT live FROM site.damage) GROUP BY 1})->{rows} };
+		FROM check_history(NULL, false) WHERE finding <> 'paused' AND live_table::text IN (SELECT live FROM site.damage) GROUP BY 1})->{rows} };
 	my @all = map { $_->[0] } @{ $s->try('SELECT live_table::text FROM catmaid_history_table')->{rows} };
 	for my $table (sort keys %damage)
 	{

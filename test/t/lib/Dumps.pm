@@ -26,6 +26,9 @@ ORDER BY c.oid::regclass::text COLLATE "C"
 SQL
 }
 
+# Pauses that began later are not looked at.
+our $pauses_before = 'infinity';
+
 # All rows of all tables and views, and what the catalogs say about them.
 sub contents
 {
@@ -50,7 +53,7 @@ sub contents
 		$sql .= "\nUNION ALL SELECT '$quoted ' || to_jsonb(its_row)::text FROM ONLY $table its_row";
 
 		# Pauses of histories that are gone are not dumped, nor a table that is.
-		$sql =~ s/to_jsonb\((its_row)\)(::text FROM ONLY $table its_row)\z/(to_jsonb($1) - 'live_table')$2 JOIN pg_class c ON c.oid = its_row.history_table/
+		$sql =~ s/to_jsonb\((its_row)\)(::text FROM ONLY $table its_row)\z/(to_jsonb($1) - 'live_table')$2 JOIN pg_class c ON c.oid = its_row.history_table AND its_row.paused_from < '$pauses_before'/
 		  if $table =~ /catmaid_history_pause\z/;
 	}
 	return $node->safe_psql($db, "SELECT line FROM ($sql) x(line) ORDER BY line COLLATE \"C\"");
