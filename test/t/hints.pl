@@ -328,15 +328,12 @@ my %elsewhere = map { $_ => 1 } (
 	'DROP VIEW %s CASCADE; SELECT %s(%s::regclass);',
 	# a pattern for any table
 	'SELECT * FROM %s(NULL::t, before, after) compares table t.',
-<<<<<<< HEAD
 	# of the past: test/pgtap/time_machine_refused.sql, and test/t/time_machine.pl dumps
 	'Read ONLY %s, or %s, or track it: SELECT %s(%s::regclass);',
 	'SELECT %s(%s::regclass); tracks it again; SET catmaid_history.as_of_incomplete = warning; shows what is known.',
 	"For pg_dump: --data-only --exclude-table='*.*__history' --exclude-table='*.*__tracking' --extension=plpgsql; for one table: COPY (SELECT * FROM %s) TO ...",
-=======
 	# of a table that is gone, in check_history's findings
 	'SELECT %s();',
->>>>>>> e53ddde (Pauses: tests of restoring and adopting know of them)
 	# takes two sessions
 	'SELECT %s(%s::regclass) re-creates what is missing.');
 for my $world (@worlds)
