@@ -52,6 +52,8 @@
 static AppendRelInfo *live_arm(PlannerInfo *root, RangeTblEntry *rte);
 static bool is_history(Oid relid);
 static void estimate_arm(PlannerInfo *root, Index relid);
+static void estimate_first(RelOptInfo *rel, RestrictInfo *first);
+static bool estimate_may_fail(Node *node, void *context);
 static bool begun_share(PlannerInfo *root, Expr *clause, Index relid, double *share);
 static Node *start_of_live_period(Node *node);
 static bool time_asked_for(PlannerInfo *root, Oid operator, Node *value, bool *known,
@@ -167,11 +169,76 @@ estimate_arm(PlannerInfo *root, Index relid)
 		double		share;
 
 		if (info->norm_selec < 0 && begun_share(root, info->clause, relid, &share))
+		{
 			info->norm_selec = info->outer_selec = share;
+			estimate_first(rel, info);
+		}
 	}
 	for (i = 1; i < root->simple_rel_array_size; i++)
 		if (root->append_rel_array[i] && root->append_rel_array[i]->parent_relid == relid)
 			estimate_arm(root, i);
+}
+
+/*
+ * Have the clause, on a period, looked at before those that may fail of rows that were not
+ * there at that time: v::int of what was a number then.  (PostgreSQL looks first at what
+ * is cheap, and the start of a row with a tracking table is not.  In the history the
+ * period is the cheapest of all.)
+ *
+ * That is what levels of security are for.  What could be looked up in an index still can
+ * be, as its level is the least that is allowed (restriction_is_securely_promotable).
+ */
+static void
+estimate_first(RelOptInfo *rel, RestrictInfo *first)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, rel->baserestrictinfo)
+	{
+		RestrictInfo *info = lfirst_node(RestrictInfo, lc);
+
+		if (info == first || !estimate_may_fail((Node *) info->clause, NULL))
+			continue;
+		info->security_level++;
+		any = true;
+	}
+	/* (policies come before all of them, and stay so) */
+	if (any && rel->baserestrict_min_security == first->security_level)
+		rel->baserestrict_min_security++;
+}
+
+/*
+ * A walker that returns true if the expression may fail for some values and not for others:
+ * not what compares, matches or looks into values, but casts, arithmetic, functions.
+ */
+static bool
+estimate_may_fail(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_CoerceToDomain:
+		case T_ConvertRowtypeExpr:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+			return true;
+		case T_FuncExpr:
+			if (!get_func_leakproof(((FuncExpr *) node)->funcid))
+				return true;
+			break;
+		case T_OpExpr:
+			if (((OpExpr *) node)->opresulttype != BOOLOID &&
+				!get_func_leakproof(get_opcode(((OpExpr *) node)->opno)))
+				return true;
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, estimate_may_fail, context);
 }
 
 /* The share of rows for which the clause is true, if it is about a live row's period. */

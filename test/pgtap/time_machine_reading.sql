@@ -1,7 +1,7 @@
 -- Section 11: queries that know nothing of history, as of an instant: each way of reading.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(70);
+SELECT plan(74);
 
 CREATE DOMAIN short AS text CHECK (length(VALUE) < 4);
 CREATE TABLE t (gone text, id int PRIMARY KEY, v text, n numeric(10,2), s short, "Odd Name" int, twice int GENERATED ALWAYS AS (id * 2) STORED);
@@ -176,5 +176,24 @@ SELECT lives_ok('INSERT INTO refers VALUES (4)', 'rows, too');
 SELECT throws_ok('INSERT INTO refers VALUES (2)', '23503', NULL, 'not against what was');
 SELECT lives_ok('ALTER TABLE t ADD COLUMN added int DEFAULT 5', 'a column is added');
 SELECT set_eq('SELECT id, added FROM t', 'VALUES (1, NULL::int), (2, NULL), (3, NULL)', 'which is NULL in the past');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- a condition that fails of rows that were not there
+CREATE TABLE number (id int PRIMARY KEY, v text);
+CREATE INDEX ON number (v);
+SELECT create_history_table('number');
+INSERT INTO number SELECT g, g FROM generate_series(1, 500) g;
+ANALYZE number;
+SELECT clock_timestamp() AS past \gset
+UPDATE number SET v = 'none' WHERE id % 100 = 7;
+SELECT is((SELECT count(*)::int FROM number__with_history WHERE sys_period @> :'past'::timestamptz AND v::int > 100), 400, 'a cast, in the history view');
+SELECT read_as_of(:'past') IS NOT NULL AS ok \gset
+SELECT is((SELECT count(*)::int FROM number WHERE v::int > 100), 400, 'and as of then');
+SELECT is((SELECT count(*)::int FROM number WHERE v::int > 100 AND v = '107'), 1, 'beside a key of an index');
+DELETE FROM plan_of;
+SET enable_seqscan = off;
+DO $$ DECLARE r text; BEGIN FOR r IN EXECUTE $q$EXPLAIN (COSTS OFF) SELECT v FROM number WHERE v::int > 100 AND v = '107'$q$ LOOP INSERT INTO plan_of VALUES (r); END LOOP; END $$;
+RESET enable_seqscan;
+SELECT ok(EXISTS (SELECT FROM plan_of WHERE line ~ 'number_v_idx'), 'which can be used');
 SELECT read_as_of(NULL) AS ok \gset
 SELECT * FROM finish();
