@@ -46,6 +46,7 @@ enum
 typedef struct PauseScan
 {
 	Relation	rel;			/* NULL: there is no such table */
+	bool		writes;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -275,6 +276,7 @@ begin_scan(PauseScan *pauses, Oid history, LOCKMODE mode)
 	Oid			index;
 
 	pauses->rel = OidIsValid(relid) ? table_open(relid, mode) : NULL;
+	pauses->writes = mode != AccessShareLock;
 	if (pauses->rel == NULL)
 		return;
 	index = columns_primary_key_index(pauses->rel);
@@ -308,7 +310,9 @@ end_scan(PauseScan *pauses)
 		return;
 	systable_endscan(pauses->scan);
 	table_close(pauses->rel, NoLock);
-	CommandCounterIncrement();
+	/* (reading is done while queries are planned) */
+	if (pauses->writes)
+		CommandCounterIncrement();
 }
 
 /* Note a pause, or how far back the history reaches (from: DT_NOBEGIN). */

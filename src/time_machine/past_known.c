@@ -18,14 +18,17 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "reach/reach.h"
 #include "time_machine/time_machine.h"
 #include "compat.h"
 
 static bool is_ours(Oid relid);
 static Oid	tracked_below(Oid relid);
+static void say_uncertain(Oid relid, TimestampTz instant, const Reach *pause);
 static void say_unknown(Oid relid, TimestampTz instant, const char *detail, const char *hint);
 
 /*
@@ -128,17 +131,61 @@ past_check_children(Oid relid, TimestampTz instant)
 void
 past_check_known(const RegistryRow *row, Oid relid, TimestampTz instant)
 {
+	const char *wanted = "SET catmaid_history.as_of_incomplete = warning; shows what is known.";
+	Reach		reach;
+
 	past_check_instant(instant);
-	if (instant < row->created)
-		say_unknown(relid, instant,
-					psprintf("Its history begins at %s.", as_of_shown(row->created)),
-					"Read a later instant; SET catmaid_history.as_of_incomplete = warning; shows what is known.");
-	else if (!triggers_enabled(row->live, row))
-		say_unknown(relid, instant,
-					"Its tracking is disabled, and what has changed since is not recorded.",
-					psprintf("SELECT %s(%s::regclass); tracks it again; SET catmaid_history.as_of_incomplete = warning; shows what is known.",
+	reach = reach_at(row, instant);
+	if (reach.gap == REACH_BEFORE_BEGIN)
+		say_unknown(relid, instant, psprintf("Its history begins at %s.", as_of_shown(reach.until)), wanted);
+	else if (reach.gap == REACH_PAUSED && reach.until != DT_NOEND)
+		say_unknown(relid, instant, psprintf("Nothing was recorded from %s to %s.",
+											 as_of_shown(reach.from), as_of_shown(reach.until)), wanted);
+	else if (reach.gap == REACH_PAUSED ||
+			 (!triggers_enabled(row->live, row) && reach_paused_since(row) == DT_NOEND))
+		say_unknown(relid, instant, "Its tracking is disabled, and what has changed since is not recorded.",
+					psprintf("SELECT %s(%s::regclass); tracks it again; %s",
 							 hint_function("enable_history_tracking_for_table"),
-							 naming_argument(row->live)));
+							 naming_argument(row->live), wanted));
+	else
+	{
+		reach = reach_between(row, instant, GetCurrentTimestamp());
+		if (reach.gap == REACH_PAUSED)
+			say_uncertain(relid, instant, &reach);
+	}
+}
+
+/*
+ * What was changed in a pause that came later is not known as it was before: that is said, once for
+ * each table and instant.
+ */
+static void
+say_uncertain(Oid relid, TimestampTz instant, const Reach *pause)
+{
+	static List *said = NIL;
+	static TimestampTz said_for = 0;
+	MemoryContext before;
+
+	if (said_for != instant)
+	{
+		list_free(said);
+		said = NIL;
+		said_for = instant;
+	}
+	if (list_member_oid(said, relid))
+		return;
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	said = lappend_oid(said, relid);
+	MemoryContextSwitchTo(before);
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("not all of the past of table \"%s\" is known at %s",
+					get_rel_name(relid), as_of_shown(instant)),
+			 pause->until == DT_NOEND ?
+			 errdetail("Nothing has been recorded since %s: rows that were changed then are shown as they were found afterwards.",
+					   as_of_shown(pause->from)) :
+			 errdetail("Nothing was recorded from %s to %s: rows that were changed then are shown as they were found afterwards.",
+					   as_of_shown(pause->from), as_of_shown(pause->until))));
 }
 
 static void

@@ -1,7 +1,7 @@
 -- Section 11: what the past cannot be asked for, and what cannot be done in it, is refused.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(62);
+SELECT plan(67);
 
 CREATE TABLE t (id int PRIMARY KEY, v text);
 CREATE TABLE u (id int PRIMARY KEY, v text);
@@ -84,15 +84,31 @@ SELECT is(current_setting('catmaid_history.as_of')::timestamptz, '2024-05-31 03:
 SET catmaid_history.as_of = '';
 
 -- while it is disabled
+SELECT clock_timestamp() AS before_pause \gset
 SELECT disable_history_tracking_for_table('t');
-SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
+SELECT clock_timestamp() AS within \gset
+SELECT read_as_of(:'within') IS NOT NULL AS ok \gset
 SELECT throws_ok('SELECT * FROM t', '55000', NULL, 'a table whose tracking is disabled');
+SELECT throws_like('SELECT * FROM t', 'the past of table "t" is not known at%', 'is named');
 SELECT read_as_of(NULL) AS ok \gset
-
+UPDATE t SET v = 'unseen' WHERE id = 1;
 SELECT enable_history_tracking_for_table('t'), create_history_table('par');
 SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
 SELECT lives_ok('SELECT * FROM t', 'which is tracked again');
 SELECT lives_ok('SELECT * FROM par', 'the parent, which is tracked now');
+SELECT read_as_of(:'within') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM t', '55000', NULL, 'an instant in a pause that is over');
+SET client_min_messages = error;
+SET catmaid_history.as_of_incomplete = warning;
+SELECT is((SELECT count(*)::int FROM t), 2, 'is shown if one wants it');
+RESET catmaid_history.as_of_incomplete;
+SELECT read_as_of(:'past') IS NOT NULL AS ok \gset
+SELECT lives_ok('SELECT * FROM t', 'an instant before the pause is shown');
+SET client_min_messages = warning;
+SELECT read_as_of(NULL) AS ok \gset
+DROP TRIGGER on_change_history_trackingtable ON refers;
+SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM refers', '55000', NULL, 'a table whose trigger has been dropped by hand');
 SELECT read_as_of(NULL) AS ok \gset
 
 -- switching in the middle
