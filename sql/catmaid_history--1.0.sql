@@ -407,6 +407,11 @@ CREATE FUNCTION catmaid_history_live_maker(table_of_row oid, place tid, its_row 
 COMMENT ON FUNCTION catmaid_history_live_maker(oid, tid, record) IS
     'Which transaction made a live row as it is; called where catmaid_history_live_start is.';
 
+CREATE FUNCTION catmaid_history_tracking_of(live_table oid) RETURNS oid
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_tracking_of(oid) IS
+    'The tracking table that the registry has for a table; what the views of parents call.';
+
 CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_truncate() IS

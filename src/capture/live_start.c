@@ -12,6 +12,8 @@
  * of, is not subject to policies there (they hide the tracking table, too), and has
  * the row to show.
  *
+ * Which tracking table belongs to a table the registry says, to everybody.
+ *
  * Reads under the query's snapshot.  Takes ACCESS SHARE on what it reads.
  */
 #include "postgres.h"
@@ -36,6 +38,18 @@
 #include "capture/capture.h"
 #include "compat.h"
 
+/* What a query has asked of the registry. */
+typedef struct TrackingTables
+{
+	int			n;
+	int			next;			/* to be replaced */
+	struct
+	{
+		Oid			live;
+		Oid			tracking;
+	}			known[16];
+} TrackingTables;
+
 static bool may_read(Oid relid);
 static bool is_row(Relation rel, TupleTableSlot *slot, HeapTupleHeader record, Oid ancestor);
 static void find_row(FunctionCallInfo fcinfo, VersionOrigin *origin);
@@ -47,6 +61,44 @@ static void tracked_origin(const RegistryRow *row, Relation rel, TupleTableSlot 
 
 PG_FUNCTION_INFO_V1(catmaid_history_live_start);
 PG_FUNCTION_INFO_V1(catmaid_history_live_maker);
+
+PG_FUNCTION_INFO_V1(catmaid_history_tracking_of);
+
+/*
+ * catmaid_history_tracking_of(tableoid): the table's tracking table, NULL if it has none.
+ * (While a query reads a table, nobody changes what it is registered with.)
+ */
+Datum
+catmaid_history_tracking_of(PG_FUNCTION_ARGS)
+{
+	Oid			live = PG_GETARG_OID(0);
+	TrackingTables *tables = fcinfo->flinfo->fn_extra;
+	RegistryRow *row;
+	int			i;
+
+	if (tables == NULL)
+		tables = fcinfo->flinfo->fn_extra =
+			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TrackingTables));
+	for (i = 0; i < tables->n; i++)
+		if (tables->known[i].live == live)
+			break;
+	if (i == tables->n)
+	{
+		row = registry_get(live);
+		if (tables->n < lengthof(tables->known))
+			tables->n++;
+		else
+		{
+			i = tables->next;
+			tables->next = (i + 1) % lengthof(tables->known);
+		}
+		tables->known[i].live = live;
+		tables->known[i].tracking = row ? row->tracking : InvalidOid;
+	}
+	if (!OidIsValid(tables->known[i].tracking))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(tables->known[i].tracking);
+}
 
 /* catmaid_history_live_start(tableoid, ctid, row): NULL if unknown */
 Datum

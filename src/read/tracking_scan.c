@@ -17,6 +17,9 @@
  * What is kept is what the query's snapshot shows, for the time of one execution.  Under
  * SERIALIZABLE nothing is, as reading a row by its key is what has to be noted there.
  *
+ * A parent in a hierarchy has its children's tracking tables below its own, and each is
+ * looked into; the view says which of them has the row, and the others' scans end by that.
+ *
  * A table with row-level security is left to PostgreSQL, one of another access
  * method than heap as well.  Privileges are checked as for any table of the query.
  *
@@ -28,6 +31,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -122,7 +126,7 @@ typedef struct Store
 typedef struct TrackingScan
 {
 	CustomScanState css;
-	List	   *arguments;		/* ExprState */
+	List	   *arguments;		/* ExprState: the key, and maybe which table has the row */
 	int			value;			/* which of the values is asked for */
 	bool		done;
 	Store	   *store;
@@ -138,6 +142,7 @@ static AttrNumber value_asked_for(RelOptInfo *rel, Oid relid);
 static bool tracking_scan_is_heap(Oid relid, AttrNumber edition, AttrNumber txid);
 static CustomPath *path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index,
 								 AttrNumber value);
+static Expr *table_asked_for(RelOptInfo *rel);
 static bool match_column(RelOptInfo *rel, IndexOptInfo *index, int column,
 						 Expr **argument, Oid *operator, Oid *collation);
 static bool may_be_parallel(PlannerInfo *root, List *arguments);
@@ -151,6 +156,7 @@ static bool has_operators(Store *store, List *numbers);
 static void forget_store(void *store);
 static TupleTableSlot *tracking_scan_execute(CustomScanState *node);
 static TupleTableSlot *next_row(ScanState *node);
+static bool is_in_table(TrackingScan *scan);
 static bool tracking_scan_recheck(ScanState *node, TupleTableSlot *slot);
 static void tracking_scan_rescan(CustomScanState *node);
 static void tracking_scan_end(CustomScanState *node);
@@ -202,10 +208,11 @@ tracking_scan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEn
 	if (next_pathlist)
 		next_pathlist(root, rel, rti, rte);
 	/* (values of eight bytes are kept by value) */
-	if (!FLOAT8PASSBYVAL || root->parent_root == NULL || rel->reloptkind != RELOPT_BASEREL ||
+	if (!FLOAT8PASSBYVAL || root->parent_root == NULL || !IS_SIMPLE_REL(rel) ||
 		rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION || rte->inh ||
 		rte->tablesample || rte->securityQuals != NIL || root->qual_security_level > 0 ||
-		!bms_equal(rel->relids, root->all_baserels) || root->parse->rowMarks != NIL ||
+		!bms_equal(rel->top_parent_relids ? rel->top_parent_relids : rel->relids,
+				   root->all_baserels) || root->parse->rowMarks != NIL ||
 		rel->joininfo != NIL || (value = value_asked_for(rel, rte->relid)) == 0)
 		return;
 	foreach(lc, rel->indexlist)
@@ -258,11 +265,15 @@ tracking_scan_is_heap(Oid relid, AttrNumber edition, AttrNumber txid)
 	return is;
 }
 
-/* The path by this index, if it is a unique one on just the columns that are given. */
+/*
+ * The path by this index, if it is a unique one on just the columns that are given.  In a
+ * hierarchy there may be, besides, which table the row is in: one of them has it.
+ */
 static CustomPath *
 path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, AttrNumber value)
 {
 	CustomPath *path;
+	Expr	   *table = table_asked_for(rel);
 	List	   *arguments = NIL;
 	List	   *numbers = NIL;
 	int			i;
@@ -270,7 +281,7 @@ path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, AttrNumbe
 	if (index->relam != BTREE_AM_OID || !index->unique || !index->immediate ||
 		index->hypothetical || index->indpred != NIL || index->indexprs != NIL ||
 		index->nkeycolumns != index->ncolumns ||
-		list_length(rel->baserestrictinfo) != index->nkeycolumns)
+		list_length(rel->baserestrictinfo) != index->nkeycolumns + (table ? 1 : 0))
 		return NULL;
 	for (i = 0; i < index->nkeycolumns; i++)
 	{
@@ -284,6 +295,8 @@ path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, AttrNumbe
 		numbers = lappend_oid(lappend_oid(lappend_oid(numbers, index->indexkeys[i]),
 										  operator), collation);
 	}
+	if (table)
+		arguments = lappend(arguments, table);
 
 	path = makeNode(CustomPath);
 	path->path.pathtype = T_CustomScan;
@@ -297,6 +310,28 @@ path_by_index(PlannerInfo *root, RelOptInfo *rel, IndexOptInfo *index, AttrNumbe
 									  list_make2_oid(index->indexoid, value));
 	path->methods = &path_methods;
 	return path;
+}
+
+/* "argument" of "tableoid = argument", if that is asked for; or NULL. */
+static Expr *
+table_asked_for(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->baserestrictinfo)
+	{
+		OpExpr	   *op = (OpExpr *) lfirst_node(RestrictInfo, lc)->clause;
+		Var		   *var;
+
+		if (!is_opclause(op) || get_opcode(op->opno) != F_OIDEQ)
+			continue;
+		var = linitial(op->args);
+		if (IsA(var, Var) && var->varno == rel->relid &&
+			var->varattno == TableOidAttributeNumber &&
+			!contain_var_clause(lsecond(op->args)) && !contain_volatile_functions(lsecond(op->args)))
+			return lsecond(op->args);
+	}
+	return NULL;
 }
 
 /* "column = argument", with the column on the left. */
@@ -502,18 +537,20 @@ next_row(ScanState *node)
 	Datum		key[INDEX_MAX_KEYS];
 	Datum		values[NVALUES];
 	AttrNumber	attnum;
-	ListCell   *lc;
-	int			i = 0;
+	int			i;
 
 	ExecClearTuple(slot);
 	if (scan->done)
 		return slot;
 	scan->done = true;
-	foreach(lc, scan->arguments)
+	if (list_length(scan->arguments) > scan->store->nkeys && !is_in_table(scan))
+		return slot;
+	for (i = 0; i < scan->store->nkeys; i++)
 	{
 		bool		isnull;
 
-		key[i++] = ExecEvalExprSwitchContext(lfirst(lc), node->ps.ps_ExprContext, &isnull);
+		key[i] = ExecEvalExprSwitchContext(list_nth(scan->arguments, i), node->ps.ps_ExprContext,
+										   &isnull);
 		if (isnull)
 			return slot;
 	}
@@ -524,6 +561,17 @@ next_row(ScanState *node)
 	slot->tts_values[attnum - 1] = values[scan->value];
 	slot->tts_isnull[attnum - 1] = false;
 	return ExecStoreVirtualTuple(slot);
+}
+
+/* Is the row in this table, by the last of the arguments? */
+static bool
+is_in_table(TrackingScan *scan)
+{
+	bool		isnull;
+	Datum		table = ExecEvalExprSwitchContext(llast(scan->arguments),
+												  scan->css.ss.ps.ps_ExprContext, &isnull);
+
+	return !isnull && DatumGetObjectId(table) == RelationGetRelid(scan->css.ss.ss_currentRelation);
 }
 
 static bool

@@ -13,8 +13,8 @@
  *
  * With a tracking table the period and the maker of a live row come from there.  A parent
  * in a hierarchy has its children's tracking tables below its own: the sub-select looks in
- * the table that belongs to the row's own, and a function (live_start.c) for rows that
- * have none there.
+ * the table that belongs to the row's own, which a function says (live_start.c), and another
+ * function for rows that have none there.
  *
  * A parent's history is read with all that inherits from it; which of that is history of
  * ours is a filter, for which the history's rows bring their table along.
@@ -352,10 +352,8 @@ tracked_sql(const RegistryRow *row, Relation live, bool is_parent, const char *c
 					   "THEN pg_catalog.min(t.%s) END FROM %s%s t WHERE %s%s)", column,
 					   is_parent ? "" : "ONLY ", naming_quoted(row->tracking),
 					   tracking_match_sql(row, live), !is_parent ? "" :
-					   psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) "
-								"(SELECT r.tracking_table::pg_catalog.oid FROM %s r "
-								"WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) l.tableoid)",
-								naming_quoted(extension_registry())));
+					   psprintf(" AND t.tableoid OPERATOR(pg_catalog.=) %s(l.tableoid)",
+								hint_function("catmaid_history_tracking_of")));
 	else if (column)
 		sql = psprintf("(SELECT t.%s FROM ONLY %s t WHERE %s)", column,
 					   naming_quoted(row->tracking), tracking_match_sql(row, live));

@@ -3,7 +3,7 @@
 -- windows, the hash and the index is the same.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(89);
+SELECT plan(114);
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
 
@@ -18,20 +18,25 @@ CREATE TABLE timed (id int PRIMARY KEY, v int, edited timestamptz DEFAULT now(),
 CREATE TABLE tracked (id int PRIMARY KEY, v int);
 CREATE TABLE par (id int PRIMARY KEY, v int, edited timestamptz DEFAULT now(), txid bigint DEFAULT txid_current());
 CREATE TABLE chi (PRIMARY KEY (id), w int) INHERITS (par);
+CREATE TABLE tpar (id int PRIMARY KEY, v int);
+CREATE TABLE tchi (PRIMARY KEY (id), w int) INHERITS (tpar);
 CREATE TABLE parts (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10000);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (10000) TO (20001);
-SELECT create_history_table('timed', 'edited', 'txid'), create_history_table('tracked'), create_history_table('chi', 'edited', 'txid'), create_history_table('parts');
+SELECT create_history_table('timed', 'edited', 'txid'), create_history_table('tracked'), create_history_table('chi', 'edited', 'txid'), create_history_table('parts'), create_history_table('tchi');
 INSERT INTO timed SELECT i, i FROM generate_series(1, 20000) i;
 INSERT INTO tracked SELECT i, i FROM generate_series(1, 20000) i;
 INSERT INTO par SELECT i, i FROM generate_series(1, 10000) i;
 INSERT INTO chi SELECT i, i FROM generate_series(10001, 20000) i;
+INSERT INTO tpar SELECT i, i FROM generate_series(1, 10000) i;
+INSERT INTO tchi SELECT i, i FROM generate_series(10001, 20000) i;
 INSERT INTO parts SELECT i, i FROM generate_series(1, 20000) i;
 SELECT clock_timestamp() AS middle \gset
 SET client_min_messages = error;
 UPDATE timed SET v = v + 1, edited = now() WHERE id % 2 = 0; UPDATE timed SET v = v + 1, edited = now() WHERE id % 2 = 0;
 UPDATE tracked SET v = v + 1 WHERE id % 2 = 0; UPDATE tracked SET v = v + 1 WHERE id % 2 = 0;
 UPDATE par SET v = v + 1, edited = now() WHERE id % 2 = 0; UPDATE par SET v = v + 1, edited = now() WHERE id % 2 = 0;
+UPDATE tpar SET v = v + 1 WHERE id % 2 = 0; UPDATE tpar SET v = v + 1 WHERE id % 2 = 0;
 UPDATE parts SET v = v + 1 WHERE id % 2 = 0; UPDATE parts SET v = v + 1 WHERE id % 2 = 0;
 CREATE TABLE pick (id int PRIMARY KEY, item int);
 INSERT INTO pick SELECT i, i * 97 % 20000 + 1 FROM generate_series(1, 1000) i;
@@ -51,9 +56,9 @@ INSERT INTO tap.query VALUES
 CREATE TABLE tap.condition (what text, text text);
 INSERT INTO tap.condition VALUES ('without a period', ''), ('as of now', 'AND h.sys_period @> now()'),
 	('as of the middle', format('AND h.sys_period @> timestamptz %L', :'middle'));
-SELECT is(substring(plan_of(format(q.text, view, c.text)), '[^\n]*Seq Scan on (?:timed|tracked|par|chi|parts)[^\n]*'), NULL,
+SELECT is(substring(plan_of(format(q.text, view, c.text)), '[^\n]*Seq Scan on (?:timed|tracked|t?par|t?chi|parts)[^\n]*'), NULL,
 	format('%s: %s, %s', view, q.name, c.what))
-FROM unnest('{timed__with_history,tracked__with_history,par__with_history}'::text[]) WITH ORDINALITY v(view, no), tap.query q, tap.condition c
+FROM unnest('{timed__with_history,tracked__with_history,par__with_history,tpar__with_history}'::text[]) WITH ORDINALITY v(view, no), tap.query q, tap.condition c
 ORDER BY v.no, q.name, c.what;
 SELECT is(substring(plan_of(format(q.text, 'parts__with_history', c.text)), '[^\n]*Seq Scan on parts[^\n]*'), NULL,
 	format('parts__with_history: %s, %s', q.name, c.what)) FROM tap.query q, tap.condition c WHERE q.name IN ('a join on the key', 'IN')
@@ -72,7 +77,7 @@ BEGIN
 	RETURN (j -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$;
 SELECT ok(estimated(format('SELECT * FROM %s WHERE sys_period @> now()', view)) BETWEEN 16000 AND 24000, view || ': as of now')
-FROM unnest('{timed__with_history,tracked__with_history,par__with_history,parts__with_history}'::text[]) view;
+FROM unnest('{timed__with_history,tracked__with_history,par__with_history,parts__with_history,tpar__with_history}'::text[]) view;
 PREPARE as_of(timestamptz) AS SELECT * FROM tracked__with_history WHERE sys_period @> $1;
 SET plan_cache_mode = force_generic_plan;
 SELECT ok(estimated('EXECUTE as_of(now())') > 10000, 'as of any time');
@@ -92,6 +97,10 @@ BEGIN
 	RETURN n;
 END $$;
 SELECT is(differs('tracked', 'id'), 0::bigint, 'in order');
+SELECT is((SELECT count(*)::int FROM (SELECT id, lower(sys_period), start_transaction_id FROM tpar__with_history WHERE exec_transaction_id IS NULL
+	EXCEPT SELECT live_pk, edition_time, txid FROM tpar__tracking) d), 0, 'a parent and its child, each by its tracking table');
+SELECT alike(plan_of('SELECT * FROM tpar__with_history WHERE sys_period @> now()'), '%Tracking Lookup) on tpar__tracking%Tracking Lookup) on tchi__tracking%', 'a parent: look-ups in its own and its child''s');
+SELECT unalike(plan_of('SELECT lower(sys_period) FROM tpar__with_history WHERE exec_transaction_id IS NULL'), '%catmaid_history_table%SubPlan%catmaid_history_table%', 'which the registry is not asked for with each row');
 CREATE TABLE uuids (id uuid PRIMARY KEY, v int);
 SELECT create_history_table('uuids');
 INSERT INTO uuids SELECT md5(i::text)::uuid, i FROM generate_series(1, 5000) i;

@@ -1,7 +1,8 @@
 # History compared with what logical decoding says was changed.
 #
 # Several sessions run random transactions on tracked tables at the same time
-# (Workload.pm); ChangeStream.pm tells what history has to hold.
+# (Workload.pm); ChangeStream.pm tells what history has to hold, who made and who ended each
+# version, and what history_changes() has to say.
 #
 #   RANDOM_SEED           repeats the statements (not how the sessions interleave)
 #   ORACLE_TRANSACTIONS   how many transactions, 600 unless told
@@ -47,8 +48,12 @@ my ($states) = run_sessions($node, transactions => $transactions);
 # pending is refused by PostgreSQL), faults are not.
 delete @$states{qw(40001 40P01 23505 23503 55006)};
 is_deeply($states, {}, 'transactions failed only because of each other');
-my ($expected, $live, $order) = replay(decode());
+my @changes = decode();
+my ($expected, $live, $order, $versions) = replay(@changes);
 compare($_, $expected, $live, $transactions / 40) for sort keys %tables;
+compare_makers($_, $versions) for sort keys %tables;
+# (With a deferrable key rows are alike for a while: which of them went is open.)
+compare_changes($_, $versions, \@changes) for grep { $_ ne 'public.deferred' } sort keys %tables;
 apart($_) for grep { !$tables{$_}{time} } sort keys %tables;
 is($order, undef, 'history tables were only inserted into');
 $main->close;

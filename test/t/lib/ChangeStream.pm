@@ -15,7 +15,7 @@ use Test::More;
 use Time::Local 'timegm';
 use Workload;
 
-our @EXPORT = qw(make_slot decode replay compare compare_tracking apart);
+our @EXPORT = qw(make_slot decode replay compare compare_makers compare_changes compare_tracking apart);
 
 my ($main, $slot);
 
@@ -113,12 +113,13 @@ sub line
 # what keeps the periods of overlapping transactions apart.
 sub replay
 {
-	my (%expected, %live, %ended, %gone, %time, $order);
+	my (%expected, %live, %ended, %gone, %time, $order, %versions);
 	my $end = sub {
 		my ($name, $xid, $old) = @_;
 		my $line = line($old);
 		# A deferrable key lets two rows be alike for a while; which of them ends is open.
 		my @alike = @{ $live{$name}{$line} // [] };
+		my @makers = map { $_->{xid} } @alike;
 		if (@alike > 1)
 		{
 			my %starts = map { $_ => 1 } map { ($_->{start}, @{ $_->{starts} }) } @alike;
@@ -136,6 +137,7 @@ sub replay
 			join '|', $line, $xid, $_ < $time{$xid} ? "$_..$time{$xid}" : 'empty'
 		} grep { $_ != $start } @{ $row->{starts} } ] if !$tables{$name}{time};
 		my $key = key($name, $old);
+		push @{ $versions{$name} }, { line => $line, key => $key, maker => $row->{xid}, ender => $xid, makers => \@makers };
 		$ended{$name}{$key} = $time{$xid} if !$empty && ($ended{$name}{$key} // 0) < $time{$xid};
 		$gone{$name}{$key} = $row if $empty;
 		return $row;
@@ -197,7 +199,12 @@ sub replay
 			$begin->($name, $xid, $new, $former, $perhaps)->{leaf} = $table;
 		}
 	}
-	return (\%expected, \%live, $order);
+	for my $name (keys %live)
+	{
+		push @{ $versions{$name} }, map { { line => line($_->{row}), key => key($name, $_->{row}), maker => $_->{xid} } }
+		  map { @$_ } values %{ $live{$name} };
+	}
+	return (\%expected, \%live, $order, \%versions);
 }
 
 sub key { my ($name, $row) = @_; return join "\x1f", map { $row->{$_} // '' } @{ $tables{$name}{key} } }
@@ -225,6 +232,77 @@ sub compare
 	my $only = $name eq 'public.part' ? '' : 'ONLY';
 	same([ map { line($_) } rows("SELECT * FROM $only $name") ], [ keys %{ $live->{$name} } ],
 		"$name holds the rows that are left (the oracle itself)");
+	return;
+}
+
+# Does each version say who made it, and who ended it?  In the history, and in the view (a
+# parent's shows its children's rows as well).
+sub compare_makers
+{
+	my ($name, $versions) = @_;
+	my @expected;
+	for my $version (@{ $versions->{$name} })
+	{
+		my $ender = $version->{ender} // 'live';
+		push @expected, join '|', $version->{line}, $version->{maker}, $ender;
+		$others{ $expected[-1] } = [ map { join '|', $version->{line}, $_, $ender } @{ $version->{makers} // [] } ];
+	}
+	my $history = $name =~ s/"\z/__history"/r;
+	$history .= '__history' if $history eq $name;
+	my $view = $history =~ s/__history/__with_history/r;
+	my @there = map { makers_line($_) } rows("SELECT h.* FROM ONLY $history AS h");
+	same(\@there, [ grep { !/\|live\z/ } @expected ], "$history says who made and who ended each version") unless $tables{$name}{time};
+	return if $name eq 'public.parent';
+	@there = map { makers_line($_) } rows("SELECT v.* FROM $view AS v");
+	same(\@there, \@expected, "$view says so, of live rows too");
+	return;
+}
+
+sub makers_line
+{
+	my ($row) = @_;
+	my ($maker, $ender) = delete @$row{ 'start_transaction_id', 'exec_transaction_id' };
+	delete $row->{sys_period};
+	return join '|', line($row), $maker // 'unknown', $ender // 'live';
+}
+
+# What history_changes() says that transactions did to each key, and that what happened
+# to a key comes in the order in which the stream has it.
+sub compare_changes
+{
+	my ($name, $versions, $changes) = @_;
+	my (%did, %order);
+	for my $version (@{ $versions->{$name} })
+	{
+		next if ($version->{ender} // '') eq $version->{maker};
+		$did{ join '|', $version->{ender}, $version->{key} }{pre} = 1 if defined $version->{ender};
+		$did{ join '|', $version->{maker}, $version->{key} }{post} = 1;
+	}
+	my @expected = map { join '|', $_, !$did{$_}{pre} ? 'INSERT' : !$did{$_}{post} ? 'DELETE' : 'UPDATE' } keys %did;
+
+	my $keys = sub { my ($from) = @_; return join ', ', map { "$from ->> '" . (s/"//gr) . "'" } @{ $tables{$name}{key} } };
+	my $n = @{ $tables{$name}{key} };
+	my @there;
+	my %last;
+	my @out_of_order;
+	my $position = 0;
+	my (%began, $at);
+	for my $change (@$changes) { $began{ $change->[0] } //= ++$at }
+	for my $row (@{ $main->do("SELECT transaction_id, change, " . $keys->('key') . ', ' . $keys->('new_row')
+		  . " FROM history_changes(ARRAY['$name'::regclass]) WHERE live_table = '$name'::regclass")->{rows} })
+	{
+		my ($xid, $change, @values) = @$row;
+		my ($old, $new) = (join("\x1f", map { $_ // '' } @values[ 0 .. $n - 1 ]), join("\x1f", map { $_ // '' } @values[ $n .. 2 * $n - 1 ]));
+		push @there, $change eq 'UPDATE' && $old ne $new ? ("$xid|$old|DELETE", "$xid|$new|INSERT") : "$xid|$old|$change";
+		for my $key ($change eq 'UPDATE' ? ($old, $new) : $old)
+		{
+			push @out_of_order, "$key: $xid" if ($began{$xid} // 0) < ($last{$key} // 0);
+			$last{$key} = $began{$xid} // 0;
+		}
+	}
+	same(\@there, \@expected, "$name: history_changes() tells what each transaction did");
+	# (Where a row comes back, a time column has the application's times, and nothing else.)
+	is(join(', ', @out_of_order), '', "$name: in the order of the stream") unless $tables{$name}{time};
 	return;
 }
 
