@@ -60,6 +60,7 @@ static char *left_by_sql(const Parts *parts, const char *transactions);
 static char *with_change_sql(const Parts *parts, const char *events);
 static char *chain_sql(const Parts *parts);
 static char *began_sql(const char *versions, const char *transaction);
+static char *earliest_sql(const char *versions, const char *transaction);
 static char *versions_sql(const ChangesSource *source);
 static char *key_given_sql(const ChangesSource *source, const char *versions);
 static char *array_sql(List *names, List *but);
@@ -234,7 +235,7 @@ left_by_sql(const Parts *parts, const char *transactions)
 	return psprintf(" AND post.maker OPERATOR(pg_catalog.=) ANY (%s) AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange("
 					"(SELECT CASE WHEN pg_catalog.bool_and(b.began IS NOT NULL) THEN pg_catalog.min(b.began) END "
 					"FROM (SELECT %s AS began FROM pg_catalog.unnest(%s) t (t)) b), NULL) OR post.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)",
-					transactions, began_sql(parts->versions, "t.t"), transactions);
+					transactions, earliest_sql(parts->versions, "t.t"), transactions);
 }
 
 /*
@@ -271,9 +272,20 @@ chain_sql(const Parts *parts)
 					began_sql(parts->versions, "c.maker"));
 }
 
-/* When a transaction began, by the versions of the table that it has ended. */
+/*
+ * When a transaction began, by the versions of the table that it has ended; all of them tell
+ * the same.  (After a restore into another cluster one id may be that of two.)
+ */
 static char *
 began_sql(const char *versions, const char *transaction)
+{
+	return psprintf("(SELECT pg_catalog.upper(x.p) FROM %s x WHERE x.ender OPERATOR(pg_catalog.=) %s "
+					"AND NOT pg_catalog.isempty(x.p) LIMIT 1)", versions, transaction);
+}
+
+/* The earliest time at which one of this id did, or NULL. */
+static char *
+earliest_sql(const char *versions, const char *transaction)
 {
 	return psprintf("(SELECT pg_catalog.min(pg_catalog.upper(x.p)) FROM %s x "
 					"WHERE x.ender OPERATOR(pg_catalog.=) %s)", versions, transaction);
