@@ -573,6 +573,22 @@ REVOKE EXECUTE ON FUNCTION read_as_of(timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION read_as_of(timestamptz, boolean) IS
     'From now on queries of the session, or of the transaction, see tracked tables as of that instant; NULL: as they are.';
 
+CREATE FUNCTION undo_transactions(transactions bigint[], tables regclass[] DEFAULT NULL,
+    on_conflict text DEFAULT 'error', dry_run boolean DEFAULT false,
+    OUT live_table regclass, OUT key jsonb, OUT action text, OUT conflict text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'catmaid_history_undo_transactions';
+COMMENT ON FUNCTION undo_transactions(bigint[], regclass[], text, boolean) IS
+    'Take back what transactions did, in all tables or those named: ordinary writes by the caller.';
+
+CREATE FUNCTION restore_tables(tables regclass[], as_of timestamptz, keys jsonb[] DEFAULT NULL,
+    on_conflict text DEFAULT 'error', dry_run boolean DEFAULT false,
+    OUT live_table regclass, OUT key jsonb, OUT action text, OUT conflict text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'catmaid_history_restore_tables';
+COMMENT ON FUNCTION restore_tables(regclass[], timestamptz, jsonb[], text, boolean) IS
+    'Bring tables, or those rows of one, back to what they were: ordinary writes by the caller.';
+
 -- ---------------------------------------------------------------------------
 -- Checking and repairing
 -- ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include "follow/follow.h"
 #include "read/read.h"
 #include "time_machine/time_machine.h"
+#include "undo/undo.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,0 +1,256 @@
+/*
+ * conflict.c
+ *		What is in the way, in words: which transactions, with what the log says of them,
+ *		and which columns differ.
+ *
+ * The transactions that have changed a row since are found from version to version: who
+ * ended the one that was left, who ended the one that that transaction left, and so on.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/portal.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "undo/undo.h"
+
+#define ROWS_AT_A_TIME	500
+/* the detail of an error is one text; all conflicts are in the result of a dry run */
+#define LINES_IN_DETAIL	1000
+
+static char *conflict_told_sql(UndoRun *run, UndoTable *table);
+static char *conflict_differ_sql(UndoTable *table);
+static char *conflict_log_sql(void);
+static char *conflict_rows_sql(UndoRun *run, UndoTable *table, bool conflicts_only);
+
+/* Fill "told" of each table that has conflicts. */
+void
+conflict_tell(UndoRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+
+		table->told = NULL;
+		if (table->nconflicts > 0)
+			table->told = store_query(run, "told", table, conflict_told_sql(run, table), NULL);
+	}
+}
+
+/* Is anything in the way? */
+bool
+conflict_any(const UndoRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+
+		if (table->nconflicts > 0 || table->blocked->count > 0)
+			return true;
+	}
+	return false;
+}
+
+/* For each row of the plan with a kind: n, the text, the transactions in the way. */
+static char *
+conflict_told_sql(UndoRun *run, UndoTable *table)
+{
+	char	   *rows = view_rows_sql(table->row, table->live, true);
+	char	   *key = table_live_equal_sql(table, "v", "c");
+	char	   *chain;
+	char	   *unknown = table->unknown ? table->unknown : "it is not known what was there";
+
+	if (run->restore)
+		return psprintf("SELECT p.n, %s::pg_catalog.text AS said, NULL::pg_catalog.int8[] AS others FROM %s p WHERE p.kind IS NOT NULL",
+						quote_literal_cstr(unknown), table->plan->name);
+	chain = psprintf("SELECT c.n, v.%s AS t FROM c JOIN (%s) v ON %s WHERE v.%s OPERATOR(pg_catalog.=) ANY ($1) AND v.%s IS NOT NULL "
+					 "AND NOT v.%s OPERATOR(pg_catalog.=) ANY ($1) "
+					 "UNION SELECT c.n, v.%s FROM chain h JOIN c ON c.n OPERATOR(pg_catalog.=) h.n JOIN (%s) v ON %s "
+					 "WHERE v.%s OPERATOR(pg_catalog.=) h.t AND v.%s IS NOT NULL AND v.%s OPERATOR(pg_catalog.<>) h.t",
+					 XID_COLUMN, rows, key, MAKER_COLUMN, XID_COLUMN, XID_COLUMN,
+					 XID_COLUMN, rows, key, MAKER_COLUMN, XID_COLUMN, XID_COLUMN);
+	return psprintf("WITH RECURSIVE c AS (SELECT p.* FROM %s p WHERE p.kind IS NOT NULL), chain (n, t) AS (%s), "
+					"others AS (SELECT h.n, h.t FROM chain h WHERE NOT h.t OPERATOR(pg_catalog.=) ANY ($1) UNION SELECT c.n, v.%s FROM c JOIN (%s) v ON %s "
+					"WHERE v.%s IS NULL AND pg_catalog.upper_inf(v.%s) AND v.%s IS NOT NULL AND NOT v.%s OPERATOR(pg_catalog.=) ANY ($1)), "
+					"who AS (SELECT o.n, pg_catalog.array_agg(o.t ORDER BY o.t) AS ts, pg_catalog.string_agg('transaction '::pg_catalog.text OPERATOR(pg_catalog.||) o.t::pg_catalog.text%s, ', ' ORDER BY o.t) AS said "
+					"FROM others o GROUP BY o.n) "
+					"SELECT c.n, CASE WHEN c.kind OPERATOR(pg_catalog.=) '" KIND_UNKNOWN "' THEN %s ELSE "
+					"(CASE WHEN c.kind OPERATOR(pg_catalog.=) '" KIND_CHANGED "' THEN 'changed since by ' WHEN c.kind OPERATOR(pg_catalog.=) '" KIND_DELETED "' THEN 'deleted since by ' "
+					"WHEN c.kind OPERATOR(pg_catalog.=) '" KIND_TAKEN "' THEN 'there is another row of this key, made by ' ELSE 'changed in between by ' END) "
+					"OPERATOR(pg_catalog.||) COALESCE(w.said, 'an unknown transaction') OPERATOR(pg_catalog.||) COALESCE(%s, '') END AS said, w.ts AS others "
+					"FROM c LEFT JOIN who w ON w.n OPERATOR(pg_catalog.=) c.n",
+					table->plan->name, chain, MAKER_COLUMN, rows, key, XID_COLUMN, PERIOD_COLUMN, MAKER_COLUMN, MAKER_COLUMN,
+					conflict_log_sql(), quote_literal_cstr(unknown), conflict_differ_sql(table));
+}
+
+/* ": column x, y": those of the live row that are not as they were left. */
+static char *
+conflict_differ_sql(UndoTable *table)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_key || column->is_silent || column->is_generated)
+			continue;
+		appendStringInfo(&sql, "%sCASE WHEN NOT pg_catalog.record_image_eq(ROW(%s), ROW(f.%s)) THEN %s END",
+						 sql.len > 0 ? ", " : "", table_live_sql(column, "l"), column->alias,
+						 quote_literal_cstr(column->plain));
+	}
+	if (sql.len == 0)
+		return "NULL";
+	return psprintf("(SELECT ': column ' OPERATOR(pg_catalog.||) pg_catalog.array_to_string(ARRAY[%s]::pg_catalog.text[], ', ') "
+					"FROM %s l JOIN %s f ON %s WHERE f.side OPERATOR(pg_catalog.=) 2 AND %s "
+					"AND c.kind OPERATOR(pg_catalog.=) '" KIND_CHANGED "' LIMIT 1)",
+					sql.data, table->name, table->found->name, table_live_equal_sql(table, "l", "f"),
+					table_keys_equal_sql(table, "f", "c"));
+}
+
+/* " (user 7, "edit")" of transaction o.t, as far as the caller may read the log. */
+static char *
+conflict_log_sql(void)
+{
+	Oid			log = get_relname_relid("catmaid_transaction_info", extension_namespace());
+
+	if (!OidIsValid(log) || pg_class_aclcheck(log, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return "";
+	return psprintf(" OPERATOR(pg_catalog.||) COALESCE((SELECT pg_catalog.format(' (%%suser %%s)', '\"' OPERATOR(pg_catalog.||) i.label OPERATOR(pg_catalog.||) '\", ', COALESCE(i.user_id::pg_catalog.text, 'unknown')) "
+					"FROM %s i WHERE i.transaction_id OPERATOR(pg_catalog.=) o.t ORDER BY i.execution_time DESC LIMIT 1), '')",
+					naming_quoted(log));
+}
+
+/* live_table, key, action, conflict of the table's plan. */
+static char *
+conflict_rows_sql(UndoRun *run, UndoTable *table, bool conflicts_only)
+{
+	StringInfoData key;
+	ListCell   *lc;
+	bool		told = table->told != NULL;
+	bool		blocked = table->blocked && table->blocked->count > 0;
+	const char *said = "NULL::pg_catalog.text";
+
+	initStringInfo(&key);
+	foreach(lc, table->row->key)
+	{
+		UndoColumn *column = NULL;
+		ListCell   *of;
+
+		foreach(of, table->columns)
+			if (strcmp(((UndoColumn *) lfirst(of))->plain, lfirst(lc)) == 0)
+				column = lfirst(of);
+		appendStringInfo(&key, "%sp.%s AS %s", key.len > 0 ? ", " : "", column->alias, column->name);
+	}
+	if (told && blocked)
+		said = "COALESCE(t.said, b.why)";
+	else if (told)
+		said = "t.said";
+	else if (blocked)
+		said = "b.why";
+	return psprintf("SELECT %u::pg_catalog.oid::pg_catalog.regclass AS live_table, (SELECT pg_catalog.to_jsonb(k.*) FROM (SELECT %s) k) AS key, "
+					"CASE WHEN NOT (%s) THEN 'skip' WHEN p.act OPERATOR(pg_catalog.=) 'I' THEN 'INSERT' WHEN p.act OPERATOR(pg_catalog.=) 'U' THEN 'UPDATE' ELSE 'DELETE' END AS action, "
+					"%s AS conflict, %s AS others FROM %s p%s%s%s",
+					table->relid, key.data, plan_active_sql(run, table, "p"), said,
+					told ? "t.others" : "NULL::pg_catalog.int8[]", table->plan->name,
+					told ? psprintf(" LEFT JOIN %s t ON t.n OPERATOR(pg_catalog.=) p.n", table->told->name) : "",
+					blocked ? psprintf(" LEFT JOIN (SELECT x.n, pg_catalog.string_agg(DISTINCT x.why, '; ') AS why FROM %s x GROUP BY x.n) b ON b.n OPERATOR(pg_catalog.=) p.n", table->blocked->name) : "",
+					!conflicts_only ? "" : psprintf(" WHERE (%s) IS NOT NULL", said));
+}
+
+/* Error out with all that is in the way. */
+void
+conflict_refuse(UndoRun *run)
+{
+	StringInfoData detail;
+	StringInfoData sql;
+	StringInfoData others;
+	uint64		count;
+	uint64		i;
+	bool		isnull;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+
+		if (table->nconflicts > 0 || table->blocked->count > 0)
+			appendStringInfo(&sql, "%s(%s)", sql.len > 0 ? " UNION ALL " : "", conflict_rows_sql(run, table, true));
+	}
+
+	/* each on a line of its own */
+	(void) SPI_execute_with_args(psprintf("SELECT pg_catalog.format('table %%I, key %%s: %%s', c.live_table, c.key, c.conflict), pg_catalog.count(*) OVER (), "
+										  "pg_catalog.array_to_string(ARRAY(SELECT DISTINCT u.t FROM (SELECT pg_catalog.unnest($1) UNION ALL SELECT pg_catalog.unnest(d.others) FROM (%s) d) u (t) WHERE u.t IS NOT NULL ORDER BY u.t), ', ') "
+										  "FROM (%s) c ORDER BY c.live_table::pg_catalog.oid, c.key LIMIT %d", sql.data, sql.data, LINES_IN_DETAIL),
+								 3, (Oid[]) {INT8ARRAYOID, TIMESTAMPTZOID, JSONBARRAYOID}, run->params, run->nulls, true, 0);
+	initStringInfo(&detail);
+	initStringInfo(&others);
+	count = 0;
+	for (i = 0; i < SPI_processed; i++)
+	{
+		appendStringInfo(&detail, "%s%s", i > 0 ? "\n" : "", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		if (i == 0)
+		{
+			count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+			appendStringInfoString(&others, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+		}
+	}
+	if (count > i)
+		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more", count - i);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("nothing was done, as %s rows are in conflict", psprintf(UINT64_FORMAT, count)),
+			 errdetail("%s", detail.data),
+			 run->restore ?
+			 errhint("With on_conflict => 'skip' these rows are left as they are.") :
+			 errhint("To undo along with it what came since: SELECT * FROM %s(ARRAY[%s]); with on_conflict => 'skip' these rows are left as they are, with 'force' they are overwritten where that is possible.",
+					 hint_function("undo_transactions"), others.data)));
+}
+
+/* All rows of the plans into the result. */
+void
+conflict_put_rows(UndoRun *run, ReturnSetInfo *result)
+{
+	ListCell   *lc;
+	uint64		i;
+
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+		Portal		portal;
+
+		if (table->plan->count == 0)
+			continue;
+		portal = SPI_cursor_open_with_args(NULL, conflict_rows_sql(run, table, false), 0, NULL, NULL, NULL, true,
+										   CURSOR_OPT_NO_SCROLL);
+		do
+		{
+			SPI_cursor_fetch(portal, true, ROWS_AT_A_TIME);
+			for (i = 0; i < SPI_processed; i++)
+			{
+				Datum		values[5];
+				bool		nulls[5];
+
+				heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+				tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+			}
+			SPI_freetuptable(SPI_tuptable);
+		} while (i == ROWS_AT_A_TIME);
+		SPI_cursor_close(portal);
+	}
+}

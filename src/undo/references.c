@@ -1,0 +1,480 @@
+/*
+ * references.c
+ *		Foreign keys and unique values, judged before anything is written.
+ *
+ * A row that is to come must find the row that it refers to, as it will be: live and not
+ * to go, or to come as well.  A row that is to go must leave none behind that refers to
+ * it: ON DELETE CASCADE would take it along in silence.  What cannot be is left out, and
+ * so may take from another one what that needs: until nothing more is left out.
+ *
+ * A changed key is one row that goes and one that comes; where one of them is left out
+ * the other one is, too, or there would be two of the row.
+ *
+ * What PostgreSQL checks with more than columns (expressions, predicates, exclusion
+ * constraints, periods) it says itself when it is written.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#include "undo/undo.h"
+
+static UndoReference *reference_read(UndoRun *run, HeapTuple tuple, TupleDesc desc);
+static int	reference_numbers(HeapTuple tuple, TupleDesc desc, int column, Oid type, void **numbers);
+static void reference_order(UndoRun *run);
+static bool may_see(Oid relid);
+static uint64 judge_forward(UndoRun *run, UndoReference *reference);
+static uint64 judge_backward(UndoRun *run, UndoReference *reference);
+static uint64 judge_unique(UndoRun *run, UndoTable *table);
+static uint64 judge_unique_index(UndoRun *run, UndoTable *table, Relation index);
+static uint64 judge_halves(UndoRun *run, UndoTable *table);
+static char *rows_of(Oid relid);
+static char *match_sql(const UndoReference *reference, const char *parent, bool parent_planned,
+					   bool parent_before, const char *child, bool child_planned);
+static void count_again(UndoRun *run, UndoTable *table);
+
+/* Read the foreign keys of the run's tables. */
+void
+references_find(UndoRun *run)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+	uint64		i;
+
+	if (run->tables == NIL)
+		return;
+	initStringInfo(&sql);
+	foreach(lc, run->tables)
+		appendStringInfo(&sql, "%s%u", sql.len > 0 ? "," : "", ((UndoTable *) lfirst(lc))->relid);
+	/* "conperiod" came with PostgreSQL 18 */
+	SPI_execute(psprintf("SELECT c.oid, c.conname::pg_catalog.text, c.conrelid, c.confrelid, c.conkey, c.confkey, c.conpfeqop, "
+						 "pg_catalog.strpos('cnd', c.confdeltype::pg_catalog.text) OPERATOR(pg_catalog.>) 0, c.confdeltype OPERATOR(pg_catalog.=) 'a' "
+						 "FROM pg_catalog.pg_constraint c WHERE c.contype OPERATOR(pg_catalog.=) 'f' AND c.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid "
+						 "AND (c.conrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[]) OR c.confrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])) "
+						 "AND COALESCE(pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conperiod'::pg_catalog.text, 'false') OPERATOR(pg_catalog.<>) 'true' ORDER BY c.oid",
+						 sql.data, sql.data), true, 0);
+	for (i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext before = MemoryContextSwitchTo(run->context);
+
+		run->references = lappend(run->references,
+								  reference_read(run, SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+		MemoryContextSwitchTo(before);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	reference_order(run);
+}
+
+static UndoReference *
+reference_read(UndoRun *run, HeapTuple tuple, TupleDesc desc)
+{
+	UndoReference *reference = palloc0(sizeof(UndoReference));
+	bool		isnull;
+	int			i;
+
+	reference->constraint = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
+	reference->name = TextDatumGetCString(heap_getattr(tuple, 2, desc, &isnull));
+	reference->child = DatumGetObjectId(heap_getattr(tuple, 3, desc, &isnull));
+	reference->parent = DatumGetObjectId(heap_getattr(tuple, 4, desc, &isnull));
+	reference->child_table = table_of(run, reference->child);
+	reference->parent_table = table_of(run, reference->parent);
+	reference->nkeys = reference_numbers(tuple, desc, 5, INT2OID, (void **) &reference->child_columns);
+	(void) reference_numbers(tuple, desc, 6, INT2OID, (void **) &reference->parent_columns);
+	(void) reference_numbers(tuple, desc, 7, OIDOID, (void **) &reference->operators);
+	reference->spreads = DatumGetBool(heap_getattr(tuple, 8, desc, &isnull));
+	reference->no_action = DatumGetBool(heap_getattr(tuple, 9, desc, &isnull));
+	reference->by_key = true;
+	for (i = 0; reference->parent_table && i < reference->nkeys; i++)
+	{
+		UndoColumn *column = table_column_of(reference->parent_table, reference->parent_columns[i]);
+
+		column->is_referred |= !column->is_key;
+		reference->by_key &= column->is_key;
+	}
+	return reference;
+}
+
+static int
+reference_numbers(HeapTuple tuple, TupleDesc desc, int column, Oid type, void **numbers)
+{
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypePCopy(heap_getattr(tuple, column, desc, &isnull));
+
+	Assert(ARR_ELEMTYPE(array) == type && ARR_NDIM(array) == 1 && !ARR_HASNULL(array));
+	*numbers = ARR_DATA_PTR(array);
+	return ARR_DIMS(array)[0];
+}
+
+/* Parents get higher numbers than what refers to them, as far as there are no cycles. */
+static void
+reference_order(UndoRun *run)
+{
+	int			passes = list_length(run->tables);
+	bool		changed = true;
+	ListCell   *lc;
+
+	while (changed && passes-- > 0)
+	{
+		changed = false;
+		foreach(lc, run->references)
+		{
+			UndoReference *reference = lfirst(lc);
+
+			if (reference->child_table && reference->parent_table &&
+				reference->child_table != reference->parent_table &&
+				reference->parent_table->order <= reference->child_table->order)
+			{
+				reference->parent_table->order = reference->child_table->order + 1;
+				changed = true;
+			}
+		}
+	}
+}
+
+/*
+ * Further columns of the table's plan, with commas in front: what others refer to as it
+ * is now, where that is not the key; and whether an UPDATE leaves a foreign key as it is.
+ * names_only: of z, which has them.
+ */
+char *
+references_columns_sql(const UndoRun *run, const UndoTable *table, bool names_only)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+	int			i;
+
+	initStringInfo(&sql);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_referred && names_only)
+			appendStringInfo(&sql, ", z.o%s", column->alias);
+		else if (column->is_referred)
+			appendStringInfo(&sql, ", %s AS o%s", table_live_sql(column, "l"), column->alias);
+	}
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+		StringInfoData now;
+		StringInfoData then;
+
+		if (reference->child_table != table)
+			continue;
+		if (names_only)
+		{
+			appendStringInfo(&sql, ", z.same_%u", reference->constraint);
+			continue;
+		}
+		initStringInfo(&now);
+		initStringInfo(&then);
+		for (i = 0; i < reference->nkeys; i++)
+		{
+			UndoColumn *column = table_column_of(table, reference->child_columns[i]);
+
+			appendStringInfo(&now, "%s%s", i > 0 ? ", " : "", table_live_sql(column, "l"));
+			appendStringInfo(&then, "%sx.%s", i > 0 ? ", " : "", column->alias);
+		}
+		appendStringInfo(&sql, ", CASE WHEN x.found IS NOT NULL THEN pg_catalog.record_image_eq(ROW(%s), ROW(%s)) END AS same_%u",
+						 now.data, then.data, reference->constraint);
+	}
+	return sql.data;
+}
+
+/* Note in each table's "blocked" what of its plan cannot be. */
+void
+references_judge(UndoRun *run)
+{
+	ListCell   *lc;
+	uint64		added;
+
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+
+		table->blocked = store_query(run, "blocked", table,
+									 "SELECT NULL::pg_catalog.int8 AS n, NULL::pg_catalog.text AS why WHERE false", NULL);
+	}
+	do
+	{
+		added = 0;
+		foreach(lc, run->references)
+		{
+			added += judge_forward(run, lfirst(lc));
+			added += judge_backward(run, lfirst(lc));
+		}
+		foreach(lc, run->tables)
+		{
+			UndoTable  *table = lfirst(lc);
+
+			if (table->plan->count == 0)
+				continue;
+			added += judge_unique(run, table);
+			added += judge_halves(run, table);
+		}
+	} while (added > 0);
+	foreach(lc, run->tables)
+		count_again(run, lfirst(lc));
+}
+
+/*
+ * Can rows of the table be deleted and inserted in one statement, and keep what refers to
+ * them?  A foreign key that does something when they go would do it.
+ */
+bool
+references_let_replace(const UndoRun *run, const UndoTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+
+		if (reference->parent_table == table && !reference->no_action)
+			return false;
+	}
+	return true;
+}
+
+/* May the caller see all rows of the table? */
+static bool
+may_see(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
+}
+
+/* Rows that come, and what they refer to is not there. */
+static uint64
+judge_forward(UndoRun *run, UndoReference *reference)
+{
+	UndoTable  *child = reference->child_table;
+	UndoTable  *parent = reference->parent_table;
+	bool		parent_goes = parent && parent->plan->count > 0;
+	StringInfoData not_null;
+	StringInfoData sql;
+	int			i;
+
+	if (child == NULL || child->plan->count == 0 || !may_see(reference->parent))
+		return 0;
+	initStringInfo(&not_null);
+	for (i = 0; i < reference->nkeys; i++)
+		appendStringInfo(&not_null, " AND c.%s IS NOT NULL",
+						 table_column_of(child, reference->child_columns[i])->alias);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT c.n, %s FROM (%s) c LEFT JOIN %s r ON %s",
+					 quote_literal_cstr(psprintf("it refers to a row of table \"%s\" that is not there (constraint \"%s\")",
+												 get_rel_name(reference->parent), reference->name)),
+					 plan_rows_sql(run, child, "{I,U}"), rows_of(reference->parent),
+					 match_sql(reference, "r", false, false, "c", true));
+	if (parent_goes)
+		appendStringInfo(&sql, " LEFT JOIN (%s) d ON %s LEFT JOIN (%s) i ON %s",
+						 plan_rows_sql(run, parent, "{D,U}"), table_live_equal_sql(parent, "r", "d"),
+						 plan_rows_sql(run, parent, "{I,U}"), match_sql(reference, "i", true, false, "c", true));
+	appendStringInfo(&sql, " WHERE (r.ctid IS NULL%s)%s%s", parent_goes ? " OR d.n IS NOT NULL) AND (i.n IS NULL" : "",
+					 not_null.data, parent_goes ? "" : psprintf(" AND c.same_%u IS NOT TRUE", reference->constraint));
+	return store_add(run, child->blocked, sql.data);
+}
+
+/* Rows that go, and others refer to them. */
+static uint64
+judge_backward(UndoRun *run, UndoReference *reference)
+{
+	UndoTable  *child = reference->child_table;
+	UndoTable  *parent = reference->parent_table;
+	StringInfoData sql;
+
+	if (parent == NULL || parent->plan->count == 0)
+		return 0;
+	if (!may_see(reference->child))
+	{
+		if (reference->spreads && parent->planned[0] > 0)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(reference->child));
+		return 0;
+	}
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT DISTINCT p.n, %s FROM (%s) p JOIN %s k ON %s LEFT JOIN (%s) i ON %s",
+					 quote_literal_cstr(psprintf("a row of table \"%s\" refers to it (constraint \"%s\")",
+												 get_rel_name(reference->child), reference->name)),
+					 plan_rows_sql(run, parent, reference->by_key ? "{D}" : "{D,U}"), rows_of(reference->child),
+					 match_sql(reference, "p", true, true, "k", false),
+					 plan_rows_sql(run, parent, "{I,U}"), match_sql(reference, "i", true, false, "k", false));
+	if (child && child->plan->count > 0)
+		appendStringInfo(&sql, " LEFT JOIN (%s) d ON %s", plan_rows_sql(run, child, "{D,U}"),
+						 table_live_equal_sql(child, "k", "d"));
+	appendStringInfo(&sql, " WHERE i.n IS NULL%s", child && child->plan->count > 0 ? " AND d.n IS NULL" : "");
+	return store_add(run, parent->blocked, sql.data);
+}
+
+/* Rows that come, whose unique values another row has that stays. */
+static uint64
+judge_unique(UndoRun *run, UndoTable *table)
+{
+	uint64		added = 0;
+	List	   *indexes = RelationGetIndexList(table->live);
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		plain = index->rd_index->indisunique && index->rd_index->indisvalid &&
+			!index->rd_index->indisprimary &&
+			RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
+
+		if (plain)
+			added += judge_unique_index(run, table, index);
+		index_close(index, AccessShareLock);
+	}
+	return added;
+}
+
+static uint64
+judge_unique_index(UndoRun *run, UndoTable *table, Relation index)
+{
+	char	   *why = quote_literal_cstr(psprintf("another row has its value (index \"%s\")",
+												  RelationGetRelationName(index)));
+	StringInfoData equal;
+	StringInfoData same;
+	uint64		added;
+	int			i;
+
+	initStringInfo(&equal);
+	initStringInfo(&same);
+	for (i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		UndoColumn *column = table_column_of(table, index->rd_index->indkey.values[i]);
+		Oid			type = getBaseType(column->type);
+
+		if (!OidIsValid(columns_key_opclass(index, i, type)))
+			return 0;
+		if (i > 0)
+		{
+			appendStringInfoString(&equal, " AND ");
+			appendStringInfoString(&same, " AND ");
+		}
+		table_equal_sql(&equal, table_live_sql(column, "l"), column->type,
+						columns_key_equality(index, i, type),
+						psprintf("p.%s", column->alias), column->type);
+		table_equal_sql(&same, psprintf("o.%s", column->alias), column->type,
+						columns_key_equality(index, i, type),
+						psprintf("p.%s", column->alias), column->type);
+	}
+	added = store_add(run, table->blocked,
+					  psprintf("SELECT p.n, %s FROM (%s) p JOIN %s l ON %s LEFT JOIN (%s) d ON %s "
+							   "WHERE d.n IS NULL AND NOT (%s)", why,
+							   plan_rows_sql(run, table, "{I,U}"), table->name, equal.data,
+							   plan_rows_sql(run, table, "{D,U}"), table_live_equal_sql(table, "l", "d"),
+							   table_live_equal_sql(table, "l", "p")));
+	/* of several transactions, two rows that had it one after the other */
+	if (!run->restore && run->ntransactions > 1)
+		added += store_add(run, table->blocked,
+						   psprintf("SELECT DISTINCT p.n, %s FROM (%s) p JOIN (%s) o ON %s WHERE o.n OPERATOR(pg_catalog.<) p.n",
+									why, plan_rows_sql(run, table, "{I,U}"), plan_rows_sql(run, table, "{I,U}"), same.data));
+	return added;
+}
+
+/* One half of a changed key is left out: so is the other one, which is alike but for the key. */
+static uint64
+judge_halves(UndoRun *run, UndoTable *table)
+{
+	StringInfoData a;
+	StringInfoData b;
+	ListCell   *lc;
+
+	if (run->restore || (table->nconflicts == 0 && table->blocked->count == 0))
+		return 0;
+	initStringInfo(&a);
+	initStringInfo(&b);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_key || column->is_silent || column->is_generated)
+			continue;
+		appendStringInfo(&a, "%sa.%s", a.len > 0 ? ", " : "", column->alias);
+		appendStringInfo(&b, "%sb.%s", b.len > 0 ? ", " : "", column->alias);
+	}
+	return store_add(run, table->blocked,
+					 psprintf("SELECT a.n, 'it may be the same row under another key as one that is in conflict'::pg_catalog.text "
+							  "FROM (%s) a WHERE EXISTS (SELECT FROM %s b WHERE b.act OPERATOR(pg_catalog.<>) a.act "
+							  "AND b.act OPERATOR(pg_catalog.<>) 'U' AND NOT (%s) AND pg_catalog.record_image_eq(ROW(%s), ROW(%s)))",
+							  plan_rows_sql(run, table, "{D,I}"), table->plan->name,
+							  plan_active_sql(run, table, "b"), a.data, b.data));
+}
+
+/* The rows of the table as a foreign key means them. */
+static char *
+rows_of(Oid relid)
+{
+	return psprintf("%s%s", get_rel_relkind(relid) == RELKIND_RELATION ? "ONLY " : "",
+					naming_quoted(relid));
+}
+
+/*
+ * "The row of that name has what the other one refers to"; planned: of a plan, else live;
+ * before: as it is before it goes.
+ */
+static char *
+match_sql(const UndoReference *reference, const char *parent, bool parent_planned,
+		  bool parent_before, const char *child, bool child_planned)
+{
+	StringInfoData sql;
+	int			i;
+
+	initStringInfo(&sql);
+	for (i = 0; i < reference->nkeys; i++)
+	{
+		AttrNumber	up = reference->parent_columns[i];
+		AttrNumber	down = reference->child_columns[i];
+		Oid			parent_type = get_atttype(reference->parent, up);
+		Oid			child_type = get_atttype(reference->child, down);
+		char	   *parent_sql = psprintf("%s.%s", parent, quote_identifier(get_attname(reference->parent, up, false)));
+		char	   *child_sql = psprintf("%s.%s", child, quote_identifier(get_attname(reference->child, down, false)));
+
+		if (parent_planned)
+		{
+			UndoColumn *column = table_column_of(reference->parent_table, up);
+
+			parent_type = column->type;
+			parent_sql = psprintf("%s.%s%s", parent, parent_before && column->is_referred ? "o" : "", column->alias);
+		}
+		if (child_planned)
+		{
+			UndoColumn *column = table_column_of(reference->child_table, down);
+
+			child_type = column->type;
+			child_sql = psprintf("%s.%s", child, column->alias);
+		}
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		table_equal_sql(&sql, parent_sql, parent_type, reference->operators[i],
+						child_sql, child_type);
+	}
+	return sql.data;
+}
+
+/* How many rows are to be written, without those that are left out. */
+static void
+count_again(UndoRun *run, UndoTable *table)
+{
+	static const char *const acts[] = {"{D}", "{U}", "{I}"};
+	int			i;
+
+	if (table->nconflicts == 0 && table->blocked->count == 0)
+		return;
+	for (i = 0; i < lengthof(acts); i++)
+		table->planned[i] = store_execute(run, psprintf("SELECT pg_catalog.count(*) FROM (%s) x",
+														plan_rows_sql(run, table, acts[i])));
+}
