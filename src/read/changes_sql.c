@@ -159,7 +159,10 @@ parts_of(const ChangesSource *source, Parts *parts)
 	}
 }
 
-/* What the arguments leave, by the indexes; the rest is done with the result. */
+/*
+ * What the arguments leave, by the indexes; the rest is done with the result.  (Of <@ 'empty'
+ * BRIN knows which blocks have such, of = 'empty' it does not.)
+ */
 static char *
 all_events_sql(const Parts *parts, bool by_transaction, bool by_time)
 {
@@ -173,8 +176,8 @@ all_events_sql(const Parts *parts, bool by_transaction, bool by_time)
 	}
 	if (by_time)
 	{
-		pre = psprintf("%s AND (pre.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2 OPERATOR(pg_catalog.-) '1 us'::pg_catalog.interval, $3, '[]') OR pre.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)", pre);
-		post = psprintf("%s AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2, $3, '[]') OR post.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)", post);
+		pre = psprintf("%s AND (pre.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2 OPERATOR(pg_catalog.-) '1 us'::pg_catalog.interval, $3, '[]') OR pre.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)", pre);
+		post = psprintf("%s AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2, $3, '[]') OR post.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)", post);
 	}
 	return psprintf("%s UNION ALL %s", found_sql(parts, pre), left_sql(parts, post));
 }
@@ -234,7 +237,7 @@ left_by_sql(const Parts *parts, const char *transactions)
 {
 	return psprintf(" AND post.maker OPERATOR(pg_catalog.=) ANY (%s) AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange("
 					"(SELECT CASE WHEN pg_catalog.bool_and(b.began IS NOT NULL) THEN pg_catalog.min(b.began) END "
-					"FROM (SELECT %s AS began FROM pg_catalog.unnest(%s) t (t)) b), NULL) OR post.p OPERATOR(pg_catalog.=) 'empty'::pg_catalog.tstzrange)",
+					"FROM (SELECT %s AS began FROM pg_catalog.unnest(%s) t (t)) b), NULL) OR post.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)",
 					transactions, earliest_sql(parts->versions, "t.t"), transactions);
 }
 
