@@ -34,6 +34,7 @@ _PG_init(void)
 	command_init();
 	view_suspended_init();
 	past_plan_init();
+	past_table_init();
 	past_command_init();
 	past_rights_init();
 }

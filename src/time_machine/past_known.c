@@ -125,34 +125,31 @@ past_check_children(Oid relid, TimestampTz instant)
 }
 
 /*
- * Error out, or warn, as catmaid_history.as_of_incomplete says, if what the table was at the
- * instant is not known.  relid: the table, or the partition, that is read.
+ * Error out, or warn, as catmaid_history.as_of_incomplete says, if what the table, or
+ * partition, was at the instant is not known.
  */
 void
-past_check_known(const RegistryRow *row, Oid relid, TimestampTz instant)
+past_check_known(const PastTable *table, TimestampTz instant)
 {
 	const char *wanted = "SET catmaid_history.as_of_incomplete = warning; shows what is known.";
+	Oid			relid = table->key.relid;
+	RegistryRow *row = table->row;
 	Reach		reach;
 
 	past_check_instant(instant);
-	reach = reach_at(row, instant);
+	reach = reach_between(row, instant, GetCurrentTimestamp());
 	if (reach.gap == REACH_BEFORE_BEGIN)
 		say_unknown(relid, instant, psprintf("Its history begins at %s.", as_of_shown(reach.until)), wanted);
+	else if (reach.gap == REACH_PAUSED && reach.from > instant)
+		say_uncertain(relid, instant, &reach);
 	else if (reach.gap == REACH_PAUSED && reach.until != DT_NOEND)
 		say_unknown(relid, instant, psprintf("Nothing was recorded from %s to %s.",
 											 as_of_shown(reach.from), as_of_shown(reach.until)), wanted);
-	else if (reach.gap == REACH_PAUSED ||
-			 (!triggers_enabled(row->live, row) && reach_paused_since(row) == DT_NOEND))
+	else if (reach.gap == REACH_PAUSED || !table->enabled)
 		say_unknown(relid, instant, "Its tracking is disabled, and what has changed since is not recorded.",
 					psprintf("SELECT %s(%s::regclass); tracks it again; %s",
 							 hint_function("enable_history_tracking_for_table"),
 							 naming_argument(row->live), wanted));
-	else
-	{
-		reach = reach_between(row, instant, GetCurrentTimestamp());
-		if (reach.gap == REACH_PAUSED)
-			say_uncertain(relid, instant, &reach);
-	}
 }
 
 /*

@@ -203,33 +203,27 @@ change_entry(Query *query, Index rti, PastContext *context)
 {
 	RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 	EntryUse	use = {rti, 0, false, false, 0};
-	RegistryRow *row;
-	Oid			child;
-	Relation	rel;
-	PastKind	kind = past_kind(rte->relid, rte->inh, &row, &child);
+	PastTable  *table = past_table(rte->relid, rte->inh);
 	Query	   *rows;
 
-	if (row == NULL)
+	if (table->row == NULL)
 	{
-		past_check_untracked(kind, rte->relid, child, context->instant);
+		past_check_untracked(table->kind, rte->relid, table->child, context->instant);
 		return;
 	}
 	/* X__with_history shows all versions */
-	if (OidIsValid(context->view) && context->view == view_of_table(row->live))
+	if (OidIsValid(context->view) && context->view == view_of_table(table->row->live))
 		return;
 	(void) query_tree_walker(query, find_uses, &use, 0);
 	refuse_use(query, rti, rte, &use, context->instant);
-	past_check_known(row, rte->relid, context->instant);
+	past_check_known(table, context->instant);
 	if (rte->inh)
 		past_check_children(rte->relid, context->instant);
 
 	/* ONLY of a partitioned table is empty, ever */
 	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)
 		return;
-
-	rel = table_open(rte->relid, NoLock);
-	rows = past_rows(row, rel, query, rte, use.table, context->instant);
-	table_close(rel, NoLock);
+	rows = past_rows(table, query, rte, use.table, context->instant);
 
 	if (use.table)
 	{

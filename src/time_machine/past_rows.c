@@ -48,16 +48,17 @@
 
 typedef struct Privileges
 {
-	const RegistryRow *row;		/* whose "live" may be a partition */
+	Oid			live;			/* or a partition */
 	QueryPrivilegesCompat *asked;
 	int			natts;
 	bool		in_sublink;
 } Privileges;
 
+static void read_rows(PastTable *table, Relation rel, bool with_table);
 static TargetEntry *column_of(Query *query, Form_pg_attribute att);
 static Expr *with_type_of(Expr *expr, Form_pg_attribute att);
 static Const *null_like(Form_pg_attribute att);
-static void add_partition_constraint(Query *query, Relation rel);
+static List *partition_constraint(Relation rel, List *targets);
 static Node *columns_for_vars(Node *node, void *context);
 static bool has_users_function(Node *node, void *context);
 static bool is_users_function(Oid function, void *context);
@@ -69,27 +70,53 @@ static bool set_privileges(Node *node, void *context);
 static Bitmapset *columns_of_history(Bitmapset *columns, Oid live, int natts, Oid history);
 
 /*
- * The query of the rows that rte, an entry of rel in the outer query, had at the instant.
- * row: of the table, or of the root of a partition.  Errors: what cannot be shown; a right that is missing is the executor's.
+ * The query of the rows that the table, of which rte is an entry in the outer query, had at
+ * the instant.  Errors: what cannot be shown; a right that is missing is the executor's.
  */
 Query *
-past_rows(const RegistryRow *row, Relation rel, Query *outer, RangeTblEntry *rte,
-		  bool with_table, TimestampTz instant)
+past_rows(PastTable *table, Query *outer, RangeTblEntry *rte, bool with_table,
+		  TimestampTz instant)
 {
-	RegistryRow here = *row;
-	bool		is_partition = row->live != RelationGetRelid(rel);
-	bool		only = !rte->inh || is_partition;
+	Relation	rel = table_open(rte->relid, NoLock);
+	Privileges	rights = {rte->relid, query_privileges_compat(outer, rte),
+	RelationGetNumberOfAttributes(rel), false};
+	Query	   *query;
+	Const	   *at;
+
+	if (table->rows[with_table] == NULL)
+		read_rows(table, rel, with_table);
+	table_close(rel, NoLock);
+
+	query = copyObject(table->rows[with_table]);
+	at = castNode(Const, lsecond(castNode(OpExpr, query->jointree->quals)->args));
+	Assert(at->consttype == TIMESTAMPTZOID && at->constbyval);
+	at->constvalue = TimestampTzGetDatum(instant);
+	if (table->constraint)
+		query->jointree->quals = make_and_qual(query->jointree->quals,
+											   (Node *) make_ands_explicit(copyObject(table->constraint)));
+	set_privileges((Node *) query, &rights);
+	query->canSetTag = true;
+	return linitial_node(Query, QueryRewrite(query));
+}
+
+/* Read that query, for any instant and user, and keep it. */
+static void
+read_rows(PastTable *table, Relation rel, bool with_table)
+{
+	RegistryRow here = *table->row;
+	bool		is_partition = table->kind == PAST_PARTITION;
+	bool		only = !table->key.inh || is_partition;
 	TupleDesc	desc = RelationGetDescr(rel);
 	Query	   *query;
+	List	   *constraint = NIL;
 	List	   *targets = NIL;
-	Privileges	rights = {&here, query_privileges_compat(outer, rte), desc->natts, false};
+	MemoryContext before;
 	int			i;
 
 	here.live = RelationGetRelid(rel);
 	query = view_query_read_own(psprintf("SELECT * FROM (%s) v WHERE v.%s OPERATOR(pg_catalog.@>) "
-										 "'%s'::pg_catalog.timestamptz",
-										 view_rows_sql(&here, rel, only), PERIOD_COLUMN,
-										 as_of_written(instant)),
+										 "'epoch'::pg_catalog.timestamptz",
+										 view_rows_sql(&here, rel, only), PERIOD_COLUMN),
 								list_make4_oid(here.live, here.history, here.tracking,
 											   extension_registry()));
 
@@ -114,11 +141,12 @@ past_rows(const RegistryRow *row, Relation rel, Query *outer, RangeTblEntry *rte
 	}
 	query->targetList = targets;
 	if (is_partition)
-		add_partition_constraint(query, rel);
+		constraint = partition_constraint(rel, targets);
 
-	set_privileges((Node *) query, &rights);
-	query->canSetTag = true;
-	return linitial_node(Query, QueryRewrite(query));
+	before = MemoryContextSwitchTo(table->context);
+	table->constraint = copyObject(constraint);
+	table->rows[with_table] = copyObject(query);
+	MemoryContextSwitchTo(before);
 }
 
 static TargetEntry *
@@ -188,9 +216,9 @@ null_like(Form_pg_attribute att)
 	return makeNullConst(INT4OID, -1, InvalidOid);
 }
 
-/* Of the root's rows those that would be in the partition. */
-static void
-add_partition_constraint(Query *query, Relation rel)
+/* Which of the root's rows, of these targets, would be in the partition: conditions. */
+static List *
+partition_constraint(Relation rel, List *targets)
 {
 	List	   *constraint = RelationGetPartitionQual(rel);
 
@@ -201,9 +229,7 @@ add_partition_constraint(Query *query, Relation rel)
 						RelationGetRelationName(rel)),
 				 errdetail("Which rows belong to it is told by a function that is not PostgreSQL's own."),
 				 errhint("Read table %s.", naming_quoted(lineage_root(RelationGetRelid(rel))))));
-	constraint = (List *) columns_for_vars((Node *) constraint, query->targetList);
-	query->jointree->quals = make_and_qual(query->jointree->quals,
-										   (Node *) make_ands_explicit(constraint));
+	return (List *) columns_for_vars((Node *) constraint, targets);
 }
 
 /* A walker that returns true if a function is called that is not PostgreSQL's own. */
@@ -382,11 +408,11 @@ set_privileges(Node *node, void *context)
 		}
 		privileges->checkAsUser = rights->asked->checkAsUser;
 		privileges->requiredPerms = rights->asked->requiredPerms;
-		if (rte->relid == rights->row->live)
+		if (rte->relid == rights->live)
 			privileges->selectedCols = bms_copy(rights->asked->selectedCols);
 		else
 			privileges->selectedCols = columns_of_history(rights->asked->selectedCols,
-														  rights->row->live, rights->natts,
+														  rights->live, rights->natts,
 														  rte->relid);
 	}
 	return query_tree_walker(query, set_privileges, context, 0);

@@ -24,6 +24,29 @@ typedef enum PastKind
 	PAST_PARENT					/* untracked, with tracked tables below it */
 } PastKind;
 
+typedef struct PastTableKey
+{
+	Oid			relid;
+	bool		inh;
+} PastTableKey;
+
+/* What is known of a relation; see past_table.c. */
+typedef struct PastTable
+{
+	PastTableKey key;
+	bool		valid;
+	uint64		registry_changes;
+	MemoryContext context;		/* of all that follows */
+	PastKind	kind;
+	Oid			child;			/* see past_kind */
+	RegistryRow *row;			/* of a tracked table, or a partition's root; or NULL */
+	bool		enabled;		/* its triggers are there */
+	List	   *depends;		/* relations */
+	List	   *to_lock;
+	Query	   *rows[2];		/* see past_rows.c; NULL: not read yet */
+	List	   *constraint;		/* of a partition */
+} PastTable;
+
 /* What came of a query's change. */
 typedef struct PastQuery
 {
@@ -36,7 +59,7 @@ extern void past_command_init(void);
 
 /* past_known.c: whose past it is, and whether it is known */
 extern PastKind past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child);
-extern void past_check_known(const RegistryRow *row, Oid relid, TimestampTz instant);
+extern void past_check_known(const PastTable *table, TimestampTz instant);
 extern void past_check_children(Oid relid, TimestampTz instant);
 extern void past_check_untracked(PastKind kind, Oid relid, Oid child, TimestampTz instant);
 extern void past_check_instant(TimestampTz instant);
@@ -54,8 +77,12 @@ extern bool past_is_granted(void);
 pg_noreturn extern void past_refuse_reader(Oid relid);
 
 /* past_rows.c: the rows that a table had */
-extern Query *past_rows(const RegistryRow *row, Relation rel, Query *outer, RangeTblEntry *rte,
-						bool with_table, TimestampTz instant);
+extern Query *past_rows(PastTable *table, Query *outer, RangeTblEntry *rte, bool with_table,
+						TimestampTz instant);
+
+/* past_table.c: what is known of the relations whose past is asked for */
+extern void past_table_init(void);
+extern PastTable *past_table(Oid relid, bool inh);
 
 #pragma GCC visibility pop
 
