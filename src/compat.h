@@ -43,6 +43,11 @@
  */
 #define DUMPS_IDENTITY_OF_MEMBERS	(PG_VERSION_NUM >= 140000)
 
+/* 14 renamed some OIDs of types. */
+#if PG_VERSION_NUM < 140000
+#define EVENT_TRIGGEROID	3838
+#endif
+
 /* 14 moved the OIDs of the catalogs' indexes to the catalogs' own headers. */
 #if PG_VERSION_NUM < 140000
 #include "catalog/indexing.h"

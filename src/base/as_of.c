@@ -242,12 +242,19 @@ void
 as_of_begin_run(AsOfRun *run, void *query, bool past, TimestampTz instant)
 {
 	TimestampTz was_instant = 0;
-	bool		was_past = ever_set && in_force(&was_instant);
+	bool		was_past;
 
 	run->outer = innermost_run;
 	run->query = query;
 	run->depth = present_depth;
-	run->number = value ? value->number : 0;
+	run->number = value->number;
+	run->differs = false;
+	if (!ever_set)
+	{
+		innermost_run = run;
+		return;
+	}
+	was_past = in_force(&was_instant);
 	run->past = past;
 	run->instant = instant;
 	run->differs = was_past != past || was_instant != instant;
@@ -260,11 +267,16 @@ void
 as_of_end_run(AsOfRun *run)
 {
 	TimestampTz instant = 0;
-	bool		past = run->differs && in_force(&instant);
+	bool		past;
 
+	if (!run->differs)
+	{
+		innermost_run = run->outer;
+		return;
+	}
+	past = in_force(&instant);
 	innermost_run = run->outer;
-	if (run->differs)
-		plans_are_for(past, instant);
+	plans_are_for(past, instant);
 }
 
 /* The innermost of the queries that are running, or NULL. */

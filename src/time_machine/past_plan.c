@@ -42,6 +42,7 @@ static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
 
 static PlannedStmt *plan(Query *query, const char *sql, int options, ParamListInfo params);
+static PlannedStmt *plan_as_of(Query *query, const char *sql, int options, ParamListInfo params);
 static void mark(PlannedStmt *statement, TimestampTz instant);
 static bool marked(const PlannedStmt *statement, TimestampTz *instant);
 static void at_start(QueryDesc *query, int flags);
@@ -72,8 +73,17 @@ past_plan_init(void)
 static PlannedStmt *
 plan(Query *query, const char *sql, int options, ParamListInfo params)
 {
+	if (!as_of_was_ever_set())
+		return next_planner ? next_planner(query, sql, options, params) :
+			standard_planner(query, sql, options, params);
+	return plan_as_of(query, sql, options, params);
+}
+
+static PlannedStmt *
+plan_as_of(Query *query, const char *sql, int options, ParamListInfo params)
+{
 	TimestampTz instant = 0;
-	bool		past = as_of_was_ever_set() && as_of_past(&instant);
+	bool		past = as_of_past(&instant);
 	PastQuery	result = {0};
 	PlannedStmt *statement;
 
@@ -241,6 +251,14 @@ at_finish(QueryDesc *query)
 {
 	AsOfRun		run;
 
+	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	{
+		if (next_finish)
+			next_finish(query);
+		else
+			standard_ExecutorFinish(query);
+		return;
+	}
 	begin_run(&run, query);
 	PG_TRY();
 	{
@@ -262,9 +280,14 @@ static void
 begin_run(AsOfRun *run, QueryDesc *query)
 {
 	TimestampTz instant = 0;
-	bool		past = as_of_was_ever_set() &&
-		(IsParallelWorker() ? as_of_past(&instant) : marked(query->plannedstmt, &instant));
+	bool		past;
 
+	if (!as_of_was_ever_set())
+	{
+		as_of_begin_run(run, query, false, 0);
+		return;
+	}
+	past = IsParallelWorker() ? as_of_past(&instant) : marked(query->plannedstmt, &instant);
 	as_of_begin_run(run, query, past, past ? instant : 0);
 	if (run->differs && query->plannedstmt->parallelModeNeeded)
 	{
