@@ -200,7 +200,6 @@ extern List *columns_key(Relation rel);
 extern bool columns_same_names(List *a, List *b);
 extern char *columns_type_sql(Form_pg_attribute att);
 extern char *columns_collation_sql(Oid collation);
-extern char *columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
 extern bool columns_have_type(Oid relid, AttrNumber attnum, Oid type, int32 typmod, Oid collation);
 extern Form_pg_attribute columns_find(Relation rel, const char *name);
 extern Oid	columns_primary_key_index(Relation rel);

@@ -239,32 +239,6 @@ columns_find(Relation rel, const char *name)
 	return NULL;
 }
 
-/* Where the tuple has the column's value, which must be of a fixed length; NULL
- * if it is null or not there. */
-char *
-columns_address(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
-{
-	char	   *data = (char *) tuple->t_data + tuple->t_data->t_hoff;
-	bool		has_nulls = HeapTupleHasNulls(tuple);
-	uint32		offset = 0;
-	int			i;
-
-	if (attnum > HeapTupleHeaderGetNatts(tuple->t_data) ||
-		(has_nulls && att_isnull(attnum - 1, tuple->t_data->t_bits)))
-		return NULL;
-	for (i = 0;; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (has_nulls && att_isnull(i, tuple->t_data->t_bits))
-			continue;
-		offset = att_align_pointer(offset, att->attalign, att->attlen, data + offset);
-		if (i == attnum - 1)
-			return data + offset;
-		offset = att_addlength_pointer(offset, att->attlen, data + offset);
-	}
-}
-
 /* Returns true if the relation has columns of all these names. */
 bool
 columns_all_exist(Oid relid, List *names)

@@ -23,7 +23,6 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/tupmacs.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
@@ -65,7 +64,6 @@ static void store_version(CaptureTable *table, TriggerData *trigdata,
 static void follow_tracking(CaptureTable *table, TriggerData *trigdata);
 static void follow_loose_tracking(CaptureTable *table, TriggerData *trigdata);
 static HeapTuple capture_stamp(TriggerData *trigdata, AttrNumber column, int64 xid);
-static bool owns_tuple(TupleTableSlot *slot, HeapTuple tuple);
 static bool is_moving(HeapTuple old);
 static void capture_remember_moved(CaptureRelation *capture, HeapTuple old, TimestampTz edition);
 static struct MovedRow *capture_find_moved(CaptureRelation *capture, TransactionId xid,
@@ -225,39 +223,16 @@ catmaid_history_set_txid(PG_FUNCTION_ARGS)
 										 (int64) U64FromFullTransactionId(GetTopFullTransactionId())));
 }
 
-/*
- * The new row with the transaction id in the column.  Where the slot has a copy
- * of its own of the row, the value is changed in there, and the executor need
- * not take the row apart and put it together again.
- */
+/* The new row with the transaction id in the column. */
 static HeapTuple
 capture_stamp(TriggerData *trigdata, AttrNumber column, int64 xid)
 {
-	HeapTuple	tuple = trigdata->tg_newtuple;
-	TupleTableSlot *slot = trigdata->tg_newslot;
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	int			number = column;
 	Datum		value = Int64GetDatum(xid);
 	bool		isnull = false;
-	char	   *at;
 
-	if (!owns_tuple(slot, tuple) ||
-		(at = columns_address(tuple, desc, column)) == NULL)
-		return heap_modify_tuple_by_cols(tuple, desc, 1, &number, &value, &isnull);
-
-	memcpy(at, &xid, sizeof(xid));
-	if (slot->tts_nvalid >= column)
-		slot->tts_values[column - 1] = fetch_att(at, FLOAT8PASSBYVAL, sizeof(xid));
-	return tuple;
-}
-
-/* Returns true if the tuple is a private copy in the slot, and all that the slot has. */
-static bool
-owns_tuple(TupleTableSlot *slot, HeapTuple tuple)
-{
-	return (TTS_IS_HEAPTUPLE(slot) || TTS_IS_BUFFERTUPLE(slot)) &&
-		TTS_SHOULDFREE(slot) &&
-		((HeapTupleTableSlot *) slot)->tuple == tuple;
+	return heap_modify_tuple_by_cols(trigdata->tg_newtuple, RelationGetDescr(trigdata->tg_relation),
+									 1, &number, &value, &isnull);
 }
 
 static void
