@@ -115,7 +115,9 @@ tracking_complete(const RegistryRow *row)
 {
 	KeySql		key;
 
-	Assert(relation_is_locked(row->live, ShareRowExclusiveLock));
+	/* where triggers of a partition are switched on, that is locked alone */
+	Assert(get_rel_relkind(row->live) == RELKIND_PARTITIONED_TABLE ||
+		   relation_is_locked(row->live, ShareRowExclusiveLock));
 	key_sql(row, &key);
 	add_rows(row, &key, row->live, leaf_rows_source(row->live),
 			 ADD_UNKNOWN, false);
