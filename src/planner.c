@@ -250,11 +250,10 @@ with_correlation(HeapTuple stats, float4 correlation)
  * for; 1 if they are not known.  (brincostestimate only divides by it, so that it
  * may be more than 1.)
  *
- * brincostestimate takes the selectivity, divided by the correlation, for the
- * share of blocks that the index finds.  It is another: all blocks from the
- * first version that ended after the time asked for on, to the last one that may
- * have begun before, however long ago, and each range of blocks has some that
- * lasted long.  And what is found lies together, other than the planner thinks of
+ * brincostestimate takes the selectivity, divided by the correlation, for the share of
+ * blocks that the index finds.  For our index it is different: BRIN finds all blocks from
+ * the first version that ended after the requested time to the last one that may have
+ * begun before it, and these blocks are contiguous, which the planner does not expect of
  * rows that a bitmap finds (cost_bitmap_heap_scan).  So it is given the number of
  * scattered rows that would cost as much.
  */

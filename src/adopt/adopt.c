@@ -188,7 +188,7 @@ believed_rows(List *writers)
 		if (writers != NIL && !have_rights(writers, security_owner_of(row->live)) &&
 			!is_marked(row->live))
 		{
-			adopt_forget(row, "was registered by who does not own it");
+			adopt_forget(row, "was registered by a role that does not own it");
 			continue;
 		}
 		LockRelationOid(row->live, AccessExclusiveLock);
@@ -206,7 +206,7 @@ believed_rows(List *writers)
 		if (have_rights(writers, security_owner_of(row->live)) || mark_is_set(row))
 			believed = lappend(believed, row);
 		else if (writers != NIL)
-			adopt_forget(row, "was registered by who does not own it");
+			adopt_forget(row, "was registered by a role that does not own it");
 	}
 	return believed;
 }
@@ -383,12 +383,12 @@ adopt_triggers(AdoptedTable *table, Report *report)
 		if (state == TRIGGER_MISSING || state == TRIGGER_SWITCHED_OFF)
 		{
 			table->has_gap = true;
-			add_line(&report->gaps, "%s: trigger \"%s\" was %s until now.", naming_quoted(row->live),
-					 name, state == TRIGGER_MISSING ? "gone" : "switched off");
+			add_line(&report->gaps, "%s: trigger \"%s\" was %s before adoption.", naming_quoted(row->live),
+					 name, state == TRIGGER_MISSING ? "missing" : "disabled");
 		}
 	table_close(live, NoLock);
 	if (get_rel_name(row->history) == NULL)
-		add_line(&report->gaps, "%s: its history table was gone, and begins anew.",
+		add_line(&report->gaps, "%s: its history table did not exist, and was created.",
 				 naming_quoted(row->live));
 	(void) legacy_remove_triggers(row->live);
 }

@@ -302,8 +302,8 @@ check_entries(Node *node, void *relids)
 
 /*
  * In PG_CATCH: what depends on what one of our commands was to drop, as PostgreSQL
- * lists it; palloc'd in the context.  Its hint, CASCADE, is not for who has called a
- * function.  Any other error goes on.
+ * lists it; palloc'd in the context. PostgreSQL's hint to use CASCADE is of
+ * no use to the caller of a function.  Other errors are re-thrown.
  */
 char *
 ddl_dependents(MemoryContext context)

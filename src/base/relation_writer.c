@@ -238,9 +238,9 @@ relation_writer_flush(RelationWriter *writer)
 }
 
 /*
- * Store the rows that wait, in a subtransaction further in, which has the say
- * over what it stores: if it fails they wait as before, else
- * relation_writer_forget is to be called.
+ * Store the waiting rows in an inner subtransaction, whose outcome decides whether they
+ * are kept: if it fails they wait as before, otherwise the caller must call
+ * relation_writer_forget.
  */
 void
 relation_writer_flush_into_subxact(RelationWriter *writer, ResourceOwner owner)

@@ -84,7 +84,7 @@ security_owner_or_invalid(Oid relid)
  *
  * An error hands them back too: aborting a (sub)transaction restores the user
  * and security context it began with.  SECURITY_NOFORCE_RLS, as in RI checks:
- * a policy must not hide from the extension the rows it keeps book of.
+ * a policy must not hide from the extension the rows that it records.
  *
  * The role's code runs in what PostgreSQL calls a security-restricted operation, as
  * in REINDEX of somebody's table (index.c: reindex_index), where the session is

@@ -68,7 +68,7 @@ settings_init(void)
 							 PGC_USERSET, 0, guc_hook_compat(check_enum), NULL, NULL);
 	DefineCustomEnumVariable("catmaid_history.on_drop_table",
 							 "What happens to the history of a table that is dropped.",
-							 "drop: it is dropped too. keep: the history table stays.",
+							 "drop: it is dropped too. keep: the history table is kept.",
 							 &on_drop_table, ON_DROP_DROP, on_drop_options,
 							 PGC_USERSET, 0, guc_hook_compat(check_enum), NULL, NULL);
 	defining = false;

@@ -453,7 +453,7 @@ build_key_column(CaptureRelation *entry, Relation rel, int i, const char *name,
 	if (history_att == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("key column \"%s\" of history table \"%s\" is gone", name,
+				 errmsg("key column \"%s\" of history table \"%s\" does not exist", name,
 						RelationGetRelationName(history)),
 				 errhint("SELECT %s(%s::regclass) adds it.",
 						 hint_function("repair_history"),

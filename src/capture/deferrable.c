@@ -54,8 +54,7 @@ deferrable_init(void)
 
 /*
  * The key of the relation, a deferrable one, was inserted, updated or deleted.
- * Is what this means for its tracking row to wait for the commit?  If so, that
- * has been noted.  min_edition_time: as for tracking_written, or DT_NOBEGIN.
+ * Returns true, and queues the key, if its tracking row must be updated at commit.  min_edition_time: as for tracking_written, or DT_NOBEGIN.
  */
 bool
 deferrable_postpone(CaptureRelation *capture, Relation rel, const Datum *key,

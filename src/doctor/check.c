@@ -162,7 +162,7 @@ check_unregistered(List *findings)
 		findings = check_add(findings, live, "error", "not_registered", NULL,
 							 "The table has history triggers, but is not registered.",
 							 legacy ? "Drop the triggers, or call create_history_table to begin a new history." :
-							 psprintf("A write registers it, if its history is there; SELECT %s(%s::regclass) removes the triggers.",
+							 psprintf("A write registers it, if its history exists; SELECT %s(%s::regclass) removes the triggers.",
 									  drop_function_name(false),
 									  hint_table(live)));
 	}
@@ -207,7 +207,7 @@ check_unused_histories(List *findings)
 		findings = check_add(findings, live, "info", "not_tracked", NameStr(form->relname),
 							 psprintf("The table is not tracked, but there is a history of it: %s.",
 									  naming_quoted(form->oid)),
-							 psprintf("SELECT %s(%s::regclass) goes on with it.",
+							 psprintf("SELECT %s(%s::regclass) continues with it.",
 									  hint_function("create_history_table"),
 									  hint_table(live)));
 	}
@@ -273,7 +273,7 @@ check_casts(List *findings)
 		name = psprintf("%s AS %s", format_type_be_qualified(form->castsource),
 						format_type_be_qualified(form->casttarget));
 		findings = check_add(findings, InvalidOid, "error", "foreign_cast", name,
-							 psprintf("Function %s of role %s runs as whoever reads values of the extension's types as text or JSON.",
+							 psprintf("Function %s of role %s runs as any role that reads values of the extension's types as text or JSON.",
 									  naming_quoted_in(get_func_namespace(form->castfunc), get_func_name(form->castfunc)),
 									  quote_identifier(GetUserNameFromId(owner, false))),
 							 psprintf("DROP CAST (%s);", name));

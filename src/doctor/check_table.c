@@ -89,15 +89,15 @@ check_tables(Check *check)
 	if (get_rel_name(row->live) == NULL)
 	{
 		check_finding(check, "warning", "live_table_gone", NULL, check_repair_hint(check),
-					  "The table with OID %u is gone, but still registered; %s.", row->live,
-					  history ? psprintf("its history table %s is there", naming_quoted(row->history)) :
-					  "so is its history");
+					  "The table with OID %u was dropped but is still registered; %s.", row->live,
+					  history ? psprintf("its history table %s exists", naming_quoted(row->history)) :
+					  "its history table does not exist");
 		return false;
 	}
 	if (history == NULL)
 	{
 		check_finding(check, "error", "history_table_gone", NULL, check_repair_hint(check),
-					  "The table's history table is gone.");
+					  "The table's history table does not exist.");
 		return false;
 	}
 	check->sound = registry_is_sound(row, security_owner_of(row->live));
@@ -266,7 +266,7 @@ check_tracking(Check *check)
 	if (get_rel_name(tracking) == NULL)
 	{
 		check_finding(check, "error", "tracking_table_gone", NULL, check_repair_hint(check),
-					  "The table's tracking table is gone.");
+					  "The table's tracking table does not exist.");
 		return;
 	}
 	if (!derived_serves_tracking(tracking))
@@ -346,7 +346,7 @@ check_view(Check *check)
 		return;
 	if (get_rel_relkind(view) != RELKIND_VIEW)
 		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
-					  "Rename it, to have a history view.", "%s is no view.", naming_quoted(view));
+					  "Rename it, to have a history view.", "%s is not a view.", naming_quoted(view));
 	else if (security_owner_of(view) != security_owner_of(check->row->live))
 		check_finding(check, "warning", "view_name_taken", get_rel_name(view),
 					  psprintf("Rename or drop %s, or ALTER VIEW %s OWNER TO %s if you trust its definition.",
@@ -399,7 +399,7 @@ check_triggers(Check *check, Relation live)
 					  timestamptz_to_str(reach_paused_since(row)));
 	if (!row->triggers_installed && installed)
 		check_finding(check, "warning", "flag_differs", "triggers_installed", check_repair_hint(check),
-					  "The table is registered as not tracked, but its triggers are there.");
+					  "The table is registered as not tracked, but its triggers exist.");
 }
 
 static void
@@ -409,10 +409,10 @@ check_trigger(Check *check, const char *name, TriggerState state)
 
 	if (state == TRIGGER_MISSING)
 		check_finding(check, "error", "trigger_missing", name, check_repair_hint(check),
-					  "Trigger \"%s\" is gone; what it should have recorded is not.", name);
+					  "Trigger \"%s\" does not exist, so changes are not recorded.", name);
 	else if (state == TRIGGER_SWITCHED_OFF)
 		check_finding(check, "error", "trigger_disabled", name, check_repair_hint(check),
-					  "Trigger \"%s\" is switched off; what it should have recorded is not.", name);
+					  "Trigger \"%s\" is disabled, so changes are not recorded.", name);
 	else if (state == TRIGGER_ALTERED)
 		check_finding(check, "error", "trigger_altered", name, check_repair_hint(check),
 					  "Trigger \"%s\" is not as it must be.", name);

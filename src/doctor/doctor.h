@@ -59,7 +59,7 @@ extern List *check_add(List *findings, Oid live, const char *severity,
 					   const char *detail, const char *hint);
 extern void check_warn(Oid live, const char *what, List *findings);
 
-/* legacy.c: what those functions have put on tables, to be known when met */
+/* legacy.c: recognizes the older implementation's triggers and functions */
 extern bool legacy_is_in_charge(void);
 extern bool legacy_is_function(Oid function);
 extern const char *legacy_trigger_state(Relation live, const RegistryRow *row,

@@ -1,7 +1,7 @@
 /*
  * legacy.c
- *		What the older PL/pgSQL implementation has put on tables, to be known
- *		when one meets it.
+ *		Recognizes the triggers and functions of the older PL/pgSQL
+ *		implementation.
  *
  * Its triggers bear the names that ours bear still, and call functions in the
  * extension's schema: four that all tables share, and two generated for each

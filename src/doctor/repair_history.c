@@ -167,7 +167,7 @@ lock_views_of_hierarchies(List *rows)
 	view_lock_all(lives, AccessExclusiveLock);
 }
 
-/* Of a table that is gone the registry knows no more; its history stays. */
+/* Remove a dropped table from the registry, keeping its history table. */
 static void
 forget_dropped(RegistryRow *row)
 {
@@ -178,8 +178,8 @@ forget_dropped(RegistryRow *row)
 	if (!registry_delete(row->live))
 		return;
 	ereport(NOTICE,
-			(errmsg("forgot the table with OID %u, which is gone", row->live),
-			 history ? errdetail("Its history table %s stays.", naming_quoted(row->history)) : 0));
+			(errmsg("removed the table with OID %u, which was dropped, from the registry", row->live),
+			 history ? errdetail("Its history table %s is kept.", naming_quoted(row->history)) : 0));
 }
 
 static RegistryRow *

@@ -4,7 +4,7 @@
  *		moved out of the way.
  *
  * This is where statements are looked at, since the catalogs would come too
- * late.  Who may not run the command is let through to PostgreSQL's own error.
+ * late.  A role that may not run the command gets PostgreSQL's own error.
  * Commands that drop something are in before_drop.c.
  *
  * Locks: those that the command is about to take, on tables whose history is kept

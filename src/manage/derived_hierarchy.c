@@ -68,7 +68,7 @@ derived_inherit(Oid child, Oid parent)
 						get_rel_name(child), get_rel_name(parent)),
 				 errdetail("%s of %s, which belongs to another owner, would be evaluated with the rights of the owner of %s.",
 						   foreign, naming_quoted(parent), naming_quoted(child)),
-				 errhint("When it is gone, ALTER TABLE %s INHERIT %s;",
+				 errhint("When it has been dropped, ALTER TABLE %s INHERIT %s;",
 						 naming_quoted(child), naming_quoted(parent))));
 		return;
 	}

@@ -38,7 +38,7 @@ enable(RegistryRow *row, bool sync, bool recorded)
 	if (get_rel_name(row->history) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_HISTORY_REFUSED),
-				 errmsg("history table of table \"%s\" is gone",
+				 errmsg("history table of table \"%s\" does not exist",
 						RelationGetRelationName(live)),
 				 errhint("SELECT %s(%s::regclass) begins a new one.",
 						 hint_function("repair_history"),

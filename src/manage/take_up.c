@@ -34,7 +34,7 @@ take_up_history(Oid live)
 	if (!OidIsValid(history))
 		return InvalidOid;
 	ereport(NOTICE,
-			(errmsg("taking up history table \"%s\", which was kept for table \"%s\"",
+			(errmsg("reusing history table \"%s\", which was kept for table \"%s\"",
 					get_rel_name(history), get_rel_name(live))));
 	widen_columns(live, history);
 	return history;

@@ -147,12 +147,12 @@ derived_refuse_gone(Oid live, bool tracking, int sqlstate)
 	if (tracking)
 		ereport(ERROR,
 				(errcode(sqlstate),
-				 errmsg("tracking table of table \"%s\" is gone", get_rel_name(live)),
+				 errmsg("tracking table of table \"%s\" does not exist", get_rel_name(live)),
 				 errhint("SELECT %s(%s::regclass) re-creates it.",
 						 hint_function("repair_history"), argument)));
 	ereport(ERROR,
 			(errcode(sqlstate),
-			 errmsg("history table of table \"%s\" is gone", get_rel_name(live)),
+			 errmsg("history table of table \"%s\" does not exist", get_rel_name(live)),
 			 errhint("SELECT %s(%s::regclass) begins a new one. SELECT %s(%s::regclass) ends tracking the table.",
 					 hint_function("repair_history"), argument,
 					 drop_function_name(false), argument)));

@@ -128,7 +128,7 @@ registry_names(const RegistryRow *row)
 		get_rel_name(row->tracking) == NULL ? NULL : naming_quoted(row->tracking);
 
 	return names && tracking ? psprintf("%s and %s", names, tracking) :
-		names ? names : tracking ? tracking : "no table that is there";
+		names ? names : tracking ? tracking : "no existing table";
 }
 
 /* Error out unless the row is sound; sqlstate 0 for the fitting one. */

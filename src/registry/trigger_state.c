@@ -292,8 +292,8 @@ triggers_covers_truncate(Relation rel)
  * Returns true if no triggers of the application fire after ours, on the table or, for
  * each statement, on one above it.  Those of foreign keys may.
  *
- * A writer asks, who has locked the table: to lock one above it then would be the
- * other way round than all who lock a hierarchy.  So no table is opened.
+ * The caller is a writer that holds a lock on the table: to lock one above it then would
+ * be the reverse of the order in which hierarchies are locked.  So no table is opened.
  */
 bool
 triggers_let_inserts_wait(Relation rel, List *ancestors)
