@@ -76,6 +76,7 @@ $(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_af
 		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
 		-e 's/^CREATE INDEX /&IF NOT EXISTS /' \
 		-e 's/^CREATE FUNCTION /CREATE OR REPLACE FUNCTION /' \
+		-e 's/^CREATE PROCEDURE /CREATE OR REPLACE PROCEDURE /' \
 		-e 's/^CREATE VIEW /CREATE OR REPLACE VIEW /' \
 		-e 's/^CREATE TRIGGER \([a-z_]*\)$$/DROP TRIGGER IF EXISTS \1 ON catmaid_history_table; &/' \
 		-e 's/^CREATE TRIGGER \([a-z_]*\) .* ON \([a-z_.]*\)$$/DROP TRIGGER IF EXISTS \1 ON \2; &/' \

@@ -354,6 +354,68 @@ BEGIN
 END
 $$;
 
+-- How long histories are kept: set_history_retention(). A dump has names in the place of
+-- OIDs; a row that is inserted is the table's owner's to insert.
+CREATE TABLE catmaid_history_internal.catmaid_history_retention (
+    live_table regclass UNIQUE,
+    name text,
+    keep interval,
+    segment interval
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_retention IS
+    'How long maintain_history() keeps the versions of tables, and in segments of what length.';
+
+CREATE FUNCTION catmaid_history_internal.restore_retention() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.name IS NOT NULL THEN
+        SELECT pg_catalog.to_regclass(NEW.name), NULL INTO NEW.live_table, NEW.name;
+    END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) NEW.live_table::pg_catalog.oid
+                  AND pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+       AND NOT EXISTS (SELECT FROM catmaid_history_internal.catmaid_history_retention r
+                        WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) NEW.live_table::pg_catalog.oid) THEN
+        RETURN NEW;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION catmaid_history_internal.restore_retention() IS
+    'Trigger on catmaid_history_retention: finds the table by its name, and lets its owner alone say how long its history is kept.';
+CREATE TRIGGER catmaid_history_restore_retention BEFORE INSERT ON catmaid_history_internal.catmaid_history_retention
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_internal.restore_retention();
+ALTER TABLE catmaid_history_internal.catmaid_history_retention ENABLE ALWAYS TRIGGER catmaid_history_restore_retention;
+
+SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_retention',
+    'WHERE name IS NOT NULL UNION ALL SELECT NULL::pg_catalog.regclass, live_table::pg_catalog.text, keep, segment'
+    ' FROM catmaid_history_internal.catmaid_history_retention');
+
+-- What erase_history() has done: when, by whom, why and how many, not what.
+CREATE TABLE catmaid_history_internal.catmaid_history_erasure (
+    live_table text NOT NULL,
+    erased_at timestamptz NOT NULL DEFAULT current_timestamp,
+    transaction_id bigint NOT NULL DEFAULT pg_catalog.txid_current(),
+    erased_by name NOT NULL,
+    reason text NOT NULL,
+    versions bigint NOT NULL
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_erasure IS
+    'What erase_history() has done. Read it through catmaid_history_erasures.';
+SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_erasure', '');
+
+CREATE VIEW catmaid_history_erasures AS
+    SELECT e.live_table, e.erased_at, e.transaction_id, e.erased_by, e.reason, e.versions
+      FROM catmaid_history_internal.catmaid_history_erasure e
+     WHERE pg_catalog.has_table_privilege(pg_catalog.to_regclass(e.live_table)::pg_catalog.oid, 'SELECT');
+COMMENT ON VIEW catmaid_history_erasures IS
+    'What erase_history() has done to the histories of tables that the reader may read.';
+COMMENT ON COLUMN catmaid_history_erasures.live_table IS 'The table, by its name at that time.';
+COMMENT ON COLUMN catmaid_history_erasures.erased_at IS 'When the transaction began.';
+COMMENT ON COLUMN catmaid_history_erasures.transaction_id IS 'The transaction that erased.';
+COMMENT ON COLUMN catmaid_history_erasures.erased_by IS 'The role that the session had begun with.';
+COMMENT ON COLUMN catmaid_history_erasures.reason IS 'Why, as the caller said.';
+COMMENT ON COLUMN catmaid_history_erasures.versions IS 'How many versions were removed.';
+GRANT SELECT ON catmaid_history_erasures TO PUBLIC;
+
 -- The owner of the database makes and restores its dumps. (Before PostgreSQL 14,
 -- which brought pg_database_owner, whoever is the owner now.)
 DO $$
@@ -363,7 +425,8 @@ BEGIN
             catmaid_history_internal.catmaid_history_table_by_name, catmaid_history_internal.catmaid_history_pause_by_name,
             catmaid_history_internal.catmaid_transaction_info_dump TO %1$s;
             GRANT SELECT ON catmaid_history_internal.catmaid_history_pause TO %1$s;
-            GRANT SELECT, INSERT ON catmaid_history_dump TO %1$s',
+            GRANT SELECT, INSERT ON catmaid_history_dump, catmaid_history_internal.catmaid_history_retention,
+            catmaid_history_internal.catmaid_history_erasure TO %1$s',
         CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000
         THEN 'pg_database_owner'
         ELSE (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba)) FROM pg_catalog.pg_database
@@ -538,6 +601,30 @@ CREATE FUNCTION truncate_all_history_tables()
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_truncate_all_history_tables';
 COMMENT ON FUNCTION truncate_all_history_tables() IS
     'Empty all history tables.';
+
+-- ---------------------------------------------------------------------------
+-- Segments
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION rotate_history(live_table regclass)
+    RETURNS regclass LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_rotate_history';
+COMMENT ON FUNCTION rotate_history(regclass) IS
+    'Close what is in the history of a table as a segment, which is returned, and go on with an empty head.';
+
+CREATE FUNCTION set_history_retention(live_table regclass, keep interval, segment interval DEFAULT NULL)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_set_retention';
+COMMENT ON FUNCTION set_history_retention(regclass, interval, interval) IS
+    'How long maintain_history() keeps the versions of a table, and in segments of what length; NULL: for ever, and in one piece.';
+
+CREATE PROCEDURE maintain_history()
+    LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_maintain';
+COMMENT ON PROCEDURE maintain_history() IS
+    'Rotate histories, verify their segments, and drop what is older than it is kept, as set_history_retention() has said.';
+
+CREATE FUNCTION erase_history(live_table regclass, key jsonb, reason text)
+    RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_erase_history';
+COMMENT ON FUNCTION erase_history(regclass, jsonb, text) IS
+    'Remove all versions of a row from the history of a table, with an entry in catmaid_history_erasures; returns how many.';
 
 -- ---------------------------------------------------------------------------
 -- Reading
@@ -734,6 +821,34 @@ COMMENT ON COLUMN catmaid_live_table_triggers.live_table IS
 COMMENT ON COLUMN catmaid_live_table_triggers.triggers_installed IS
     'True if all triggers that record are there and none is switched off.';
 GRANT SELECT ON catmaid_live_table_triggers TO PUBLIC;
+
+CREATE FUNCTION catmaid_history_internal.segment_bound(segment regclass) RETURNS timestamptz
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'catmaid_history_segment_bound';
+COMMENT ON FUNCTION catmaid_history_internal.segment_bound(regclass) IS
+    'The time by which all versions in a segment had ended; NULL if that is not known.';
+
+CREATE VIEW catmaid_history_segments AS
+    SELECT h.live_table, h.history_table, c.conrelid::pg_catalog.regclass AS segment,
+           catmaid_history_internal.segment_bound(c.conrelid::pg_catalog.regclass) AS ended_by,
+           c.convalidated AS verified
+      FROM pg_catalog.pg_constraint c
+      JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.conrelid
+      JOIN catmaid_history_table h ON h.history_table::pg_catalog.oid OPERATOR(pg_catalog.=) i.inhparent
+     WHERE c.conname OPERATOR(pg_catalog.=) 'catmaid_history_segment'::pg_catalog.name
+       AND c.contype OPERATOR(pg_catalog.=) 'c';
+COMMENT ON VIEW catmaid_history_segments IS
+    'The segments that histories were cut into: each holds versions that ended by a certain time.';
+COMMENT ON COLUMN catmaid_history_segments.live_table IS
+    'The table whose history it is.';
+COMMENT ON COLUMN catmaid_history_segments.history_table IS
+    'The history table, which goes on: the head.';
+COMMENT ON COLUMN catmaid_history_segments.segment IS
+    'The table that holds the versions.';
+COMMENT ON COLUMN catmaid_history_segments.ended_by IS
+    'All of them had ended by then.';
+COMMENT ON COLUMN catmaid_history_segments.verified IS
+    'Whether that has been found true of every version, so that queries as of a later time leave the segment out.';
+GRANT SELECT ON catmaid_history_segments TO PUBLIC;
 
 CREATE VIEW catmaid_inheriting_tables AS
     SELECT pn.nspname AS parent_schemaname, p.relname AS parent_tablename, p.oid AS parent_oid,

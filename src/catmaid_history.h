@@ -9,6 +9,7 @@
 #include "adopt/adopt.h"
 #include "follow/follow.h"
 #include "read/read.h"
+#include "segment/segment.h"
 #include "time_machine/time_machine.h"
 #include "undo/undo.h"
 

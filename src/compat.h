@@ -12,6 +12,8 @@
 #include "access/tableam.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "commands/cluster.h"
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
@@ -284,6 +286,68 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #define DefineIndexCompat(relid, stmt) \
 	DefineIndex((relid), (stmt), InvalidOid, InvalidOid, InvalidOid, \
 				false, false, true, false, false)
+#endif
+
+/* 14 named the constants of functions for their SQL names. */
+#if PG_VERSION_NUM >= 140000
+#define F_UPPER_COMPAT	F_UPPER_ANYRANGE
+#define F_UPPER_INF_COMPAT	F_UPPER_INF_ANYRANGE
+#else
+#define F_UPPER_COMPAT	F_RANGE_UPPER
+#define F_UPPER_INF_COMPAT	F_RANGE_UPPER_INF
+#endif
+
+/* 15 lets the new heap have another access method. */
+#if PG_VERSION_NUM >= 150000
+#define make_new_heap_compat(rel, lockmode) \
+	make_new_heap(RelationGetRelid(rel), (rel)->rd_rel->reltablespace, (rel)->rd_rel->relam, \
+				  (rel)->rd_rel->relpersistence, (lockmode))
+#else
+#define make_new_heap_compat(rel, lockmode) \
+	make_new_heap(RelationGetRelid(rel), (rel)->rd_rel->reltablespace, \
+				  (rel)->rd_rel->relpersistence, (lockmode))
+#endif
+
+/* 14 wants the PlannerInfo; 16 says outer joins in another way.  What is evaluated once. */
+#if PG_VERSION_NUM >= 160000
+#define make_restrictinfo_compat(root, clause) \
+	make_restrictinfo((root), (clause), true, false, false, true, 0, NULL, NULL, NULL)
+#elif PG_VERSION_NUM >= 140000
+#define make_restrictinfo_compat(root, clause) \
+	make_restrictinfo((root), (clause), true, false, true, 0, NULL, NULL, NULL)
+#else
+#define make_restrictinfo_compat(root, clause) \
+	make_restrictinfo((clause), true, false, true, 0, NULL, NULL, NULL)
+#endif
+
+/* 18 counts the pages that are all-frozen. */
+static inline void
+exchange_all_frozen_compat(Form_pg_class a, Form_pg_class b)
+{
+#if PG_VERSION_NUM >= 180000
+	int32		frozen = a->relallfrozen;
+
+	a->relallfrozen = b->relallfrozen;
+	b->relallfrozen = frozen;
+#endif
+}
+
+/* 14 moved the names of what is waited for. */
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#else
+#include "pgstat.h"
+#endif
+
+/* 16 calls a relation's file number so. */
+#if PG_VERSION_NUM >= 160000
+#define RelationAssumeNewStorageCompat(rel)	RelationAssumeNewRelfilelocator(rel)
+#define rd_newStorageSubid_compat	rd_newRelfilelocatorSubid
+#define rd_firstStorageSubid_compat	rd_firstRelfilelocatorSubid
+#else
+#define RelationAssumeNewStorageCompat(rel)	RelationAssumeNewRelfilenode(rel)
+#define rd_newStorageSubid_compat	rd_newRelfilenodeSubid
+#define rd_firstStorageSubid_compat	rd_firstRelfilenodeSubid
 #endif
 
 /* 14 leaves out partitions that are being detached, unless told not to. */

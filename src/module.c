@@ -29,6 +29,7 @@ _PG_init(void)
 	planner_init();
 	tracking_scan_init();
 	rows_scan_init();
+	prune_init();
 	log_settings_init();
 	settings_init();
 	command_init();

@@ -98,13 +98,14 @@ planner_init(void)
 	get_relation_info_hook = relation_info;
 }
 
-/* The planner has come to a relation: see estimate.c. */
+/* The planner has come to a relation: see estimate.c and prune.c. */
 static void
 relation_info(PlannerInfo *root, Oid relid, bool is_parent, RelOptInfo *rel)
 {
 	if (next_relation_info)
 		next_relation_info(root, relid, is_parent, rel);
 	estimate_periods(root, relid, rel);
+	prune_relation(root, relid, rel);
 }
 
 /* The column's statistics, if they are a history's period's, or a history view's. */

@@ -43,6 +43,7 @@ static void cache_sweep(void);
 static void cache_invalidate(Datum arg, Oid relid);
 static void invalidate_casts(Datum arg, int cacheid, uint32 hash);
 static void invalidate_entries(Oid relid);
+static bool has_segment(const CaptureRelation *entry, Oid relid);
 static Oid	live_table_of(Relation rel);
 static void cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger);
 static bool is_key_held(Relation rel, Relation history, List *key);
@@ -204,8 +205,20 @@ invalidate_entries(Oid relid)
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (!OidIsValid(relid) || relid == entry->history ||
 			relid == entry->tracking || relid == entry->live ||
-			relid == entry->registry || list_member_oid(entry->ancestors, relid))
+			relid == entry->registry || list_member_oid(entry->ancestors, relid) ||
+			has_segment(entry, relid))
 			entry->valid = false;
+}
+
+static bool
+has_segment(const CaptureRelation *entry, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, entry->segments)
+		if (((Segment *) lfirst(lc))->relid == relid)
+			return true;
+	return false;
 }
 
 /* A cast came or went: values may become history values in another way. */
@@ -299,6 +312,8 @@ cache_build(CaptureRelation *entry, Relation rel, Oid live, Trigger *trigger)
 		new.tracking_shape = relation_shape(tracking, new.nkeys + 2, 0, true);
 		new.bypass_executor &= relation_shape_bypasses_executor(new.tracking_shape);
 	}
+	if (tracking)
+		new.segments = segments_of(new.history);
 	new.ancestors = lineage_ancestors(new.relid);
 	new.may_defer_inserts = triggers_let_inserts_wait(rel, new.ancestors);
 	if (lineage_attached_here(new.relid))

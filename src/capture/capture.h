@@ -42,6 +42,7 @@ typedef struct CaptureRelation
 	RelationShape *tracking_shape;	/* or NULL */
 	bool		bypass_executor; /* both are plain (relation_writer.c) */
 	bool		may_defer_inserts;	/* nobody's triggers fire after ours */
+	List	   *segments;		/* of history: Segments */
 	List	   *ancestors;		/* parents, whose triggers are meant too */
 	FullTransactionId attached_by;	/* as a partition, if by the transaction that was asked */
 } CaptureRelation;

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -27,6 +28,8 @@
 #include "compat.h"
 
 static void close_lookups(TrackingTable *tracking);
+static TimestampTz segment_last_end(TrackingTable *tracking, const Segment *segment,
+									const Datum *history_key);
 static Datum history_value(CaptureRelation *capture, int i, Datum value);
 static RelationWriter *writer_of(TrackingTable *tracking);
 
@@ -128,6 +131,8 @@ tracking_last_end(TrackingTable *tracking, const Datum *key)
 {
 	CaptureRelation *capture = tracking->capture;
 	Datum		history_key[INDEX_MAX_KEYS];
+	TimestampTz last;
+	ListCell   *lc;
 	int			i;
 
 	if (tracking->history == NULL)
@@ -141,8 +146,58 @@ tracking_last_end(TrackingTable *tracking, const Datum *key)
 	}
 	for (i = 0; i < capture->nkeys; i++)
 		history_key[i] = history_value(capture, i, key[i]);
-	return history_last_end(tracking->history, tracking->history_keys, history_key,
+	last = history_last_end(tracking->history, tracking->history_keys, history_key,
 							capture->map->period);
+
+	/* what has ended before we began is of no account */
+	foreach(lc, capture->segments)
+	{
+		Segment    *segment = lfirst(lc);
+
+		if (!segment->verified || segment->bound > GetCurrentTransactionStartTimestamp())
+			last = Max(last, segment_last_end(tracking, segment, history_key));
+	}
+	return last;
+}
+
+/* The same of a segment, whose columns may have other numbers.  DT_NOBEGIN if it is gone. */
+static TimestampTz
+segment_last_end(TrackingTable *tracking, const Segment *segment, const Datum *history_key)
+{
+	CaptureRelation *capture = tracking->capture;
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	TupleDesc	head = RelationGetDescr(tracking->history);
+	Relation	rel = try_relation_open(segment->relid, AccessShareLock);
+	TimestampTz last = DT_NOBEGIN;
+	List	   *names = NIL;
+	Form_pg_attribute period;
+	int			i;
+
+	if (rel == NULL)
+		return last;
+	memcpy(keys, capture->history_scankey, sizeof(ScanKeyData) * capture->nkeys);
+	period = columns_find(rel, PERIOD_COLUMN);
+	for (i = 0; i < capture->nkeys; i++)
+	{
+		char	   *name = NameStr(TupleDescAttr(head, keys[i].sk_attno - 1)->attname);
+		Form_pg_attribute att = columns_find(rel, name);
+
+		if (att == NULL || period == NULL)
+			break;
+		keys[i].sk_attno = att->attnum;
+		names = lappend(names, name);
+	}
+	if (i == capture->nkeys)
+	{
+		Lookup	   *lookup = lookup_open(rel, indexes_find_key(rel, names, false, keys), keys,
+										 capture->nkeys);
+
+		last = history_last_end(rel, lookup, history_key, period->attnum);
+		lookup_close(lookup);
+	}
+	list_free(names);
+	table_close(rel, NoLock);
+	return last;
 }
 
 /*

@@ -68,6 +68,7 @@ check_periods(Check *check, Relation live)
 		ENDLESS, EMPTY, OVERLAPPING, LIVE_OVERLAPPING, ENDS_AHEAD, STARTS_AHEAD, ALL, N
 	};
 	const char *history = naming_quoted(check->row->history);
+	const char *source = segments_source(check->row->history);
 	List	   *relids = list_make2_oid(check->row->history, check->row->live);
 	StringInfoData key;
 	StringInfoData keyless;
@@ -105,11 +106,11 @@ check_periods(Check *check, Relation live)
 							   "(SELECT h.%s AS p, h.is_live, CASE WHEN %s OR pg_catalog.lower_inf(h.%s)%s THEN NULL "
 							   "ELSE pg_catalog.lead(h.%s) OVER w END AS following, "
 							   "pg_catalog.lead(h.is_live) OVER w AS live_follows FROM "
-							   "(SELECT %s h.%s, false AS is_live FROM ONLY %s h UNION ALL %s) h "
+							   "(SELECT %s h.%s, false AS is_live FROM %s h UNION ALL %s) h "
 							   "WINDOW w AS (PARTITION BY %s %s, pg_catalog.isempty(h.%s), pg_catalog.lower_inf(h.%s) "
 							   "ORDER BY pg_catalog.lower(h.%s), h.is_live)) periods",
 							   PERIOD_COLUMN, before, PERIOD_COLUMN, keyless.data, PERIOD_COLUMN, key.data,
-							   PERIOD_COLUMN, history, live_rows_sql(check, live), key.data, before,
+							   PERIOD_COLUMN, source, live_rows_sql(check, live), key.data, before,
 							   PERIOD_COLUMN, PERIOD_COLUMN, PERIOD_COLUMN),
 					  counts, N);
 	if (counts[ENDLESS] > 0)

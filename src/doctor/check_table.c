@@ -19,6 +19,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -38,6 +39,7 @@ static bool check_key(Check *check, Relation live);
 static void check_tracking(Check *check);
 static bool check_tracking_key(Check *check);
 static void check_indexes(Check *check);
+static void check_segments(Check *check);
 static void check_view(Check *check);
 static void check_triggers(Check *check, Relation live);
 static void check_trigger(Check *check, const char *name, TriggerState state);
@@ -70,6 +72,8 @@ check_table(const RegistryRow *row, CheckDepth depth)
 			check_periods(&check, live);
 	}
 	check_constraints(&check);
+	if (get_rel_name(row->history) != NULL)
+		check_segments(&check);
 	check_view(&check);
 	check_triggers(&check, live);
 	table_close(live, NoLock);
@@ -334,6 +338,34 @@ check_indexes(Check *check)
 												   naming_quoted(check->row->history)) : check_repair_hint(check),
 						  "History table %s has no index on \"%s\".",
 						  naming_quoted(check->row->history), columns[i]);
+}
+
+/* What inherits from the history, or did, and is called a segment of it. */
+static void
+check_segments(Check *check)
+{
+	Oid			history = check->row->history;
+	ListCell   *lc;
+
+	foreach(lc, segments_of(history))
+	{
+		Segment    *segment = lfirst(lc);
+
+		if (segment->bound == DT_NOEND)
+			check_finding(check, "warning", "segment_without_bound", get_rel_name(segment->relid),
+						  psprintf("ALTER TABLE %s DROP CONSTRAINT %s, %s;", naming_quoted(segment->relid),
+								   SEGMENT_CONSTRAINT, segments_constraint_sql(GetCurrentTimestamp())),
+						  "Constraint \"%s\" of segment %s does not say by when its versions had ended, so no query leaves it out.",
+						  SEGMENT_CONSTRAINT, naming_quoted(segment->relid));
+	}
+	foreach(lc, segments_others(history, NoLock))
+		if (registry_get_by_derived(lfirst_oid(lc)) == NULL &&
+			OidIsValid(get_relation_constraint_oid(lfirst_oid(lc), SEGMENT_CONSTRAINT, true)))
+			check_finding(check, "error", "segment_of_another_owner", get_rel_name(lfirst_oid(lc)),
+						  psprintf("As a superuser, ALTER TABLE %s OWNER TO %s;", naming_quoted(lfirst_oid(lc)),
+								   security_role_sql(security_owner_of(history))),
+						  "Table %s is no segment of %s while another role owns it.",
+						  naming_quoted(lfirst_oid(lc)), naming_quoted(history));
 }
 
 static void

@@ -312,7 +312,10 @@ change_types(RegistryRow *row, const TableState *before,
 			{
 				/* an index of ours on the kept column would serve nobody */
 				if (is_key(row, name))
+				{
 					indexes_drop_key(row->history, row->key);
+					indexes_drop_on_segments(row->history, row->key);
+				}
 				catalog_rename_column(row->history, name,
 									  naming_free_column(row->history, InvalidOid, name, false));
 				catalog_rename_column(row->history, temporary[i], name);
@@ -466,6 +469,7 @@ static void
 drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 {
 	char	   *history_name = name_held(row, held);
+	ListCell   *lc;
 
 	/* it may have gone, or have been put aside, with the parent's */
 	if (history_name == NULL || strcmp(history_name, name) != 0)
@@ -476,7 +480,14 @@ drop_column(RegistryRow *row, AttrNumber held, const char *name, bool keep)
 							  naming_free_column(row->history, InvalidOid, name, false));
 		return;
 	}
-	catalog_drop_column(row->history, name, !children_keep(row->history, name), false);
+	if (!children_keep(row->history, name))
+	{
+		catalog_drop_column(row->history, name, true, false);
+		return;
+	}
+	catalog_drop_column(row->history, name, false, false);
+	foreach(lc, segments_relids(row->history))
+		catalog_drop_column(lfirst_oid(lc), name, false, false);
 }
 
 static void

@@ -86,7 +86,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 		return;
 	}
 	follow_drop_notice(row->history);
-	foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+	foreach(lc, segments_others(row->history, AccessExclusiveLock))
 		catalog_disinherit(lfirst_oid(lc), row->history);
 	derived_drop_with(row->history, cascade);
 }
@@ -135,14 +135,20 @@ follow_drop_keeps(Oid owner, bool tracked)
 void
 follow_drop_notice(Oid history)
 {
-	Relation	rel = table_open(history, AccessShareLock);
-	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	bool		has_versions = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+	bool		has_versions = false;
+	ListCell   *lc;
 
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(rel, NoLock);
+	foreach(lc, segments_and_head(history))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
+		TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		has_versions = has_versions || table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		ExecDropSingleTupleTableSlot(slot);
+		table_endscan(scan);
+		table_close(rel, NoLock);
+	}
 	if (has_versions)
 		ereport(NOTICE,
 				(errmsg("history table %s is dropped with its versions",

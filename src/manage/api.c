@@ -428,9 +428,11 @@ static void
 truncate_history(const RegistryRow *row)
 {
 	SecurityState before;
+	ListCell   *lc;
 
 	security_act_as(security_owner_of(row->history), ACT_TO_MANAGE, &before);
-	tracking_truncate(row->history);
+	foreach(lc, segments_and_head(row->history))
+		tracking_truncate(lfirst_oid(lc));
 	security_act_as_before(&before);
 	reach_begin_at(row, GetCurrentTimestamp());
 }

@@ -48,6 +48,16 @@ api_lock_table_and_view(Oid live, int sqlstate)
 	lock_table(live, AccessExclusiveLock, list_make1_oid(live), sqlstate);
 }
 
+/*
+ * The same in any mode; changing: the tables whose history views change, out of which
+ * readers are kept first (see lock_order_take).
+ */
+void
+api_lock_table_with(Oid live, LOCKMODE mode, List *changing, int sqlstate)
+{
+	lock_table(live, mode, changing, sqlstate);
+}
+
 static void
 lock_table(Oid live, LOCKMODE mode, List *changing, int sqlstate)
 {

@@ -173,12 +173,19 @@ derived_drop(Oid relid)
 	derived_drop_with(relid, false);
 }
 
-/* Drop a derived table; with cascade, what depends on it as well. */
+/*
+ * Drop a derived table; with cascade, what depends on it as well.  The segments of a history
+ * go first.
+ */
 void
 derived_drop_with(Oid relid, bool cascade)
 {
+	ListCell   *lc;
+
 	if (!OidIsValid(relid) || get_rel_name(relid) == NULL)
 		return;
+	foreach(lc, segments_relids(relid))
+		catalog_drop(RelationRelationId, lfirst_oid(lc), cascade);
 	catalog_drop(RelationRelationId, relid, cascade);
 	reach_forget(relid);
 }

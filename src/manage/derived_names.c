@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -15,6 +16,9 @@
 
 static void derived_follow_name(Oid derived, const char *name,
 								const TableIdentity *before, const TableIdentity *now);
+static void follow_segment_indexes(Oid segment, const char *before, const char *now);
+static void derived_follow_segment_names(Oid live, List *segments, const TableIdentity *before,
+										 const TableIdentity *now);
 static void derived_follow_index_names(Oid live, Oid table);
 static bool derived_name_is_taken(const char *name, Oid namespace, Oid ours);
 
@@ -26,6 +30,7 @@ void
 derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
 						const TableIdentity *now)
 {
+	List	   *segments = segments_relids(row->history);
 	Oid			view;
 
 	if (strcmp(NameStr(before->name), NameStr(now->name)) == 0 &&
@@ -39,6 +44,7 @@ derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
 	if (OidIsValid(view))
 		derived_follow_name(view, naming_view(row->live), before, now);
 	derived_follow_name(row->history, naming_history_table(row->live), before, now);
+	derived_follow_segment_names(row->live, segments, before, now);
 	derived_follow_index_names(row->live, row->history);
 	if (OidIsValid(row->tracking))
 	{
@@ -80,6 +86,59 @@ derived_follow_name(Oid derived, const char *name,
 	if (security_owner_of(derived) != now->owner &&
 		security_owner_of(derived) == before->owner)
 		catalog_change_owner(derived, now->owner);
+}
+
+/*
+ * The history's segments are called X__history_<n>; a name that the owner has given one of
+ * them it keeps, as one does that would be too long.
+ */
+static void
+derived_follow_segment_names(Oid live, List *segments, const TableIdentity *before,
+							 const TableIdentity *now)
+{
+	char	   *prefix = psprintf("%s__history_", NameStr(before->name));
+	ListCell   *lc;
+
+	foreach(lc, segments)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+		char	   *own = name;
+
+		if (name == NULL)
+			continue;
+		if (strncmp(name, prefix, strlen(prefix)) == 0)
+			own = psprintf("%s_%s", naming_history_table(live), name + strlen(prefix));
+		if (strlen(own) >= NAMEDATALEN)
+			own = name;
+		derived_follow_name(lfirst_oid(lc), own, before, now);
+		follow_segment_indexes(lfirst_oid(lc), name, own);
+	}
+}
+
+/* Indexes that are called after the segment, as far as such names are free. */
+static void
+follow_segment_indexes(Oid segment, const char *before, const char *now)
+{
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *lc;
+
+	if (strcmp(before, now) == 0)
+		return;
+	rel = table_open(segment, NoLock);
+	indexes = RelationGetIndexList(rel);
+	table_close(rel, NoLock);
+	foreach(lc, indexes)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+		char	   *own;
+
+		if (name == NULL || strncmp(name, before, strlen(before)) != 0)
+			continue;
+		own = psprintf("%s%s", now, name + strlen(before));
+		if (strlen(own) < NAMEDATALEN && !OidIsValid(get_relname_relid(own, get_rel_namespace(segment))))
+			catalog_rename(lfirst_oid(lc), own);
+	}
 }
 
 static void

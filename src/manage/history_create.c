@@ -219,7 +219,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
 	else
 	{
 		/* kept histories of children that are not tracked any more */
-		foreach(lc, find_inheritance_children(row->history, AccessExclusiveLock))
+		foreach(lc, segments_others(row->history, AccessExclusiveLock))
 			catalog_disinherit(lfirst_oid(lc), row->history);
 		derived_drop(row->history);
 	}

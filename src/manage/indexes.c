@@ -138,6 +138,34 @@ drop_stale_key_index(Oid live, Oid history)
 	}
 }
 
+/* Make the key's index on the history's segments, where it is not there. */
+void
+indexes_create_on_segments(Relation live, Oid history, List *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, segments_relids(history))
+	{
+		Oid			segment = lfirst_oid(lc);
+		Relation	rel = table_open(segment, ShareLock);
+		bool		has = OidIsValid(indexes_find_key(rel, key, false, NULL));
+
+		table_close(rel, NoLock);
+		if (!has && columns_all_exist(segment, key))
+			(void) create_key_index(live, segment, false, KEY_INDEX, key);
+	}
+}
+
+/* Drop it there. */
+void
+indexes_drop_on_segments(Oid history, List *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, segments_relids(history))
+		indexes_drop_key(lfirst_oid(lc), key);
+}
+
 /* Drop the three indexes. */
 void
 indexes_drop(Oid history, List *key)

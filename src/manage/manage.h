@@ -28,6 +28,7 @@ typedef struct TableIdentity
 /* api_table.c: the table that an SQL function is called for: who calls, and locks */
 extern Oid	api_table_argument(FunctionCallInfo fcinfo, int sqlstate);
 extern void api_lock_table(Oid live, LOCKMODE mode, int sqlstate);
+extern void api_lock_table_with(Oid live, LOCKMODE mode, List *changing, int sqlstate);
 extern void api_lock_table_and_view(Oid live, int sqlstate);
 extern RegistryRow *api_require_history(Oid live, int sqlstate);
 
@@ -94,6 +95,8 @@ extern void indexes_create_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_complete_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_loosen_tracking(Relation live, Oid tracking, List *key);
 extern void indexes_create(Relation live, Oid history, List *key);
+extern void indexes_create_on_segments(Relation live, Oid history, List *key);
+extern void indexes_drop_on_segments(Oid history, List *key);
 extern void indexes_drop(Oid history, List *key);
 extern void indexes_drop_key(Oid history, List *key);
 

@@ -84,10 +84,14 @@ rekey(RegistryRow *row, List *kept)
 	if (renamed)
 	{
 		if (get_rel_name(row->history) != NULL)
+		{
 			indexes_drop_key(row->history, old_key);
+			indexes_drop_on_segments(row->history, old_key);
+		}
 		row->key = key;
 	}
 	indexes_create(live, row->history, row->key);
+	indexes_create_on_segments(live, row->history, row->key);
 
 	if (OidIsValid(row->tracking) &&
 		(renamed || list_member_ptr(kept, NULL) || !rekey_made_fit(live, row)))
@@ -127,7 +131,10 @@ rekey_loosen(RegistryRow *row, List *kept)
 	{
 		/* a column of another type is another one of the history's */
 		if (all && get_rel_name(row->history) != NULL)
+		{
 			indexes_create(live, row->history, row->key);
+			indexes_create_on_segments(live, row->history, row->key);
+		}
 		table_close(live, NoLock);
 		registry_update(row);	/* a column may have another name */
 		return false;
@@ -137,7 +144,9 @@ rekey_loosen(RegistryRow *row, List *kept)
 	if (!all)
 	{
 		indexes_drop_key(row->history, old_key);
+		indexes_drop_on_segments(row->history, old_key);
 		indexes_create(live, row->history, row->key);
+		indexes_create_on_segments(live, row->history, row->key);
 	}
 	if (tracked && all)
 	{
@@ -378,6 +387,7 @@ rekey_fill_versions(void *arg)
 	Oid			collation;
 	char	   *value;
 	int64		numbers[2];
+	ListCell   *lc;
 
 	if (from == InvalidAttrNumber || to == InvalidAttrNumber)
 		return;
@@ -397,8 +407,9 @@ rekey_fill_versions(void *arg)
 					  numbers, lengthof(numbers));
 	if (numbers[0] == 0 || numbers[0] != numbers[1])
 		return;
-	(void) ddl_execute_query(owner, list_make1_oid(row->history),
-							 psprintf("UPDATE ONLY %s r SET %s = %s WHERE r.%s IS NULL AND r.%s IS NOT NULL",
-									  naming_quoted(row->history), quote_identifier(column->to), value,
-									  quote_identifier(column->to), quote_identifier(column->from)));
+	foreach(lc, segments_and_head(row->history))
+		(void) ddl_execute_query(owner, list_make1_oid(lfirst_oid(lc)),
+								 psprintf("UPDATE ONLY %s r SET %s = %s WHERE r.%s IS NULL AND r.%s IS NOT NULL",
+										  naming_quoted(lfirst_oid(lc)), quote_identifier(column->to), value,
+										  quote_identifier(column->to), quote_identifier(column->from)));
 }

@@ -34,6 +34,7 @@
 static bool changes_flags(AlterTableStmt *statement, bool *lowers);
 static Oid	altered_table(void);
 static void refuse_less(Oid live, Oid derived);
+static void row_security_raise_table(Oid live, Oid derived);
 static void row_security_give(Oid live, Oid derived, bool lower);
 static bool is_owners(Oid live, Oid derived);
 
@@ -47,6 +48,7 @@ row_security_follow_command(Node *statement)
 	bool		lowers;
 	Oid			relid;
 	RegistryRow *row;
+	ListCell   *lc;
 
 	if (!IsA(statement, AlterTableStmt) ||
 		!changes_flags((AlterTableStmt *) statement, &lowers) ||
@@ -62,10 +64,13 @@ row_security_follow_command(Node *statement)
 			return;
 		/* whoever changes those of the history at this moment will have done so */
 		row_security_give(row->live, row->history, lowers);
+		foreach(lc, segments_relids(row->history))
+			row_security_give(row->live, lfirst_oid(lc), lowers);
 		row_security_give(row->live, row->tracking, lowers);
 		view_protect(row);
 	}
-	else if (lowers && (row = registry_get_by_derived(relid)) != NULL)
+	else if (lowers && ((row = registry_get_by_derived(relid)) != NULL ||
+						(row = registry_get_by_derived(segments_head(relid))) != NULL))
 		refuse_less(row->live, relid);
 }
 
@@ -141,11 +146,21 @@ row_security_raise(const RegistryRow *row)
 }
 
 /*
- * Give one derived table, which may be InvalidOid or dropped, the row-level security that
- * it lacks.
+ * Give one derived table, which may be InvalidOid or dropped, and its segments, the row-level
+ * security that they lack.
  */
 void
 row_security_raise_one(Oid live, Oid derived)
+{
+	ListCell   *lc;
+
+	row_security_raise_table(live, derived);
+	foreach(lc, segments_relids(derived))
+		row_security_raise_table(live, lfirst_oid(lc));
+}
+
+static void
+row_security_raise_table(Oid live, Oid derived)
 {
 	RowSecurityFlags		want;
 	RowSecurityFlags		have;

@@ -399,7 +399,7 @@ start_after_last_end(const RegistryRow *row, const KeySql *key)
 	if (get_rel_name(row->history) == NULL)
 		return;
 	history = table_open(row->history, AccessShareLock);
-	if (RelationGetNumberOfBlocks(history) > 0)
+	if (RelationGetNumberOfBlocks(history) > 0 || segments_of(row->history) != NIL)
 		last_end = last_end_sql(row, history);
 	table_close(history, NoLock);
 	if (last_end)
@@ -447,7 +447,7 @@ last_end_sql(const RegistryRow *row, Relation history)
 		generate_operator_clause(&match, psprintf("h.%s", quote_identifier(lfirst(lc))),
 								 held->atttypid, equal, name, type);
 	}
-	return psprintf("(SELECT pg_catalog.max(pg_catalog.upper(h.%s)) FROM ONLY %s h "
+	return psprintf("(SELECT pg_catalog.max(pg_catalog.upper(h.%s)) FROM %s h "
 					"WHERE %s AND NOT pg_catalog.upper_inf(h.%s))",
-					PERIOD_COLUMN, naming_quoted(row->history), match.data, PERIOD_COLUMN);
+					PERIOD_COLUMN, segments_source(row->history), match.data, PERIOD_COLUMN);
 }

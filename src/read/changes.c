@@ -291,10 +291,10 @@ source_of_kept(Oid history)
 	initStringInfo(&columns);
 	foreach(lc, source->columns)
 		appendStringInfo(&columns, "h.%s, ", quote_identifier(lfirst(lc)));
-	source->rows = psprintf("SELECT %sh.%s, h.%s, %s AS %s FROM ONLY %s h", columns.data,
+	source->rows = psprintf("SELECT %sh.%s, h.%s, %s AS %s FROM %s h", columns.data,
 							PERIOD_COLUMN, XID_COLUMN,
 							maker != InvalidAttrNumber ? "h." MAKER_COLUMN : "NULL::pg_catalog.int8",
-							MAKER_COLUMN, naming_quoted(history));
+							MAKER_COLUMN, segments_source(history));
 	return source;
 }
 

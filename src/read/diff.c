@@ -220,7 +220,7 @@ live_rows_sql(const RegistryRow *row, Relation live)
 	if (get_rel_name(row->tracking) != NULL && fit_key(row) == KEY_HELD)
 		(void) fit_tracking(row, live, &worst);
 	if (worst > COLUMN_CONVERTS || live->rd_rel->relrowsecurity || indexes_tracking_is_loose(row->tracking) ||
-		find_inheritance_children(row->history, NoLock) != NIL)
+		segments_others(row->history, NoLock) != NIL)
 		return NULL;
 	return psprintf("SELECT %s FROM ONLY %s t JOIN %s l ON %s WHERE t.edition_time OPERATOR(pg_catalog.>) $1 "
 					"AND t.edition_time OPERATOR(pg_catalog.<=) $2", columns_sql(live, "l"),

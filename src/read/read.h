@@ -55,6 +55,10 @@ extern bool estimate_column(struct PlannerInfo *root, RangeTblEntry *rte, AttrNu
 							struct VariableStatData *vardata);
 extern void estimate_periods(struct PlannerInfo *root, Oid relid, struct RelOptInfo *rel);
 
+/* prune.c: leaves segments out of queries as of a time after all their versions had ended */
+extern void prune_init(void);
+extern void prune_relation(struct PlannerInfo *root, Oid relid, struct RelOptInfo *rel);
+
 /* tracking_scan.c: how history views read a tracking table */
 extern void tracking_scan_init(void);
 

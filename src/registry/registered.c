@@ -30,8 +30,8 @@ static uint64 as_of = 0;			/* see extension_registry_changes */
 static void forget_answers(void);
 
 /*
- * The live table of which relid is the history or tracking table, or relid itself if
- * that is registered; else InvalidOid.
+ * The live table of which relid is the history or tracking table, or a segment of the
+ * history, or relid itself if that is registered; else InvalidOid.
  */
 Oid
 registered_live(Oid relid)
@@ -47,6 +47,12 @@ registered_live(Oid relid)
 		return answer->live;
 
 	live = registry_live_of(relid);
+	if (!OidIsValid(live))
+	{
+		Oid			history = segments_head(relid);
+
+		live = OidIsValid(history) ? registry_live_of(history) : InvalidOid;
+	}
 	if (as_of != extension_registry_changes())
 		return live;			/* it may be of yesterday */
 	answer = hash_search(answers, &relid, HASH_ENTER, NULL);

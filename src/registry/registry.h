@@ -147,6 +147,18 @@ typedef struct OwnIndex
 #define XID_INDEX		"_history_exec_transaction_id"
 #define TRACKING_INDEX	"_tracking_live_pk_index"
 
+/* the CHECK by which a table is known as a segment of a history; see segments.c */
+#define SEGMENT_CONSTRAINT	"catmaid_history_segment"
+
+/* A table that holds versions of a history that ended long ago. */
+typedef struct Segment
+{
+	Oid			relid;
+	Oid			history;		/* the head, which goes on */
+	TimestampTz bound;			/* all ended by then; DT_NOEND: unknown */
+	bool		verified;		/* and it is true of every row */
+} Segment;
+
 typedef struct TriggerSpec
 {
 	const char *name;
@@ -300,6 +312,18 @@ extern bool registry_is_derived(Oid relid);
 extern bool registry_register_again(Oid live);
 extern bool registry_row_by_mark(RegistryRow *row);
 extern void registry_refute(Oid relid, Oid live);
+
+/* segments.c: which tables hold a history's older versions, and how old these are */
+extern List *segments_of(Oid history);
+extern List *segments_relids(Oid history);
+extern List *segments_and_head(Oid history);
+extern List *segments_others(Oid history, LOCKMODE mode);
+extern Oid	segments_head(Oid relid);
+extern bool segments_read(Oid relid, Segment *segment);
+extern bool segments_valid_bound(Relation rel, TimestampTz *bound);
+extern char *segments_source(Oid history);
+extern Oid	segments_view(void);
+extern char *segments_constraint_sql(TimestampTz bound);
 
 /* trigger_state.c: the triggers that live tables must have, and have */
 extern const TriggerSpec trigger_specs[TRIGGER_SPECS];

@@ -312,6 +312,8 @@ registry_is_derived(Oid relid)
 {
 	RegistryRow *row = registry_get_by_derived(relid);
 
+	if (row == NULL)
+		row = registry_get_by_derived(segments_head(relid));
 	return row && is_sound(row);
 }
 

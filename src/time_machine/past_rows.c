@@ -117,8 +117,9 @@ read_rows(PastTable *table, Relation rel, bool with_table)
 	query = view_query_read_own(psprintf("SELECT * FROM (%s) v WHERE v.%s OPERATOR(pg_catalog.@>) "
 										 "'epoch'::pg_catalog.timestamptz",
 										 view_rows_sql(&here, rel, only), PERIOD_COLUMN),
-								list_make4_oid(here.live, here.history, here.tracking,
-											   extension_registry()));
+								lappend_oid(list_make4_oid(here.live, here.history, here.tracking,
+														   extension_registry()),
+											segments_view()));
 
 	for (i = 0; i < desc->natts; i++)
 	{
@@ -356,6 +357,8 @@ table_of_version(Index rti, Oid history)
 		RegistryRow *row = registry_get_by_derived(lfirst_oid(lc));
 		CaseWhen   *when = makeNode(CaseWhen);
 
+		if (row == NULL)
+			row = registry_get_by_derived(segments_head(lfirst_oid(lc)));
 		if (row == NULL)
 			continue;
 		when->expr = make_opclause(lookup_type_cache(OIDOID, TYPECACHE_EQ_OPR)->eq_opr, BOOLOID, false,

@@ -461,8 +461,9 @@ shows_both(Oid view, const RegistryRow *row)
 static bool
 refers_only_to_ours(Oid view, const RegistryRow *row)
 {
-	List	   *relations = lappend_oid(list_make4_oid(row->live, row->history, row->tracking,
-													   extension_registry()), view);
+	List	   *relations = list_concat(list_make4_oid(row->live, row->history, row->tracking,
+													   extension_registry()),
+										list_make2_oid(segments_view(), view));
 	List	   *functions = list_make3_oid(function_of_ours("catmaid_history_no_end", NULL, 0),
 										   function_of_ours("catmaid_history_live_start", of_row,
 															lengthof(of_row)),

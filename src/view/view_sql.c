@@ -17,7 +17,8 @@
  * function for rows that have none there.
  *
  * A parent's history is read with all that inherits from it; which of that is history of
- * ours is a filter, for which the history's rows bring their table along.
+ * ours is a filter, for which the history's rows bring their table along.  Segments of a
+ * history are children of it, too, and read with it (segments.c).
  *
  * Of a history that was adopted, the older versions have who made them in the place of who
  * ended them: there the arm's last columns are expressions.
@@ -76,9 +77,10 @@ Query *
 view_query(const RegistryRow *row)
 {
 	Relation	live = table_open(row->live, AccessShareLock);
+	List	   *relations = list_make4_oid(row->live, row->history, row->tracking,
+										   extension_registry());
 	Query	   *query = view_query_read_own(view_rows_sql(row, live, false),
-											list_make4_oid(row->live, row->history,
-														   row->tracking, extension_registry()));
+											lappend_oid(relations, segments_view()));
 
 	table_close(live, NoLock);
 	return query;
@@ -168,7 +170,7 @@ view_rows_sql(const RegistryRow *row, Relation live, bool only)
 	int			i;
 
 	derived_check_there(row, 0);
-	is_parent = !only && find_inheritance_children(row->history, NoLock) != NIL;
+	is_parent = !only && segments_others(row->history, NoLock) != NIL;
 	missing = missing_column(row, live);
 	if (missing)
 		ereport(ERROR,
@@ -221,18 +223,21 @@ view_rows_sql(const RegistryRow *row, Relation live, bool only)
 		appendStringInfo(&live_columns, ", NULL::pg_catalog.oid AS %s", quote_identifier(table));
 		appendStringInfoString(&history_columns, ", h.tableoid");
 		appendStringInfo(&filter, "(v.%s IS NULL OR v.%s OPERATOR(pg_catalog.=) ANY "
-						 "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r)))",
+						 "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r UNION ALL "
+						 "SELECT s.segment::pg_catalog.oid FROM %s s)))",
 						 quote_identifier(table), quote_identifier(table),
-						 naming_quoted(extension_registry()));
+						 naming_quoted(extension_registry()),
+						 naming_quoted(segments_view()));
 	}
 	if (condition_sql(live))
 		appendStringInfo(&filter, "%s%s", filter.len > 0 ? " AND " : "", condition_sql(live));
 
-	sql = psprintf("SELECT %s FROM %s%s l UNION ALL SELECT %s FROM %s%s h",
+	sql = psprintf("SELECT %s FROM %s%s l UNION ALL SELECT %s FROM %s h",
 				   live_columns.data,
 				   only && live->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
 				   naming_quoted(row->live),
-				   history_columns.data, is_parent ? "" : "ONLY ", naming_quoted(row->history));
+				   history_columns.data,
+				   is_parent ? naming_quoted(row->history) : segments_source(row->history));
 	if (filter.len > 0)
 		sql = psprintf("SELECT %s FROM (%s) v WHERE %s", columns.data, sql, filter.data);
 	return sql;

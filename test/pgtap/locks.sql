@@ -2,7 +2,7 @@
 -- on live table, history table, tracking table and view, until its transaction ends.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(33);
+SELECT plan(34);
 
 CREATE TABLE x (id int PRIMARY KEY, v text, n int);
 SELECT create_history_table('x');
@@ -48,6 +48,7 @@ DROP INDEX x__history_exec_transaction_id;
 SELECT is(locks('SELECT enable_history_tracking_for_table(''x'')'),
 	'ShareRowExclusive, ShareRowExclusive, Share, ShareUpdateExclusive', 'enabling');
 SELECT enable_history_tracking_for_table('x');
+SELECT is(locks('SELECT rotate_history(''x'')'), 'ShareUpdateExclusive, AccessExclusive, AccessShare, AccessExclusive', 'rotating');
 SELECT is(locks('SELECT sync_tracking_table(''x'', ''x__tracking'')'), 'ShareRowExclusive, -, RowExclusive, ShareUpdateExclusive', 'syncing');
 SELECT is(locks('SELECT repair_history(''x'')'),
 	'ShareRowExclusive, AccessExclusive, AccessExclusive, AccessExclusive', 'repairing');

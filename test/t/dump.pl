@@ -93,12 +93,15 @@ SQL
 SET search_path = public, $schema;
 INSERT INTO catmaid_transaction_info (user_id, change_type, label, project_id) VALUES (1, 'Backend', 'a test', 2);
 UPDATE tracked SET v = v || '!' WHERE id < 10;
+SELECT rotate_history(r) FROM unnest('{tracked,leaf}'::regclass[]) r;
+ALTER TABLE leaf__history_1 VALIDATE CONSTRAINT catmaid_history_segment;
 DELETE FROM tracked WHERE id = 1;
 UPDATE timed SET v = v || '!' WHERE id < 10;
 UPDATE base SET v = v || '!';
 UPDATE app."Odd ""one" SET v = 'z';
 UPDATE app.disabled SET v = 'c';
 SELECT disable_history_tracking_for_table('app.disabled');
+SELECT rotate_history(r) FROM unnest('{tracked,base,timed}'::regclass[]) r;
 ALTER TABLE timed DROP COLUMN junk;
 ALTER TABLE tracked ADD COLUMN n int DEFAULT 7;
 UPDATE tracked SET n = 8 WHERE id = 5;

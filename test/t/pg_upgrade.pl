@@ -28,6 +28,10 @@ SELECT create_history_table(t) FROM unnest('{s.tracked,s.part,s.off,s.kept}'::re
 INSERT INTO s.timed VALUES (1, 'a');
 INSERT INTO s.tracked VALUES (1, 'a');
 INSERT INTO s.part VALUES (1, 'a');
+-- cut, with values out of line in the segment
+UPDATE s.tracked SET v = (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 4000) i);
+UPDATE s.tracked SET v = 'b';
+SELECT rotate_history('s.tracked');
 SELECT disable_history_tracking_for_table('s.off');
 SELECT drop_history_table_keep_data('s.kept');
 SQL
@@ -50,10 +54,13 @@ $new->start;
 is($new->safe_psql('postgres', $marks), $before[0], 'the marks afterwards');
 is($new->safe_psql('postgres', $registry), $before[1], 'the registry');
 is($new->safe_psql('postgres', q{SELECT string_agg(finding || ' ' || live_table, ', ') FROM check_history() WHERE severity <> 'info'}), '', 'check_history finds nothing');
-is($new->safe_psql('postgres', <<'SQL'), '1 1 1', 'changes are recorded');
+is($new->safe_psql('postgres', <<'SQL'), '1 3 1', 'changes are recorded');
 UPDATE s.timed SET v = 'b'; UPDATE s.tracked SET v = 'b'; UPDATE s.part SET v = 'b';
 SELECT concat_ws(' ', (SELECT count(*) FROM s.timed__history), (SELECT count(*) FROM s.tracked__history), (SELECT count(*) FROM s.part__history));
 SQL
+is($new->safe_psql('postgres', 'SELECT max(length(v)) FROM s.tracked__history_1'), '128000', 'segments come along');
+is($new->safe_psql('postgres', q{SELECT rotate_history('s.tracked'); SELECT max(length(v)) FROM s.tracked__history}), "s.tracked__history_2\n128000",
+	'and others follow');
 my ($rc, $out, $err) = $new->psql('postgres', 'SET catmaid_history.follow_ddl = off; DROP TABLE s.tracked__history');
 like($err, qr/other objects depend on it/, 'a history is not dropped by itself');
 $new->stop;

@@ -52,7 +52,7 @@ sub text_of_script
 	$text =~ s/COMMENT ON .*? IS\s+'(?:[^']|'')*';//gs;
 	# what a format makes is SQL as well
 	$text =~ s/format\('((?:[^']|'')*)'/format($1/g;
-	$text =~ s/\b(?:CREATE FUNCTION|EXECUTE FUNCTION|ALTER FUNCTION|REVOKE EXECUTE ON FUNCTION) (?:catmaid_history_internal\.)?\w+\([^()]*\)/ /g;
+	$text =~ s/\b(?:CREATE FUNCTION|CREATE PROCEDURE|EXECUTE FUNCTION|ALTER FUNCTION|REVOKE EXECUTE ON FUNCTION) (?:catmaid_history_internal\.)?\w+\([^()]*\)/ /g;
 	$text =~ s/\bCREATE (?:TABLE|TYPE|VIEW) \w+//g;
 	return $text;
 }

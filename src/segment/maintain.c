@@ -1,0 +1,377 @@
+/*
+ * maintain.c
+ *		How long a history is kept, and in what pieces: set_history_retention(), and
+ *		maintain_history(), which sees to it.
+ *
+ * maintain_history() is meant to be called again and again.  For each table that somebody has
+ * said something of and that the caller owns it verifies the bounds of segments, rotates what is
+ * due, drops segments whose versions all ended longer ago than they are kept, and of histories
+ * that are not cut deletes such versions.  Each step is a transaction of its own, if the
+ * procedure is not called in one; what cannot be done, as the table is in use, is told in a
+ * WARNING and tried again the next time.  Each step looks again at what is due when it has
+ * its locks, so two of them at a time do nothing twice.
+ *
+ * Locks: see rotate.c; ACCESS EXCLUSIVE on a segment that is dropped, SHARE UPDATE EXCLUSIVE
+ * on one that is verified, ROW EXCLUSIVE on a history whose versions are deleted.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "segment/segment.h"
+#include "compat.h"
+
+/* of catmaid_history_internal.catmaid_history_retention */
+#define Anum_retention_live		1
+#define Anum_retention_keep		3
+#define Anum_retention_segment	4
+
+typedef struct Retention
+{
+	Oid			live;
+	Interval   *keep;			/* or NULL: for ever */
+	Interval   *segment;		/* or NULL: in one piece */
+} Retention;
+
+/* One thing to be done for a table, in a transaction. */
+typedef struct Step
+{
+	const Retention *retention;
+	void		(*act) (const Retention *retention);
+	const char *name;
+} Step;
+
+static Oid	retention_table(void);
+static List *retentions(void);
+static char *interval_sql(FunctionCallInfo fcinfo, int i);
+static bool is_positive(Interval *interval);
+static TimestampTz ago(Interval *interval);
+static void take_step(void *arg);
+static void verify_segments(const Retention *retention);
+static void verify_segment(void *arg);
+static void bound_anew(Segment *segment);
+static void rotate_if_due(const Retention *retention);
+static bool is_due(const RegistryRow *row, Interval *every);
+static void drop_expired(const Retention *retention);
+static void begins_no_sooner(const RegistryRow *row, TimestampTz time);
+static bool has_expired(const RegistryRow *row, TimestampTz until);
+static void delete_expired(const Retention *retention);
+static RegistryRow *history_of(const Retention *retention);
+
+PG_FUNCTION_INFO_V1(catmaid_history_set_retention);
+PG_FUNCTION_INFO_V1(catmaid_history_maintain);
+
+/* set_history_retention(live_table, keep, segment) */
+Datum
+catmaid_history_set_retention(PG_FUNCTION_ARGS)
+{
+	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
+	Oid			table = retention_table();
+	char	   *keep = interval_sql(fcinfo, 1);
+	char	   *segment = interval_sql(fcinfo, 2);
+
+	api_lock_table(live, ShareUpdateExclusiveLock, 0);
+	(void) api_require_history(live, ERRCODE_UNDEFINED_OBJECT);
+	(void) ddl_execute_query(BOOTSTRAP_SUPERUSERID, list_make1_oid(table),
+							 psprintf("DELETE FROM %s r WHERE r.live_table::pg_catalog.oid OPERATOR(pg_catalog.=) %u",
+									  naming_quoted(table), live));
+	if (keep || segment)
+		(void) ddl_execute_query(BOOTSTRAP_SUPERUSERID, list_make1_oid(table),
+								 psprintf("INSERT INTO %s (live_table, keep, segment) VALUES (%u::pg_catalog.oid::pg_catalog.regclass, "
+										  "%s::pg_catalog.interval, %s::pg_catalog.interval)",
+										  naming_quoted(table), live, keep ? keep : "NULL",
+										  segment ? segment : "NULL"));
+	PG_RETURN_VOID();
+}
+
+/* CALL maintain_history() */
+Datum
+catmaid_history_maintain(PG_FUNCTION_ARGS)
+{
+	static const Step steps[] = {
+		{NULL, verify_segments, "verifying segments"},
+		{NULL, rotate_if_due, "rotating"},
+		{NULL, verify_segments, "verifying segments"},
+		{NULL, drop_expired, "dropping segments"},
+		{NULL, delete_expired, "deleting versions"},
+	};
+	bool		atomic = !(fcinfo->context && IsA(fcinfo->context, CallContext) &&
+						   !((CallContext *) fcinfo->context)->atomic);
+	ListCell   *lc;
+	int			i;
+
+	SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+	foreach(lc, retentions())
+	{
+		Retention  *retention = lfirst(lc);
+
+		if (get_rel_name(retention->live) == NULL ||
+			!relation_ownercheck_compat(retention->live, GetUserId()))
+			continue;
+		for (i = 0; i < lengthof(steps); i++)
+		{
+			Step		step = steps[i];
+			char	   *message;
+
+			step.retention = retention;
+			PushActiveSnapshot(GetTransactionSnapshot());
+			message = attempt_for_one(take_step, &step);
+			if (message)
+				ereport(WARNING,
+						(errmsg("maintaining the history of table %s: %s failed",
+								naming_quoted(retention->live), step.name),
+						 errdetail("%s", message),
+						 errhint("It is tried again by the next call.")));
+			PopActiveSnapshot();
+			if (!atomic)
+				SPI_commit();
+		}
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static void
+take_step(void *arg)
+{
+	Step	   *step = arg;
+
+	step->act(step->retention);
+}
+
+static Oid
+retention_table(void)
+{
+	return get_relname_relid("catmaid_history_retention", get_namespace_oid(INTERNAL_SCHEMA, false));
+}
+
+/* What has been said of tables, by their OIDs. */
+static List *
+retentions(void)
+{
+	Relation	rel = table_open(retention_table(), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *all = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Retention  *retention = palloc0(sizeof(Retention));
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_retention_live, desc, &isnull);
+
+		if (isnull)
+			continue;
+		retention->live = DatumGetObjectId(value);
+		value = heap_getattr(tuple, Anum_retention_keep, desc, &isnull);
+		if (!isnull)
+			retention->keep = memcpy(palloc(sizeof(Interval)), DatumGetIntervalP(value), sizeof(Interval));
+		value = heap_getattr(tuple, Anum_retention_segment, desc, &isnull);
+		if (!isnull)
+			retention->segment = memcpy(palloc(sizeof(Interval)), DatumGetIntervalP(value), sizeof(Interval));
+		all = lappend(all, retention);
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return all;
+}
+
+/* The argument as a literal, or NULL; an error unless it is a time to come. */
+static char *
+interval_sql(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		return NULL;
+	if (!is_positive(PG_GETARG_INTERVAL_P(i)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("how long a history is kept, and in what pieces, must be positive intervals"),
+				 errhint("Pass them like '10 years' and '1 month'; NULL means for ever, and in one piece.")));
+	return quote_literal_cstr(DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(i))));
+}
+
+static bool
+is_positive(Interval *interval)
+{
+	Interval	none = {0};
+
+	return DatumGetBool(DirectFunctionCall2(interval_gt, IntervalPGetDatum(interval),
+											IntervalPGetDatum(&none)));
+}
+
+static TimestampTz
+ago(Interval *interval)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   IntervalPGetDatum(interval)));
+}
+
+/* The registry's row, if there is a sound one, and the history is there; else NULL. */
+static RegistryRow *
+history_of(const Retention *retention)
+{
+	RegistryRow *row = get_rel_name(retention->live) ? registry_get(retention->live) : NULL;
+
+	return row && registry_is_sound(row, security_owner_of(row->live)) &&
+		get_rel_name(row->history) ? row : NULL;
+}
+
+/* That all versions had ended by then is found true, or made true. */
+static void
+verify_segments(const Retention *retention)
+{
+	RegistryRow *row = history_of(retention);
+	ListCell   *lc;
+
+	foreach(lc, row ? segments_of(row->history) : NIL)
+	{
+		Segment    *segment = lfirst(lc);
+
+		if (segment->verified || segment->bound == DT_NOEND)
+			continue;
+		if (attempt_for_one(verify_segment, segment) != NULL)
+		{
+			bound_anew(segment);
+			verify_segment(segment);
+		}
+	}
+}
+
+static void
+verify_segment(void *arg)
+{
+	ddl_alter_table(((Segment *) arg)->relid, false, "VALIDATE CONSTRAINT " SEGMENT_CONSTRAINT);
+}
+
+/* Versions ended later than the clock said: the bound is what they say. */
+static void
+bound_anew(Segment *segment)
+{
+	int64		last;
+
+	ddl_query_numbers(BOOTSTRAP_SUPERUSERID, list_make1_oid(segment->relid),
+					  psprintf("SELECT COALESCE(pg_catalog.max(pg_catalog.date_part('epoch', pg_catalog.upper(h.%s)))::pg_catalog.int8, 0::pg_catalog.int8) "
+							   "FROM ONLY %s h", PERIOD_COLUMN, naming_quoted(segment->relid)),
+					  &last, 1);
+	ddl_alter_table(segment->relid, false,
+					psprintf("DROP CONSTRAINT %s, %s", SEGMENT_CONSTRAINT,
+							 segments_constraint_sql(Max(time_t_to_timestamptz((pg_time_t) last + 1),
+														 segment->bound))));
+}
+
+static void
+rotate_if_due(const Retention *retention)
+{
+	RegistryRow *row = history_of(retention);
+
+	if (row == NULL || retention->segment == NULL || !is_due(row, retention->segment))
+		return;
+	row = rotate_lock(retention->live);
+	if (is_due(row, retention->segment))
+		(void) rotate(row);
+}
+
+/* Has the history been going on for so long, and is there anything in it? */
+static bool
+is_due(const RegistryRow *row, Interval *every)
+{
+	List	   *segments = segments_of(row->history);
+	TimestampTz since = row->created;
+	Relation	rel;
+	bool		empty;
+
+	if (segments != NIL)
+		since = ((Segment *) llast(segments))->bound;
+	if (since == DT_NOEND || since > ago(every))
+		return false;
+	rel = table_open(row->history, AccessShareLock);
+	empty = RelationGetNumberOfBlocks(rel) == 0;
+	table_close(rel, NoLock);
+	return !empty;
+}
+
+/* Segments all of whose versions ended longer ago. */
+static void
+drop_expired(const Retention *retention)
+{
+	RegistryRow *row = history_of(retention);
+	TimestampTz	until;
+	ListCell   *lc;
+
+	if (row == NULL || retention->keep == NULL)
+		return;
+	until = ago(retention->keep);
+	if (!has_expired(row, until))
+		return;
+	api_lock_table(row->live, ShareUpdateExclusiveLock, 0);
+	row = history_of(retention);
+	foreach(lc, row ? segments_of(row->history) : NIL)
+	{
+		Segment    *segment = lfirst(lc);
+		Segment		now;
+
+		if (!segment->verified || segment->bound >= until)
+			continue;
+		patience_lock(segment->relid, AccessExclusiveLock);
+		if (segments_read(segment->relid, &now) && now.history == row->history && now.verified &&
+			now.bound < until)
+		{
+			catalog_drop(RelationRelationId, segment->relid, false);
+			begins_no_sooner(row, now.bound);
+		}
+	}
+}
+
+/* What had ended before the time is gone from it. */
+static void
+begins_no_sooner(const RegistryRow *row, TimestampTz time)
+{
+	if (time > reach_begin(row))
+		reach_begin_at(row, time);
+}
+
+static bool
+has_expired(const RegistryRow *row, TimestampTz until)
+{
+	ListCell   *lc;
+
+	foreach(lc, segments_of(row->history))
+		if (((Segment *) lfirst(lc))->verified && ((Segment *) lfirst(lc))->bound < until)
+			return true;
+	return false;
+}
+
+/* Of a history that is not cut. */
+static void
+delete_expired(const Retention *retention)
+{
+	RegistryRow *row = history_of(retention);
+	TimestampTz until;
+
+	if (row == NULL || retention->keep == NULL || retention->segment != NULL)
+		return;
+	until = ago(retention->keep);
+	api_lock_table(row->live, ShareUpdateExclusiveLock, 0);
+	row = history_of(retention);
+	if (row && rows_delete_ended(row->history, until) > 0)
+		begins_no_sooner(row, until);
+}
