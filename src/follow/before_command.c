@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
@@ -24,14 +25,19 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "follow/follow.h"
 #include "compat.h"
 
-static void lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables derived);
+static void lock_views(RangeVar *name, bool parents, RangeVar *new_parent, ColumnChange change,
+					   DerivedTables derived);
 static ColumnChange column_change(AlterTableStmt *statement);
 static bool concerns_history(AlterTableStmt *statement);
-static bool changes_owner(AlterTableStmt *statement);
+static DerivedTables derived_tables_changed(AlterTableStmt *statement);
+static DerivedTables derived_tables_changed_by(AlterTableCmd *cmd, Oid relid);
+static RangeVar *new_parent(AlterTableStmt *statement);
+static bool serves_key(const char *column, Oid relid);
 static bool concerns_parents(AlterTableStmt *statement);
 static void refuse_tracked_partition(AlterTableStmt *statement);
 static bool takes_columns(AlterTableStmt *statement);
@@ -43,12 +49,12 @@ void
 before_command(Node *statement)
 {
 	if (IsA(statement, RenameStmt))
-		lock_views(((RenameStmt *) statement)->relation, true, COLUMNS_STAY,
+		lock_views(((RenameStmt *) statement)->relation, true, NULL, COLUMNS_STAY,
 				   ((RenameStmt *) statement)->renameType == OBJECT_TABLE ? DERIVED_BOTH :
 				   ((RenameStmt *) statement)->renameType == OBJECT_COLUMN ? DERIVED_HISTORY :
 				   DERIVED_NONE);
 	else if (IsA(statement, AlterObjectSchemaStmt))
-		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, COLUMNS_STAY,
+		lock_views(((AlterObjectSchemaStmt *) statement)->relation, true, NULL, COLUMNS_STAY,
 				   DERIVED_BOTH);
 	else if (IsA(statement, AlterTableStmt))
 		before_alter((AlterTableStmt *) statement);
@@ -68,7 +74,8 @@ before_command(Node *statement)
  * views are locked only if they have to follow.
  */
 static void
-lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables derived)
+lock_views(RangeVar *name, bool parents, RangeVar *new_parent, ColumnChange change,
+		   DerivedTables derived)
 {
 	while (name)
 	{
@@ -77,7 +84,9 @@ lock_views(RangeVar *name, bool parents, ColumnChange change, DerivedTables deri
 
 		if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
 			return;
-		locked = followed_lock_views(relid, parents, change, derived);
+		locked = followed_lock_views(relid, parents,
+									 new_parent ? RangeVarGetRelid(new_parent, NoLock, true) : InvalidOid,
+									 change, derived);
 		if (RangeVarGetRelid(name, NoLock, true) == relid)
 			return;
 		/* somebody else's table has the name by now */
@@ -128,14 +137,93 @@ concerns_history(AlterTableStmt *statement)
 	return false;
 }
 
-static bool
-changes_owner(AlterTableStmt *statement)
+/*
+ * Which of the tables derived from the one that is altered are altered with it, so that
+ * their readers have to be waited for?
+ */
+static DerivedTables
+derived_tables_changed(AlterTableStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	DerivedTables all = DERIVED_NONE;
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+		all |= derived_tables_changed_by(lfirst_node(AlterTableCmd, lc), relid);
+	return all;
+}
+
+static DerivedTables
+derived_tables_changed_by(AlterTableCmd *cmd, Oid relid)
+{
+	HeapTuple	tuple;
+	ListCell   *lc;
+	bool		key;
+
+	switch (cmd->subtype)
+	{
+		case AT_ChangeOwner:
+		case AT_EnableRowSecurity:
+		case AT_DisableRowSecurity:
+		case AT_ForceRowSecurity:
+		case AT_NoForceRowSecurity:
+			return DERIVED_BOTH;
+		case AT_SetLogged:
+		case AT_SetUnLogged:
+			return DERIVED_TRACKING;
+		case AT_AddInherit:
+		case AT_DropInherit:
+			return DERIVED_HISTORY;
+		case AT_AddConstraint:
+			return ((Constraint *) cmd->def)->contype == CONSTR_PRIMARY ? DERIVED_BOTH : DERIVED_NONE;
+		case AT_DropConstraint:
+			tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(
+				OidIsValid(relid) ? get_relation_constraint_oid(relid, cmd->name, true) : InvalidOid));
+			key = HeapTupleIsValid(tuple) &&
+				((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_PRIMARY;
+			if (HeapTupleIsValid(tuple))
+				ReleaseSysCache(tuple);
+			return key ? DERIVED_TRACKING : DERIVED_NONE;
+		case AT_DropColumn:
+		case AT_AlterColumnType:
+			return serves_key(cmd->name, relid) ? DERIVED_BOTH : DERIVED_HISTORY;
+		case AT_AddColumn:
+			foreach(lc, ((ColumnDef *) cmd->def)->constraints)
+				if (lfirst_node(Constraint, lc)->contype == CONSTR_PRIMARY)
+					return DERIVED_BOTH;
+			return DERIVED_HISTORY;
+		default:
+			return DERIVED_NONE;
+	}
+}
+
+/* From which table the command has this one inherit, or NULL. */
+static RangeVar *
+new_parent(AlterTableStmt *statement)
 {
 	ListCell   *lc;
 
 	foreach(lc, statement->cmds)
-		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_ChangeOwner)
-			return true;
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddInherit)
+			return (RangeVar *) cmd->def;
+	}
+	return NULL;
+}
+
+/* Is the column one of those by which the table's rows are told? */
+static bool
+serves_key(const char *column, Oid relid)
+{
+	RegistryRow *row = registered(relid) ? registry_get(relid) : NULL;
+	ListCell   *lc;
+
+	if (row)
+		foreach(lc, row->key)
+			if (strcmp(lfirst(lc), column) == 0)
+				return true;
 	return false;
 }
 
@@ -180,10 +268,8 @@ before_alter(AlterTableStmt *statement)
 	refuse_tracked_partition(statement);
 	kept_types_before_alter(statement);
 	if (mode == AccessExclusiveLock && concerns_history(statement))
-		lock_views(statement->relation, concerns_parents(statement),
-				   column_change(statement),
-				   changes_owner(statement) ? DERIVED_BOTH :
-				   column_change(statement) == COLUMNS_STAY ? DERIVED_NONE : DERIVED_HISTORY);
+		lock_views(statement->relation, concerns_parents(statement), new_parent(statement),
+				   column_change(statement), derived_tables_changed(statement));
 	if (statement->relation == NULL || !takes_columns(statement))
 		return;
 	relid = lock_to_alter(statement->relation, mode);

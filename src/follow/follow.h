@@ -110,12 +110,13 @@ extern void follow_partitions(RegistryRow *row, const TableState *before,
 /* what is derived from a table and changes with it */
 typedef enum DerivedTables
 {
-	DERIVED_NONE,
-	DERIVED_HISTORY,
-	DERIVED_BOTH				/* the tracking table, too */
+	DERIVED_NONE = 0,
+	DERIVED_HISTORY = 1,
+	DERIVED_TRACKING = 2,
+	DERIVED_BOTH = DERIVED_HISTORY | DERIVED_TRACKING
 } DerivedTables;
 
-extern List *followed_lock_views(Oid relid, bool parents, ColumnChange change,
+extern List *followed_lock_views(Oid relid, bool parents, Oid new_parent, ColumnChange change,
 								 DerivedTables derived);
 extern bool followed_row(Oid live, RegistryRow **row);
 extern void followed_suspend_view(Oid live, const Dependents *dropped, Node *statement);

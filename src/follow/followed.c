@@ -37,16 +37,18 @@ followed_suspend_view(Oid live, const Dependents *dropped, Node *statement)
 List *
 followed_lock_all_views(Oid relid)
 {
-	return followed_lock_views(relid, true, COLUMNS_CHANGE_TYPE, DERIVED_BOTH);
+	return followed_lock_views(relid, true, InvalidOid, COLUMNS_CHANGE_TYPE, DERIVED_BOTH);
 }
 
 /*
  * Lock what the command will keep readers out of: views upon views that change, views,
  * the tables themselves where they are registered; derived: and what is derived from
- * them.  Returns all that was locked.
+ * them.  parents: also the views of those that it inherits from; new_parent: and of the one
+ * that it is to inherit from, or InvalidOid.  Returns all that was locked.
  */
 List *
-followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables derived)
+followed_lock_views(Oid relid, bool parents, Oid new_parent, ColumnChange change,
+					DerivedTables derived)
 {
 	List	   *all = NIL;
 	List	   *related;
@@ -65,6 +67,8 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 			changed = lappend_oid(changed, lfirst_oid(lc));
 	if (parents && registered(relid))
 		related = list_concat_unique_oid(related, lineage_of(relid));
+	if (OidIsValid(new_parent))
+		related = list_concat_unique_oid(related, lineage_of(new_parent));
 	foreach(lc, related)
 		if (registered(lfirst_oid(lc)))
 			tables = lappend_oid(tables, lfirst_oid(lc));
@@ -82,8 +86,9 @@ followed_lock_views(Oid relid, bool parents, ColumnChange change, DerivedTables 
 		if (derived == DERIVED_NONE || (change == COLUMNS_STAY && lfirst_oid(lc) != relid) ||
 			!followed_row(lfirst_oid(lc), &row))
 			continue;
-		all = list_append_unique_oid(all, row->history);
-		if (OidIsValid(row->tracking) && derived == DERIVED_BOTH)
+		if (derived & DERIVED_HISTORY)
+			all = list_append_unique_oid(all, row->history);
+		if (OidIsValid(row->tracking) && (derived & DERIVED_TRACKING))
 			all = list_append_unique_oid(all, row->tracking);
 	}
 	if (change != COLUMNS_STAY)
