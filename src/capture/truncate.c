@@ -96,8 +96,13 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 	TrackingTable *keys;
 
 	Assert(CheckRelationLockedByMe(rel, AccessExclusiveLock, true));
-	/* a TRUNCATE that names the tracking table, too, has it open */
-	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED && tracking_is_in_use(tracking))
+	/*
+	 * Readers of the tracking table are not waited for: they may be about to read the
+	 * live table.  And a TRUNCATE that names the tracking table, too, has it open.
+	 */
+	if (OidIsValid(tracking) && fate == TRACKING_IS_EMPTIED &&
+		((capture->nkeys > 0 && !ConditionalLockRelationOid(tracking, AccessExclusiveLock)) ||
+		 tracking_is_in_use(tracking)))
 		fate = TRACKING_FORGETS;
 	keys = OidIsValid(tracking) && capture->nkeys > 0 ? tracking_open(capture, false) : NULL;
 
