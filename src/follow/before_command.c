@@ -178,7 +178,7 @@ derived_tables_changed_by(AlterTableCmd *cmd, Oid relid)
 			return ((Constraint *) cmd->def)->contype == CONSTR_PRIMARY ? DERIVED_BOTH : DERIVED_NONE;
 		case AT_DropConstraint:
 			tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(
-				OidIsValid(relid) ? get_relation_constraint_oid(relid, cmd->name, true) : InvalidOid));
+																OidIsValid(relid) ? get_relation_constraint_oid(relid, cmd->name, true) : InvalidOid));
 			key = HeapTupleIsValid(tuple) &&
 				((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_PRIMARY;
 			if (HeapTupleIsValid(tuple))
