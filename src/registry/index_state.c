@@ -22,6 +22,7 @@
 #include "registry/registry.h"
 
 static bool index_is(Relation index, Relation rel, List *columns, Oid am);
+static Oid	find_xid(Relation rel);
 static List *add_own(List *own, Oid index, const char *label);
 
 /*
@@ -88,7 +89,7 @@ indexes_there(Oid history, List *key, bool *has_key, bool *has_period, bool *has
 
 	*has_key = OidIsValid(indexes_find_key(rel, key, false, NULL));
 	*has_period = OidIsValid(indexes_find_on_column(rel, PERIOD_COLUMN, InvalidOid));
-	*has_xid = OidIsValid(indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID));
+	*has_xid = OidIsValid(indexes_find_on_column(rel, XID_COLUMN, InvalidOid));
 	table_close(rel, NoLock);
 }
 
@@ -127,7 +128,7 @@ indexes_own(Oid live, Oid table)
 	{
 		own = add_own(own, indexes_find_key(rel, row->key, false, NULL), KEY_INDEX);
 		own = add_own(own, indexes_find_period(rel), PERIOD_INDEX);
-		own = add_own(own, indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID), XID_INDEX);
+		own = add_own(own, find_xid(rel), XID_INDEX);
 	}
 	table_close(rel, NoLock);
 	return own;
@@ -205,6 +206,23 @@ indexes_find_period(Relation rel)
 	index = indexes_find_on_column(rel, PERIOD_COLUMN, GIST_AM_OID);
 	end = OidIsValid(index) ? strstr(get_rel_name(index), "_" PERIOD_INDEX) : NULL;
 	return end && strcmp(end, "_" PERIOD_INDEX) == 0 ? index : InvalidOid;
+}
+
+/*
+ * The index on exec_transaction_id that we have made, or that the owner has put in its
+ * place: of another kind, with a name that ends as ours.
+ */
+static Oid
+find_xid(Relation rel)
+{
+	Oid			index = indexes_find_on_column(rel, XID_COLUMN, BTREE_AM_OID);
+	const char *end;
+
+	if (OidIsValid(index))
+		return index;
+	index = indexes_find_on_column(rel, XID_COLUMN, InvalidOid);
+	end = OidIsValid(index) ? strstr(get_rel_name(index), "_" XID_INDEX) : NULL;
+	return end && strcmp(end, "_" XID_INDEX) == 0 ? index : InvalidOid;
 }
 
 static bool

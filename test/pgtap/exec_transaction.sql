@@ -3,7 +3,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 
-SELECT plan(21);
+SELECT plan(25);
 
 CREATE FUNCTION on_edit() RETURNS trigger LANGUAGE plpgsql AS
 	$$BEGIN NEW.edition_time := now(); RETURN NEW; END$$;
@@ -105,5 +105,23 @@ SELECT is_empty($$SELECT DISTINCT w.name, h.v FROM way w JOIN (
 SELECT is((SELECT column_default || ' ' || data_type FROM information_schema.columns
 	WHERE table_name = 'trk__history' AND column_name = 'exec_transaction_id'),
 	'txid_current() bigint', 'the 64-bit id is the default of the column');
+
+-- An owner may choose another kind of index on it: it stays, alone, and goes along.
+CREATE TABLE chosen (id int PRIMARY KEY);
+SELECT create_history_table('chosen');
+CREATE FUNCTION indexed() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(c.relname || ' ' || am.amname, ', ') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam
+	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'exec_transaction_id' AND i.indkey[0] = a.attnum
+	WHERE i.indrelid::regclass::text IN ('chosen__history', 'elected__history') $$;
+SELECT is(indexed(), 'chosen__history_exec_transaction_id btree', 'a btree is made');
+DROP INDEX chosen__history_exec_transaction_id;
+CREATE INDEX chosen__history_exec_transaction_id ON chosen__history USING brin (exec_transaction_id);
+SELECT enable_history_tracking_for_table('chosen'), repair_history('chosen');
+SELECT is(indexed(), 'chosen__history_exec_transaction_id brin', 'no btree beside the owner''s');
+ALTER TABLE chosen RENAME TO elected;
+SELECT is(indexed(), 'elected__history_exec_transaction_id brin', 'it is renamed along');
+DROP INDEX elected__history_exec_transaction_id;
+SELECT repair_history('elected');
+SELECT is(indexed(), 'elected__history_exec_transaction_id btree', 'without any, a btree is made again');
 
 SELECT * FROM finish();
