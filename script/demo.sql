@@ -126,8 +126,7 @@ SELECT (SELECT count(*) FROM treenode) AS live, id, steps(sys_period) AS valid, 
 FROM treenode__history JOIN step s ON s.transaction_id = exec_transaction_id
 WHERE s.n = 5 ORDER BY id;
 
-INSERT INTO treenode (id, parent_id, location_x, location_z)
-SELECT id, parent_id, location_x, location_z
-FROM treenode__with_history WHERE sys_period @> at_step(4);
+SELECT live_table, key, action
+FROM undo_transactions(ARRAY(SELECT transaction_id FROM step WHERE n = 5)) ORDER BY key;
 SELECT id, parent_id, location_x AS x, location_z AS z FROM treenode ORDER BY id;
 \set ECHO none

@@ -10,9 +10,18 @@
 #include "access/attnum.h"
 #include "catalog/pg_class.h"
 #include "commands/comment.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
+
+/* of a history's column that was added; both are told again by comments_added */
+#define ADDED_AT		"Added at "
+#define ADDED_AFTER		", after the transactions of the snapshot "
+#define ADDED_END		". Older versions have NULL."
 
 static void comment_on_column(Oid relid, const char *column, const char *comment);
 static void comment_on(Oid relid, AttrNumber attnum, const char *comment);
@@ -61,6 +70,47 @@ comments_put_tracking(Oid tracking, int n)
 		comment_on_column(tracking, naming_key_column(n, i), "The row, by its primary key.");
 	comment_on_column(tracking, EDITION_COLUMN, "Since when it is as it is.");
 	comment_on_column(tracking, TRACKING_XID_COLUMN, "The transaction that made it so.");
+}
+
+/*
+ * Note when the history's column was added: NULL in versions that were stored before does
+ * not mean that the row had none.  The caller's lock on the live table keeps writers away:
+ * whoever has stored one before has committed.
+ */
+void
+comments_put_added(Oid history, const char *column)
+{
+	char	   *snapshot;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	snapshot = DatumGetCString(DirectFunctionCall1(pg_snapshot_out,
+												   DirectFunctionCall1(pg_current_snapshot, (Datum) 0)));
+	PopActiveSnapshot();
+	comment_on_column(history, column,
+					  psprintf(ADDED_AT "%s" ADDED_AFTER "%s" ADDED_END,
+							   timestamptz_to_str(GetCurrentTimestamp()), snapshot));
+}
+
+/*
+ * When was the history's column added: a time, and a snapshot in which those are visible
+ * that may have stored versions before, as text; palloc'd.  Returns false where that is not
+ * known, or it was there from the beginning.
+ */
+bool
+comments_added(Oid history, AttrNumber attnum, char **added, char **snapshot)
+{
+	char	   *comment = GetComment(history, RelationRelationId, attnum);
+	char	   *after;
+	char	   *end;
+
+	if (comment == NULL || strncmp(comment, ADDED_AT, strlen(ADDED_AT)) != 0 ||
+		(after = strstr(comment, ADDED_AFTER)) == NULL ||
+		(end = strstr(after, ADDED_END)) == NULL)
+		return false;
+	*added = pnstrdup(comment + strlen(ADDED_AT), after - comment - strlen(ADDED_AT));
+	after += strlen(ADDED_AFTER);
+	*snapshot = pnstrdup(after, end - after);
+	return true;
 }
 
 static void

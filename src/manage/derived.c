@@ -218,6 +218,7 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 	types_below_domains(&copy, &type, &typmod);
 	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
+	comments_put_added(relid, NameStr(copy.attname));
 }
 
 /*

@@ -128,9 +128,11 @@ find_live_sql(UndoTable *table, const char *doubt, const char *condition)
 							tracking_match_sql(table->row, table->live));
 	else
 		maker = psprintf("l.%s", quote_identifier(table->row->txid_column));
-	return psprintf("SELECT %d::pg_catalog.int2, COALESCE(%s, false), NULL::pg_catalog.int8, %s, NULL::pg_catalog.tstzrange, "
+	return psprintf("SELECT %d::pg_catalog.int2, COALESCE(%s, false), NULL::pg_catalog.int8, %s, pg_catalog.tstzrange(%s, NULL), "
 					"l.ctid, l.tableoid%s FROM %s l %s WHERE %s",
-					SIDE_LIVE, doubt, maker, columns.data, table->name, tracking, condition);
+					SIDE_LIVE, doubt, maker,
+					OidIsValid(table->row->tracking) ? "t." EDITION_COLUMN : psprintf("l.%s", quote_identifier(table->row->time_column)),
+					columns.data, table->name, tracking, condition);
 }
 
 /* Of rows of some keys alone: a condition on f, or NULL. */

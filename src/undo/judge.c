@@ -27,6 +27,7 @@
 static char *judge_found_sql(const UndoTable *table);
 static char *judge_left_sql(const UndoTable *table);
 static char *judge_pairs_sql(const UndoTable *table);
+static char *judge_version_sql(const UndoRun *run, const UndoColumn *column, const char *version);
 static char *judge_compared_sql(const UndoRun *run, const UndoTable *table);
 static const char *judge_kind_sql(const UndoRun *run, const UndoTable *table);
 static void judge_see(UndoTable *table, HeapTuple tuple, TupleDesc desc);
@@ -41,6 +42,15 @@ judge_rows(UndoRun *run, UndoTable *table)
 	char	   *columns = psprintf("%s%s", table_list_sql(table, "z.%a", false),
 								   references_columns_sql(run, table, true));
 	char	   *sql;
+	ListCell   *lc;
+
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->added)
+			columns = psprintf("%s, z.absent_%s", columns, column->alias);
+	}
 
 	table->planned[0] = table->planned[1] = table->planned[2] = 0;
 	table->nconflicts = 0;
@@ -108,7 +118,8 @@ judge_pairs_sql(const UndoTable *table)
 		else
 			appendStringInfo(&columns, ", p.%s, q.%s AS q%s", column->alias, column->alias, column->alias);
 	}
-	both = psprintf("SELECT p.side AS found, q.side AS left_side, q.place, q.part, "
+	both = psprintf("SELECT p.side AS found, q.side AS left_side, q.place, q.part, p.ender AS pender, pg_catalog.upper(p.period) AS pended, "
+					"q.ender AS qender, pg_catalog.upper(q.period) AS qended, "
 					"COALESCE(p.doubt, false) OR COALESCE(q.doubt, false) AS doubt, "
 					"COALESCE(p.times, 0) OPERATOR(pg_catalog.>) 1 OR COALESCE(q.times, 0) OPERATOR(pg_catalog.>) 1 "
 					"OR (q.side OPERATOR(pg_catalog.=) 2 AND p.ender OPERATOR(pg_catalog.<>) q.maker "
@@ -120,6 +131,18 @@ judge_pairs_sql(const UndoTable *table)
 	return psprintf("%s FROM (%s) p LEFT JOIN (%s) q ON %s UNION ALL %s FROM (%s) q LEFT JOIN (%s) p ON %s WHERE p.side IS NULL",
 					both, judge_found_sql(table), judge_left_sql(table), table_keys_equal_sql(table, "p", "q"),
 					both, judge_left_sql(table), judge_found_sql(table), table_keys_equal_sql(table, "p", "q"));
+}
+
+/* The column of the version p or q: the live row's present value where it was added since. */
+static char *
+judge_version_sql(const UndoRun *run, const UndoColumn *column, const char *version)
+{
+	char	   *value = psprintf("x.%s%s", *version == 'q' ? "q" : "", column->alias);
+
+	if (column->added == NULL)
+		return value;
+	return psprintf("CASE WHEN %s THEN %s ELSE %s END", table_absent_sql(run, column, version),
+					table_live_sql(column, "l"), value);
 }
 
 /* They and the live row. */
@@ -148,12 +171,14 @@ judge_compared_sql(const UndoRun *run, const UndoTable *table)
 			appendStringInfo(&columns, ", x.%s", column->alias);
 		}
 		else
-			appendStringInfo(&columns, ", CASE WHEN x.found IS NOT NULL THEN x.%s WHEN x.left_side OPERATOR(pg_catalog.=) 2 THEN x.q%s ELSE %s END AS %s",
-							 column->alias, column->alias, live, column->alias);
+			appendStringInfo(&columns, ", CASE WHEN x.found IS NOT NULL THEN %s WHEN x.left_side OPERATOR(pg_catalog.=) 2 THEN %s ELSE %s END AS %s",
+							 judge_version_sql(run, column, "p"), judge_version_sql(run, column, "q"), live, column->alias);
+		if (column->added)
+			appendStringInfo(&columns, ", x.found IS NOT NULL AND %s AS absent_%s", table_absent_sql(run, column, "p"), column->alias);
 		if (column->is_key || column->is_silent || column->is_generated)
 			continue;
-		appendStringInfo(&before, "%sx.%s", before.len > 0 ? ", " : "", column->alias);
-		appendStringInfo(&after, "%sx.q%s", after.len > 0 ? ", " : "", column->alias);
+		appendStringInfo(&before, "%s%s", before.len > 0 ? ", " : "", judge_version_sql(run, column, "p"));
+		appendStringInfo(&after, "%s%s", after.len > 0 ? ", " : "", judge_version_sql(run, column, "q"));
 		appendStringInfo(&now, "%s%s", now.len > 0 ? ", " : "", live);
 	}
 	return psprintf("SELECT x.found, x.left_side, x.doubt, x.repeated, %s IS NOT NULL AS is_live, "

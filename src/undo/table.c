@@ -259,6 +259,8 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 		(strcmp(table->row->time_column, column->plain) == 0 ||
 		 strcmp(table->row->txid_column, column->plain) == 0);
 	column->is_generated = att->attgenerated != '\0';
+	if (comments_added(table->row->history, held->attnum, &column->added, &column->added_after))
+		column->default_sql = columns_default_sql(table->relid, att->attnum);
 	column->is_identity = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	return column;
 }
@@ -285,6 +287,21 @@ table_column_of(const UndoTable *table, AttrNumber attnum)
 		if (((UndoColumn *) lfirst(lc))->attnum == attnum)
 			return lfirst(lc);
 	elog(ERROR, "table %u has no column %d", table->relid, attnum);
+}
+
+/*
+ * "The version was stored before the column was added": p or q of x, which has who ended
+ * it, and when.  Of an instant: that was before.
+ */
+char *
+table_absent_sql(const UndoRun *run, const UndoColumn *column, const char *version)
+{
+	if (run->restore)
+		return psprintf("$2 OPERATOR(pg_catalog.<) %s::pg_catalog.timestamptz", quote_literal_cstr(column->added));
+	return psprintf("COALESCE((x.%sended IS NULL OR x.%sended OPERATOR(pg_catalog.<=) %s::pg_catalog.timestamptz) "
+					"AND pg_catalog.pg_visible_in_snapshot(x.%sender::pg_catalog.text::pg_catalog.xid8, %s::pg_catalog.pg_snapshot), false)",
+					version, version, quote_literal_cstr(column->added),
+					version, quote_literal_cstr(column->added_after));
 }
 
 /* The column of a live row, in the type that the history has. */

@@ -50,7 +50,6 @@ static void check_key(const UndoTable *table, Jsonb *key);
 static ErrorData *undo_try(UndoRun *run);
 static void undo_work(UndoRun *run);
 static void undo_find(UndoRun *run);
-static void check_named_once(UndoRun *run);
 static bool undo_may_retry(UndoRun *run, ErrorData *error);
 static bool make_way(UndoRun *run, UndoTable *table, const char *constraint);
 static List *columns_of_constraint(UndoTable *table, const char *name);
@@ -308,8 +307,7 @@ undo_find(UndoRun *run)
 		run->stale = false;
 		foreach(lc, run->tables)
 			find_rows(run, lfirst(lc));
-		if (!run->restore)
-			check_named_once(run);
+		known_check(run);
 		if (!run->judge_only)
 			foreach(lc, run->tables)
 				lock_rows(run, lfirst(lc));
@@ -319,42 +317,6 @@ undo_find(UndoRun *run)
 			return;
 		store_forget_all(run);
 	}
-}
-
-/*
- * Error out if an id names two transactions, as it may after a restore into another
- * cluster: all that one transaction has ended it ended at one time.
- */
-static void
-check_named_once(UndoRun *run)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-
-	initStringInfo(&sql);
-	foreach(lc, run->tables)
-	{
-		UndoTable  *table = lfirst(lc);
-
-		if (table->found->count > 0)
-			appendStringInfo(&sql, "%sSELECT f.ender, pg_catalog.upper(f.period) AS ended FROM %s f WHERE f.side OPERATOR(pg_catalog.=) 1",
-							 sql.len > 0 ? " UNION ALL " : "", table->found->name);
-	}
-	if (sql.len == 0)
-		return;
-	(void) SPI_execute(psprintf("SELECT e.ender, pg_catalog.min(e.ended)::pg_catalog.text, pg_catalog.max(e.ended)::pg_catalog.text FROM (%s) e "
-								"GROUP BY e.ender HAVING pg_catalog.min(e.ended) OPERATOR(pg_catalog.<>) pg_catalog.max(e.ended)", sql.data), true, 1);
-	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-				 errmsg("transaction id %s names more than one transaction",
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errdetail("There are changes of it at %s and at %s: the database was restored into another cluster in between.",
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2),
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3)),
-				 errhint("Name tables that only one of them has changed, or take rows back to an instant: SELECT * FROM %s(tables, as_of, keys).",
-						 hint_function("restore_tables"))));
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /* Is it worth another try, and how? */

@@ -48,6 +48,9 @@ typedef struct UndoColumn
 	bool		is_silent;		/* every change changes it: time and txid column */
 	bool		is_generated;
 	bool		is_identity;	/* GENERATED ALWAYS: an UPDATE cannot set it */
+	char	   *added;			/* when, and the snapshot; NULL: it was always there */
+	char	   *added_after;
+	char	   *default_sql;	/* or NULL */
 	bool		is_referred;	/* a foreign key refers to it, and it is no key's */
 } UndoColumn;
 
@@ -138,6 +141,9 @@ extern void find_rows(UndoRun *run, UndoTable *table);
 /* judge.c: what is to be done */
 extern void judge_rows(UndoRun *run, UndoTable *table);
 
+/* known.c: what cannot be known */
+extern void known_check(UndoRun *run);
+
 /* lock.c: the rows, in one order */
 extern void lock_rows(UndoRun *run, UndoTable *table);
 
@@ -165,6 +171,7 @@ extern UndoTable *table_of(const UndoRun *run, Oid relid);
 extern UndoColumn *table_column_of(const UndoTable *table, AttrNumber attnum);
 extern void table_equal_sql(StringInfo sql, const char *a, Oid a_type, Oid equal, const char *b, Oid b_type);
 extern bool table_has_operators(const UndoTable *table);
+extern char *table_absent_sql(const UndoRun *run, const UndoColumn *column, const char *version);
 extern char *table_live_sql(const UndoColumn *column, const char *alias);
 extern char *table_keys_equal_sql(const UndoTable *table, const char *a, const char *b);
 extern char *table_live_equal_sql(const UndoTable *table, const char *live, const char *b);

@@ -303,16 +303,22 @@ write_value_sql(const UndoTable *table, const UndoColumn *column)
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
+	char	   *absent = NULL;
+	char	   *value;
 
 	if (column->is_generated)
 		return NULL;
 	if (column->is_silent)
 		return strcmp(column->plain, table->row->time_column) == 0 ? "pg_catalog.now()" : "pg_catalog.txid_current()";
+	/* of a row that comes back */
+	if (column->added && column->default_sql)
+		absent = psprintf("WHEN p.absent_%s AND p.act OPERATOR(pg_catalog.=) 'I' THEN %s", column->alias, column->default_sql);
 	if (column->same_type)
-		return psprintf("p.%s", column->alias);
+		return absent ? psprintf("CASE %s ELSE p.%s END", absent, column->alias) : psprintf("p.%s", column->alias);
 	get_atttypetypmodcoll(table->relid, column->attnum, &type, &typmod, &collation);
-	return psprintf("p.%s::%s", column->alias,
-					format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	value = psprintf("p.%s::%s", column->alias,
+					 format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	return absent ? psprintf("CASE %s ELSE %s END", absent, value) : value;
 }
 
 /* The columns are NULL until they are written. */

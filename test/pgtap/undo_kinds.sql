@@ -1,7 +1,7 @@
 -- Section 10: undo of every kind of table, key, column and constraint, and with triggers.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(41);
+SELECT plan(49);
 \ir lib/undo.psql
 
 -- Unique values that are swapped: NULL for a moment, or rows deleted and inserted.
@@ -71,6 +71,26 @@ ALTER TABLE altered DROP COLUMN a;
 ALTER TABLE altered RENAME COLUMN b TO "C c";
 SELECT is(undo('{altered}'), 'altered 1 U, altered 2 I', 'a column dropped, another one renamed');
 SELECT is(rows('altered'), '1:b, 2:b', 'what is left of it');
+
+-- Columns added since: they keep their present value, or get their default.
+CREATE TABLE grown (id int PRIMARY KEY, a text);
+SELECT create_history_table('grown');
+INSERT INTO grown VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
+BEGIN; SELECT step('grown'); UPDATE grown SET a = 'x' WHERE id IN (1, 3); DELETE FROM grown WHERE id = 2; COMMIT;
+SELECT clock_timestamp() AS small \gset
+ALTER TABLE grown ADD COLUMN b int NOT NULL DEFAULT 5;
+BEGIN; SELECT step('b'); UPDATE grown SET b = 6 WHERE id = 3; COMMIT;
+SELECT is(undo('{grown}', 'skip', true), 'grown 1 U, grown 2 I, grown 3 s changed since by N: column b', 'a column added since');
+SELECT is(undo('{b}', 'skip'), 'grown 3 U', 'a change of it');
+SELECT is(undo('{grown}'), 'grown 1 U, grown 2 I, grown 3 U', 'all that was before it');
+SELECT is(rows('grown'), '1:a:5, 2:b:5, 3:c:5, 4:d:5', 'it has its present value, or its default');
+UPDATE grown SET a = 'y', b = 7 WHERE id = 1;
+SELECT is((SELECT string_agg(concat_ws(' ', key ->> 'id', action), ', ' ORDER BY key) FROM restore_tables('{grown}', :'small')), '1 UPDATE, 2 DELETE, 3 UPDATE', 'restored');
+SELECT is(rows('grown'), '1:x:7, 3:x:5, 4:d:5', 'likewise');
+BEGIN; SELECT step('null'); ALTER TABLE grown ALTER COLUMN b DROP NOT NULL; UPDATE grown SET b = NULL WHERE id = 4; COMMIT;
+BEGIN; SELECT step('not null'); UPDATE grown SET b = 9 WHERE id = 4; COMMIT;
+SELECT is(undo('{not null}'), 'grown 4 U', 'NULL that it had');
+SELECT is(b, NULL, 'comes back') FROM grown WHERE id = 4;
 
 -- Partitions, and rows that moved; a hierarchy.
 CREATE TABLE part (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);

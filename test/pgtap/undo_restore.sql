@@ -1,7 +1,7 @@
 -- Section 10: restore_tables, tables are brought back to what they were.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(22);
+SELECT plan(28);
 
 -- "table key action conflict, ..."; an error is its SQLSTATE and detail.
 CREATE FUNCTION tap.back(tables regclass[], as_of timestamptz, keys jsonb[] DEFAULT NULL, how text DEFAULT 'error', dry boolean DEFAULT false) RETURNS text LANGUAGE plpgsql AS $$
@@ -72,6 +72,27 @@ SELECT clock_timestamp() AS friday \gset
 INSERT INTO started VALUES (1, 'a', NULL, NULL), (2, 'b', NULL, NULL);
 DELETE FROM started WHERE id = 2;
 SELECT is(back('{started}', :'friday', how => 'force'), 'started 1 s it is not known what was there, started 2 s it is not known what was there', 'an unknown start, with force too');
+
+-- Before the history begins, and pauses.
+SELECT alike(back('{place}', '2001-01-01', how => 'force'), 'node 2 s it is not known what was there: the history begins at %', 'before the history begins');
+CREATE TABLE paused (id int PRIMARY KEY, v text);
+SELECT create_history_table('paused');
+INSERT INTO paused VALUES (1, 'a'), (2, 'b');
+BEGIN; SELECT txid_current() AS early \gset
+UPDATE paused SET v = 'x'; COMMIT;
+SELECT clock_timestamp() AS friday \gset
+UPDATE paused SET v = 'y' WHERE id = 1;
+SELECT disable_history_tracking_for_table('paused');
+UPDATE paused SET v = 'unseen' WHERE id = 2;
+SELECT enable_history_tracking_for_table('paused');
+SELECT alike(back('{paused}', :'friday', how => 'force'), 'paused 1 s it is not known what was there: nothing was recorded from %', 'before a pause');
+SELECT is((SELECT string_agg(concat_ws(' ', key ->> 'id', action, left(conflict, 57)), ', ' ORDER BY key) FROM undo_transactions(ARRAY[:early], on_conflict => 'force')),
+	'1 skip it is not known what was there: nothing was recorded from, 2 skip it is not known what was there: nothing was recorded from', 'a transaction before a pause, with force too');
+SELECT is(rows('paused'), '1:y, 2:unseen', 'nothing was done');
+SELECT clock_timestamp() AS friday \gset
+UPDATE paused SET v = 'z';
+SELECT is(back('{paused}', :'friday'), 'paused 1 U, paused 2 U', 'after it');
+SELECT is(rows('paused'), '1:y, 2:unseen', 'as it was');
 
 -- In a transaction that only reads, a dry run judges.
 BEGIN READ ONLY;
