@@ -162,7 +162,7 @@ remove_triggers(Oid relid)
 {
 	Relation	live = table_open(relid, NoLock);
 
-	Assert(relation_is_locked(row->live, AccessExclusiveLock));
+	Assert(relation_is_locked(relid, AccessExclusiveLock));
 	triggers_remove(live);
 	table_close(live, NoLock);
 }
