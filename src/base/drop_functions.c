@@ -10,7 +10,7 @@
  *
  * A migration that is reversed drops its function again.  PostgreSQL lets nobody drop a
  * member of an extension; so the function is let go before its owner's command, and
- * made anew, as ours, after it: what a dump restores by CREATE EXTENSION is there in
+ * re-created, as ours, after it: what a dump restores by CREATE EXTENSION is there in
  * any case.
  *
  * Read from the catalogs without locks.
@@ -123,7 +123,7 @@ drop_functions_let_go(Node *statement)
 }
 
 /*
- * At ddl_command_end: the one that is gone is made anew; the one that is there, as
+ * At ddl_command_end: the one that was dropped is re-created; the one that is there, as
  * another of its name was meant, is a member again.
  */
 void

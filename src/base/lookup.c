@@ -31,7 +31,7 @@
 
 /*
  * Functions that compare keys may keep something of each look-up (record_cmp does),
- * where the scan's own memory is; when it has grown to this, the scan begins anew.
+ * where the scan's own memory is; when it has grown to this, the scan is begun again.
  */
 #define MAX_MEMORY_BYTES	(512 * 1024L)
 

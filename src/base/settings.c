@@ -2,7 +2,7 @@
  * settings.c
  *		What the follower is told to do, and for whose tables that counts.
  *
- * Anybody may set the settings, but a command that they bear upon may be another
+ * Anybody may set the settings, but a command that they affect may be another
  * role's: whoever calls a SECURITY DEFINER function sets them for what it does to
  * its owner's tables.  So a value counts for a table only if the role that has set
  * it has the rights of the table's owner.  The SET clause of such a function is set

@@ -174,7 +174,7 @@ batch_tracking(CaptureTable *table)
 	return table->tracking;
 }
 
-/* Close what is open of a table that does not stay open, and look it up anew. */
+/* Close what is open of a table that does not stay open, and look it up again. */
 void
 batch_reopen(CaptureTable *table, Relation rel, Trigger *trigger)
 {

@@ -5,7 +5,7 @@
  * A hash table holds one entry for each relation on which a capture trigger
  * fired in this session: where its history goes, which column is which, and
  * how to look up a key in the live, history and tracking table.  The relcache
- * callback only marks (as pgoutput.c's does); an entry so marked is built anew
+ * callback only marks (as pgoutput.c's does); an entry so marked is rebuilt
  * when it is next looked up.  A change of the registry marks them all.
  *
  * An entry's contents live in a memory context of the entry's own, replaced as

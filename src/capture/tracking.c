@@ -10,7 +10,7 @@
  * After-row triggers do not always come in the order of the changes: a trigger
  * of the application may change rows of the same table while the outer
  * statement's own events still wait, and with a deferrable key two rows may
- * bear one key for a while (deferrable.c).  So nothing here relies on the order.  A version
+ * have one key for a while (deferrable.c).  So nothing here relies on the order.  A version
  * that this transaction made has an empty period, whatever is found here.  A
  * version from before began when the tracking row says *as it was before this
  * transaction touched it*; a tracking row that we have already replaced or
@@ -116,7 +116,7 @@ tracking_take(TrackingTable *tracking, const Datum *key, const Datum *new_key,
 }
 
 /*
- * A row with the key was inserted or updated.  new_key: the row did not bear
+ * A row with the key was inserted or updated.  new_key: the row did not have
  * it before, and min_edition_time is the edition time it had under the key before;
  * superseded: the new version itself is history already.
  */
@@ -128,7 +128,7 @@ tracking_written(TrackingTable *tracking, Relation rel, const Datum *key,
 	TrackingRow row;
 
 	/*
-	 * Of two rows that bear a key one after the other, the first is superseded
+	 * Of two rows that have a key one after the other, the first is superseded
 	 * when its event comes, so none of those that wait has this key.
 	 */
 	bool		may_wait = tracking->may_wait && new_key && !superseded &&
@@ -166,7 +166,7 @@ write_version(TrackingTable *tracking, const Datum *key, bool new_key,
 }
 
 /*
- * A row with the key was deleted, or bears another key now.  inserted_by_this_xact: this
+ * A row with the key was deleted, or has another key now.  inserted_by_this_xact: this
  * transaction had made the version.
  */
 void

@@ -108,7 +108,7 @@ tracking_read_row(TrackingTable *tracking, HeapTuple tuple, TrackingRow *row)
 	row->txid = DatumGetInt64(heap_getattr(tuple, tracking->capture->edition_txid_column,
 										   desc, &isnull));
 
-	/* a tracking table that is rewritten, or made anew for a new key, has others' rows, too */
+	/* a tracking table that is rewritten, or re-created for a new key, has others' rows, too */
 	row->modified_by_this_xact =
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
 		((!relation_is_rewritten_compat(tracking->rel) &&

@@ -91,7 +91,7 @@ truncation_has_emptied(Relation rel)
 
 /*
  * From the relcache callback.  TRUNCATE of a table that this very subtransaction
- * has made or truncated cuts the file and makes the indexes anew, which sends an
+ * has made or truncated cuts the file and rebuilds the indexes, which sends an
  * invalidation (index.c: index_update_stats).
  */
 void

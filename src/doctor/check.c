@@ -36,7 +36,7 @@ typedef struct Turn
 	List	   *findings;
 } Turn;
 
-/* makes every function and trigger of the extension anew */
+/* re-creates every function and trigger of the extension */
 #define THERE_AND_BACK \
 	"ALTER EXTENSION catmaid_history UPDATE TO 'unpackaged'; ALTER EXTENSION catmaid_history UPDATE;"
 

@@ -3,7 +3,7 @@
  *		Recognizes the triggers and functions of the older PL/pgSQL
  *		implementation.
  *
- * Its triggers bear the names that ours bear still, and call functions in the
+ * Its triggers have the names that ours still have, and call functions in the
  * extension's schema: four that all tables share, and two generated for each
  * table with a time column.  A trigger of such a name that calls another
  * function is somebody's own, and none of our business.

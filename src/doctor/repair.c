@@ -154,7 +154,7 @@ give_to_owner(const RegistryRow *row, Oid derived, Oid on_behalf_of)
 }
 
 /*
- * A history table that is gone begins anew, and columns that it lacks are added.
+ * A history table that was dropped is re-created, and columns that it lacks are added.
  * Parents first, and before all else: views of children are looked at with them.
  */
 void

@@ -70,7 +70,7 @@ before_command(Node *statement)
  * Lock the views of what the command will lock against readers, before it does
  * (see view_lock_all): of the table and those that inherit from it; and of those
  * from which it inherits, if the command changes what their readers look into.
- * The view of a partitioned table looks into none of its partitions.  Views upon these
+ * The view of a partitioned table looks into none of its partitions.  Views on these
  * views are locked only if they have to follow.
  */
 static void

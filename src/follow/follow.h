@@ -47,12 +47,12 @@ typedef struct TableState
 	List	   *leaves;			/* partitions that hold rows */
 } TableState;
 
-/* What a command does to columns, as far as views upon our views are concerned. */
+/* What a command does to columns, as far as views on our views are concerned. */
 typedef enum ColumnChange
 {
 	COLUMNS_STAY,
 	COLUMNS_COME_AND_GO,		/* which gives them other numbers */
-	COLUMNS_CHANGE_TYPE			/* which views upon views show, too */
+	COLUMNS_CHANGE_TYPE			/* which views on views show, too */
 } ColumnChange;
 
 /* command.c: the DDL commands that are being executed, and which tables they have touched */

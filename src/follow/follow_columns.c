@@ -166,7 +166,7 @@ follow_columns_regenerated(const TableState *now, AttrNumber attnum, Node *state
 /*
  * Which history column holds each of the live ones, by attribute number - 1;
  * palloc'd.  To be asked before the histories of parents follow: what they
- * rename goes down to this one, and other columns may bear these names then.
+ * rename goes down to this one, and other columns may have these names then.
  */
 AttrNumber *
 follow_columns_held(const RegistryRow *row, const TableState *before)
@@ -250,7 +250,7 @@ rename_column(RegistryRow *row, AttrNumber held, const char *from, const char *t
 		catalog_rename_column(row->history, from, to);
 	}
 
-	/* views upon the view follow by themselves */
+	/* views on the view follow by themselves */
 	view = view_of_table(row->live);
 	if (OidIsValid(view) && get_attnum(view, from) != InvalidAttrNumber)
 		catalog_rename_column(view, from, to);

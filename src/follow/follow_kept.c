@@ -16,7 +16,7 @@ static bool held_by_live(Oid history, const char *name);
 
 /*
  * The history table is about to get a column of this name, and with it all that
- * inherit from it: kept columns that bear the name move to the next free one.
+ * inherit from it: kept columns of that name move to the next free one.
  */
 void
 follow_kept_free_name(Oid history, const char *name)

@@ -41,7 +41,7 @@ followed_lock_all_views(Oid relid)
 }
 
 /*
- * Lock what the command will keep readers out of: views upon views that change, views,
+ * Lock what the command will keep readers out of: views on views that change, views,
  * the tables themselves where they are registered; derived: and what is derived from
  * them.  parents: also the views of those that it inherits from; new_parent: and of the one
  * that it is to inherit from, or InvalidOid.  Returns all that was locked.

@@ -134,7 +134,7 @@ kept_types_cascades(AlterTableStmt *statement)
 	return false;
 }
 
-/* Which may take types along, those of views upon the column. */
+/* Which may take types along, those of views on the column. */
 static void
 drop_columns(Dependents *dependents, Oid relid, AlterTableStmt *statement)
 {

@@ -5,7 +5,7 @@
  * A tracking table has the columns of the key, in its order.  Where the key's
  * columns are the same and only their types have changed, the tracking table's are
  * converted in place (follow_key.c, where the command's USING is known; here, where a
- * cast loses nothing).  Otherwise the tracking table is made anew, and rows that
+ * cast loses nothing).  Otherwise the tracking table is re-created, and rows that
  * still have the values of their old key, in whatever columns, keep their
  * starts.  "kept" tells where: for each column of the registered key the column of
  * the live table that has its values, or NULL.  Starts that cannot be told are

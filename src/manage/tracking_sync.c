@@ -105,7 +105,7 @@ tracking_sync(const RegistryRow *row)
 }
 
 /*
- * A row for each live row that has none, with an unknown start: whoever comes upon a key
+ * A row for each live row that has none, with an unknown start: whoever finds a key
  * that no tracking row has knows that no live row has it; and in a table without a
  * primary key what is known of a row is not taken for another's that has its key
  * (tracking_loose.c).

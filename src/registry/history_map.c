@@ -196,7 +196,7 @@ map_own_columns(HistoryMap *map, Oid live, Relation history, int sqlstate)
 }
 
 /*
- * The expression, upon rows of source, of a virtual generated column.  It is the
+ * The expression, on rows of source, of a virtual generated column.  It is the
  * table named in a query that says what is read, so that of a partition is its
  * root's.  It is taken from the catalogs: to lock what is above a partition while
  * it is written would be the other way round than all who lock a hierarchy.

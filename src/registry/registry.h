@@ -185,7 +185,7 @@ typedef enum TriggerState
 	TRIGGER_MISSING,
 	TRIGGER_SWITCHED_OFF,
 	TRIGGER_ALTERED,			/* ours, but not as it must be */
-	TRIGGER_FOREIGN				/* somebody's own bears the name */
+	TRIGGER_FOREIGN				/* a user-defined one has the name */
 } TriggerState;
 
 #define HISTORY_MAP_INCOMPLETE	(-1)

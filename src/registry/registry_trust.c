@@ -198,7 +198,7 @@ registry_way_out(const RegistryRow *row, bool *by_superuser, bool *forgets)
  * schema-only restore: with the tables that are marked as its history, if nothing
  * stands against it.  Without a mark there is none: its triggers may be forged.
  *
- * Several sessions may come upon the table at once: one registers it, the others
+ * Several sessions may find the table at once: one registers it, the others
  * wait until that one's transaction has ended, by a lock on the row to be (no
  * relation's, which would block writers of other tables).
  *

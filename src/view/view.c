@@ -84,7 +84,7 @@ view_update(const RegistryRow *row)
 
 /*
  * A view that is to show more columns, and cannot because of what roles that may not read
- * it have put upon it, shows those that it had: the table's owner is not to wait for them.
+ * it have put on it, shows those that it had: the table's owner is not to wait for them.
  */
 static void
 view_update_columns(Oid view, const RegistryRow *row)

@@ -275,8 +275,8 @@ view_is_strangers(Oid upon, Oid view)
 }
 
 /*
- * Lock what is upon the view, which is to change, against readers.  PostgreSQL lets anybody
- * put a view upon any other in a schema that he may use; who may not read it has none that
+ * Lock what is on the view, which is to change, against readers.  PostgreSQL lets anybody
+ * put a view on any other in a schema that he may use; who may not read it has none that
  * anybody can read, and is not waited for.  Returns false where such a one is locked.
  */
 bool
