@@ -133,6 +133,11 @@ extern CaptureRelation *cache_peek(Relation rel);
 extern CaptureRelation *cache_build_for(Relation rel, Oid live);
 extern void cache_init(void);
 
+/* cache_key.c: the part of it that tells rows by their key */
+extern bool cache_key_is_held(Relation rel, Relation history, List *key);
+extern void cache_key_build(CaptureRelation *entry, Relation rel, RegistryRow *row,
+							Relation history, Relation tracking);
+
 /* deferrable.c: keys that several transactions may have at a time: settled at commit */
 extern bool deferrable_postpone(CaptureRelation *capture, Relation rel,
 								const Datum *key, TimestampTz min_edition_time);
