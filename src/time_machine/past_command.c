@@ -151,12 +151,13 @@ past_copy(PlannedStmt *pstmt, TimestampTz instant)
 	if (copy->is_from && row)
 		as_of_refuse_write(relid, instant);
 	if (!copy->is_from && kind == PAST_OURS &&
-		(OidIsValid(registered_live(relid)) || relid == extension_registry()))
+		(OidIsValid(registered_live(relid)) || OidIsValid(segments_head(relid)) ||
+		 relid == extension_registry()))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot copy table \"%s\" as of %s: it belongs to a history, which is not one of the past",
 						RelationGetRelationName(rel), as_of_shown(instant)),
-				 errhint("For pg_dump: --data-only --exclude-table='*.*__history' --exclude-table='*.*__tracking' --extension=plpgsql; for one table: COPY (SELECT * FROM %s) TO ...",
+				 errhint("For pg_dump: --data-only --exclude-table='*.*__history*' --exclude-table='*.*__tracking' --extension=plpgsql; for one table: COPY (SELECT * FROM %s) TO ...",
 						 naming_quoted(relid))));
 	if (!copy->is_from)
 		past_check_untracked(kind, relid, child, instant);

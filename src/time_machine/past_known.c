@@ -70,7 +70,7 @@ past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child)
 			registry_check_sound(*row, 0);
 		return live == relid ? PAST_TRACKED : PAST_PARTITION;
 	}
-	if (is_ours(relid))
+	if (OidIsValid(segments_head(relid)) || is_ours(relid))
 		return PAST_OURS;
 	if (inh)
 		*child = tracked_below(relid);

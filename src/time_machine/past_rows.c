@@ -354,7 +354,8 @@ table_of_version(Index rti, Oid history)
 	which->location = -1;
 	foreach(lc, find_all_inheritors(history, NoLock, NULL))
 	{
-		RegistryRow *row = registry_get_by_derived(lfirst_oid(lc));
+		Oid			head = segments_head(lfirst_oid(lc));
+		RegistryRow *row = registry_get_by_derived(OidIsValid(head) ? head : lfirst_oid(lc));
 		CaseWhen   *when = makeNode(CaseWhen);
 
 		if (row == NULL)

@@ -330,7 +330,7 @@ my %elsewhere = map { $_ => 1 } (
 	'SELECT * FROM %s(NULL::t, before, after) compares table t.',
 	# of the past: test/pgtap/time_machine_refused.sql, and test/t/time_machine.pl dumps
 	'Read ONLY %s, or %s, or track it: SELECT %s(%s::regclass);',
-	"For pg_dump: --data-only --exclude-table='*.*__history' --exclude-table='*.*__tracking' --extension=plpgsql; for one table: COPY (SELECT * FROM %s) TO ...",
+	"For pg_dump: --data-only --exclude-table='*.*__history*' --exclude-table='*.*__tracking' --extension=plpgsql; for one table: COPY (SELECT * FROM %s) TO ...",
 	# of a table that is gone, in check_history's findings
 	'SELECT %s();',
 	'Name tables that only one of them has changed, or take rows back to an instant: SELECT * FROM %s(tables, as_of, keys).',

@@ -187,7 +187,7 @@ for my $copy (@copies)
 # pg_dump
 for my $copy (@copies[ 0, -1 ])
 {
-	my @options = ('--data-only', '--schema=app', '--exclude-table=*.*__history', '--exclude-table=*.*__tracking');
+	my @options = ('--data-only', '--schema=app', '--exclude-table=*.*__history*', '--exclude-table=*.*__tracking');
 	my $file = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 	{
 		local $ENV{PGOPTIONS} = "-c session_preload_libraries=catmaid_history -c catmaid_history.as_of=$copy->{iso}";
