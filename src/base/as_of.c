@@ -134,14 +134,14 @@ as_of_when_untracked(void)
 	return as_of_untracked;
 }
 
-/* Is an instant set, in force or not? */
+/* Returns true if an instant is set, in force or not. */
 bool
 as_of_is_set(void)
 {
 	return ever_set && value && value->set;
 }
 
-/* Has one ever been set in this session? */
+/* Returns true if one has ever been set in this session. */
 bool
 as_of_was_ever_set(void)
 {

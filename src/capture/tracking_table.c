@@ -160,7 +160,10 @@ tracking_last_end(TrackingTable *tracking, const Datum *key)
 	return last;
 }
 
-/* The same of a segment, whose columns may have other numbers.  DT_NOBEGIN if it is gone. */
+/*
+ * When the last version of the key in a segment ended, whose columns may have other
+ * numbers; DT_NOBEGIN if it was dropped.
+ */
 static TimestampTz
 segment_last_end(TrackingTable *tracking, const Segment *segment, const Datum *history_key)
 {

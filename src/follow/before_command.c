@@ -138,8 +138,8 @@ concerns_history(AlterTableStmt *statement)
 }
 
 /*
- * Which of the tables derived from the one that is altered are altered with it, so that
- * their readers have to be waited for?
+ * The tables derived from the one that is altered that are altered with it, so that their
+ * readers have to be waited for.
  */
 static DerivedTables
 derived_tables_changed(AlterTableStmt *statement)
@@ -213,7 +213,7 @@ new_parent(AlterTableStmt *statement)
 	return NULL;
 }
 
-/* Is the column one of those by which the table's rows are told? */
+/* Returns true if the column is one of those by which the table's rows are told. */
 static bool
 serves_key(const char *column, Oid relid)
 {

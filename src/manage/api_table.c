@@ -49,8 +49,8 @@ api_lock_table_and_view(Oid live, int sqlstate)
 }
 
 /*
- * The same in any mode; changing: the tables whose history views change, out of which
- * readers are kept first (see lock_order_take).
+ * Lock the table in the mode; changing: the tables whose history views change, out of
+ * which readers are kept first (see lock_order_take).
  */
 void
 api_lock_table_with(Oid live, LOCKMODE mode, List *changing, int sqlstate)

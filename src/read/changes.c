@@ -318,7 +318,7 @@ columns_of(Relation rel, bool of_history)
 	return columns;
 }
 
-/* Is the key that is given one of the table's? */
+/* Returns true if the key that is given is one of the table's. */
 static bool
 has_key(const ChangesSource *source, FunctionCallInfo fcinfo)
 {

@@ -160,7 +160,7 @@ time_asked_for(Expr *clause, Index relid, AttrNumber period, bool *overlaps)
 	return value;
 }
 
-/* Is the time, or all of the range, after the bound? */
+/* Returns true if the time, or all of the range, is after the bound. */
 static bool
 begins_after(Const *value, bool overlaps, TimestampTz bound)
 {

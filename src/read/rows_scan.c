@@ -141,7 +141,10 @@ rows_scan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry 
 	add_path(rel, &path->path);
 }
 
-/* Does the function have our support function?  (Only superusers give functions one.) */
+/*
+ * Returns true if the function has our support function. (Only superusers give functions
+ * one.)
+ */
 static bool
 is_ours(Oid function)
 {

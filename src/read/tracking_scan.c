@@ -563,7 +563,7 @@ next_row(ScanState *node)
 	return ExecStoreVirtualTuple(slot);
 }
 
-/* Is the row in this table, by the last of the arguments? */
+/* Returns true if the row is in this table, by the last of the arguments. */
 static bool
 is_in_table(TrackingScan *scan)
 {

@@ -290,7 +290,7 @@ rotate_if_due(const Retention *retention)
 		(void) rotate(row);
 }
 
-/* Has the history been going on for so long, and is there anything in it? */
+/* Returns true if the history has been going on for so long, and is not empty. */
 static bool
 is_due(const RegistryRow *row, Interval *every)
 {

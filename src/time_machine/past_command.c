@@ -89,8 +89,8 @@ run_in_present(PROCESS_UTILITY_ARGS_COMPAT)
 }
 
 /*
- * Does it change what is set, or the transaction?  That must not be taken for what runs in the
- * present, and is possible whatever is set.
+ * Returns true if it changes what is set, or the transaction. That must not be taken for
+ * what runs in the present, and is possible whatever is set.
  */
 static bool
 is_control(Node *statement)
@@ -99,7 +99,7 @@ is_control(Node *statement)
 		IsA(statement, TransactionStmt) || IsA(statement, DiscardStmt);
 }
 
-/* Does the command run in the past?  TRUNCATE is refused by our triggers. */
+/* Returns true if the command runs in the past. TRUNCATE is refused by our triggers. */
 static bool
 sees_past(Node *statement)
 {

@@ -77,7 +77,7 @@ past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child)
 	return OidIsValid(*child) ? PAST_PARENT : PAST_UNTRACKED;
 }
 
-/* Is it a table of the extension? */
+/* Returns true for a table of the extension. */
 static bool
 is_ours(Oid relid)
 {

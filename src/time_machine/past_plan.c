@@ -116,7 +116,7 @@ mark(PlannedStmt *statement, TimestampTz instant)
 	statement->invalItems = lcons(high, lcons(low, statement->invalItems));
 }
 
-/* Is it a plan for the past? */
+/* Returns true for a plan for the past. */
 static bool
 marked(const PlannedStmt *statement, TimestampTz *instant)
 {
@@ -144,7 +144,7 @@ at_start(QueryDesc *query, int flags)
 		standard_ExecutorStart(query, flags);
 }
 
-/* Is it a plan for what is in force, and may the user run it? */
+/* Error out unless it is a plan for what is in force, and the user may run it. */
 static void
 check_instant(QueryDesc *query)
 {

@@ -159,7 +159,7 @@ change_within(Node *node, void *context)
 	return expression_tree_walker(node, change_within, context);
 }
 
-/* Is it no relation that is read: the target of a write? */
+/* Returns true for an entry that is not read: the target of a write. */
 static bool
 is_pseudo_entry(Query *query, Index rti)
 {

@@ -69,7 +69,7 @@ past_rights_init(void)
 	fmgr_hook = at_function;
 }
 
-/* May the current user read the past of tables that are others'? */
+/* Returns true if the current user may read the past of other roles' tables. */
 bool
 past_is_granted(void)
 {
@@ -161,7 +161,7 @@ at_function(FmgrHookEventType event, FmgrInfo *info, Datum *state)
 	}
 }
 
-/* Does the function see the present, whatever is set? */
+/* Returns true if the function sees the present, whatever is set. */
 static bool
 sees_present(Oid function)
 {
@@ -182,7 +182,7 @@ sees_present(Oid function)
 	return sees;
 }
 
-/* Is it one of the extension's functions in C, other than triggers and read_as_of()? */
+/* Returns true for the extension's functions in C, other than triggers and read_as_of(). */
 static bool
 is_ours(HeapTuple tuple)
 {
@@ -205,7 +205,7 @@ is_ours(HeapTuple tuple)
 	return is;
 }
 
-/* Has the function a SET clause for the instant? */
+/* Returns true if the function has a SET clause for the instant. */
 static bool
 sets_instant(HeapTuple tuple)
 {
@@ -227,7 +227,7 @@ sets_instant(HeapTuple tuple)
 	return false;
 }
 
-/* Does a policy name the function? */
+/* Returns true if a policy names the function. */
 static bool
 is_in_policy(Oid function)
 {

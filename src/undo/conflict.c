@@ -47,7 +47,7 @@ conflict_tell(UndoRun *run)
 	}
 }
 
-/* Is anything in the way? */
+/* Returns true if anything is in the way. */
 bool
 conflict_any(const UndoRun *run)
 {

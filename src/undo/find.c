@@ -174,7 +174,7 @@ find_see(UndoTable *table, HeapTuple tuple, TupleDesc desc)
 		table->has_repeated = true;
 }
 
-/* Are there several of one key on one side? */
+/* Returns true if there are several of one key on one side. */
 static bool
 find_has_repeated(UndoRun *run, UndoTable *table)
 {

@@ -230,8 +230,8 @@ references_judge(UndoRun *run)
 }
 
 /*
- * Can rows of the table be deleted and inserted in one statement, and keep what refers to
- * them?  A foreign key that does something when they go would do it.
+ * Returns true if rows of the table can be deleted and inserted in one statement, and keep
+ * what refers to them. A foreign key that does something when they go would do it.
  */
 bool
 references_let_replace(const UndoRun *run, const UndoTable *table)
@@ -248,7 +248,7 @@ references_let_replace(const UndoRun *run, const UndoTable *table)
 	return true;
 }
 
-/* May the caller see all rows of the table? */
+/* Returns true if the caller may see all rows of the table. */
 static bool
 may_see(Oid relid)
 {

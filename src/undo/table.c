@@ -326,7 +326,10 @@ table_equal_sql(StringInfo sql, const char *a, Oid a_type, Oid equal, const char
 		appendStringInfo(sql, "%s(%s, %s)", naming_quoted_function(get_opcode(equal)), a, b);
 }
 
-/* Can "a and b have one key" be said by operators alone, as a FULL JOIN wants it? */
+/*
+ * Returns true if "a and b have one key" can be said by operators alone, as a FULL JOIN
+ * wants it.
+ */
 bool
 table_has_operators(const UndoTable *table)
 {

@@ -387,7 +387,9 @@ write_settle(UndoRun *run, CommandId cid)
 	}
 }
 
-/* Has any of the tables triggers but ours and those of constraints? */
+/*
+ * Returns true if one of the tables has triggers other than ours and those of constraints.
+ */
 static bool
 write_fires_triggers(UndoRun *run)
 {
