@@ -50,9 +50,14 @@ find_rows(UndoRun *run, UndoTable *table)
 	if (keys)
 		sql = psprintf("SELECT f.* FROM (%s) f WHERE %s", sql, keys);
 	table->ndelete = 0;
+	table->nunmade = 0;
 	table->has_repeated = false;
 	table->found = store_query(run, "found", table, sql, find_see);
-	table->has_repeated |= table->found->count > 0 && find_has_repeated(run, table);
+
+	/* one transaction finds and leaves one version a key, where it is known who made it */
+	table->has_repeated |= table->found->count > 0 &&
+		!(run->ntransactions == 1 && OidIsValid(table->row->tracking) && table->nunmade == 0) &&
+		find_has_repeated(run, table);
 }
 
 static char *
@@ -172,6 +177,9 @@ find_see(UndoTable *table, HeapTuple tuple, TupleDesc desc)
 		table->ndelete++;
 	if (side == SIDE_DOUBTFUL)
 		table->has_repeated = true;
+	(void) heap_getattr(tuple, 4, desc, &isnull);
+	if (isnull)
+		table->nunmade++;
 }
 
 /* Returns true if there are several of one key on one side. */

@@ -84,6 +84,7 @@ typedef struct UndoTable
 	bool		has_repeated;	/* found: several of one key, or an unknown one */
 	uint64		planned[3];		/* rows to delete, update, insert; without the blocked ones */
 	uint64		nconflicts;		/* rows of the plan with a kind */
+	uint64		nunmade;		/* versions found of which it is not known who made them */
 	uint64		ndelete;		/* rows found that may have to be deleted */
 	bool		replace;		/* delete and insert in place of an update */
 	List	   *park;			/* columns that are NULL until they are written */
