@@ -292,8 +292,8 @@ sub model
 		my @mine = grep { $of->{ $all[$_]{tx} } } 0 .. $#all;
 		next if !@mine;
 		my ($found, $left) = ($all[ $mine[0] ]{old}, $all[ $mine[-1] ]{new});
-		# other transactions' changes in between
-		my $between = $mine[-1] - $mine[0] + 1 > @mine;
+		# other transactions' changes in between; a row of theirs that came and went is none
+		my $between = grep { $mine[$_] + 1 < $mine[ $_ + 1 ] && (defined $all[ $mine[$_] ]{new} || defined $all[ $mine[ $_ + 1 ] ]{old}) } 0 .. $#mine - 1;
 		if ($between) { $wanted{$key} = 'conflict' }
 		elsif (alike($found, $left) || alike($now->{$key}, $found)) { $wanted{$key} = 'same' }
 		elsif (alike($now->{$key}, $left)) { $wanted{$key} = [$found] }
