@@ -1,6 +1,7 @@
 package Rotating;
 
-# A psql script with a rotation of all histories after each of its statements.
+# A psql script with a rotation of all histories after each of its statements that may have
+# written something.
 #
 # rotating(TEXT) returns the script as it is to be run; install_sql() makes what it calls,
 # in schema tap, beside pgTAP.  Nothing is rotated in a transaction that is READ ONLY or has
@@ -47,6 +48,7 @@ sub rotating
 	my $out = '';
 	my $quote = '';		# what ends what we are in: "'", '"', '$tag$', '*/'
 	my $begun = 0;		# a statement has
+	my $first = '';		# its first line
 
 	my $data = 0;		# of COPY FROM stdin
 	for my $line (split /^/, $text)
@@ -63,6 +65,7 @@ sub rotating
 			$out .= $line;
 			next;
 		}
+		$first = $line unless $begun || $quote;
 		my $rest = $line;
 		my $ends = 0;
 		while ($rest ne '')
@@ -83,7 +86,7 @@ sub rotating
 		}
 		$out .= $line;
 		$data = $ends && !$quote && $line =~ /^COPY\b.*\bFROM\s+stdin\b/i;
-		$out .= rotation() if $ends && !$quote && !$data && rotatable($line);
+		$out .= rotation() if $ends && !$quote && !$data && writes($first);
 	}
 	return $out;
 }
@@ -93,12 +96,12 @@ sub rotation
 	return "SELECT tap.rotate_everything() \\g /dev/null\n";
 }
 
-# After these there is nothing to be rotated, or it could not be.
-sub rotatable
+sub writes
 {
 	my ($line) = @_;
 
-	return $line !~ /^\s*(?:SET|RESET|BEGIN|START|SAVEPOINT|PREPARE|FETCH|CLOSE|MOVE|LISTEN|DISCARD)\b/i;
+	return $line =~ /^\s*(?:INSERT|UPDATE|DELETE|TRUNCATE|MERGE|COPY|WITH|EXECUTE|CALL|COMMIT|END|ROLLBACK|ALTER)\b/i
+	  || $line =~ /^\s*SELECT\s+(?:lives_ok|follows|(?:create|enable|reload|sync)_)/i;
 }
 
 1;
