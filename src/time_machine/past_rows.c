@@ -352,7 +352,7 @@ table_of_version(Index rti, Oid history)
 	which->casetype = OIDOID;
 	which->defresult = (Expr *) makeNullConst(OIDOID, -1, InvalidOid);
 	which->location = -1;
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+	foreach(lc, find_all_inheritors(history, AccessShareLock, NULL))
 	{
 		Oid			head = segments_head(lfirst_oid(lc));
 		RegistryRow *row = registry_get_by_derived(OidIsValid(head) ? head : lfirst_oid(lc));
