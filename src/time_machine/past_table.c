@@ -7,7 +7,7 @@
  * (relcache callback, which only marks).  What a history knows of times is not kept, nor
  * anything that depends on the user.
  *
- * Locks: ACCESS SHARE on history, tracking table and registry.
+ * Locks: ACCESS SHARE on history, tracking table, registry and the view of segments.
  */
 #include "postgres.h"
 
@@ -127,6 +127,8 @@ past_table_fill(PastTable *table)
 	if (row)
 	{
 		to_lock = list_make2_oid(row->history, extension_registry());
+		if (OidIsValid(segments_view()))
+			to_lock = lappend_oid(to_lock, segments_view());
 		if (OidIsValid(row->tracking))
 			to_lock = lappend_oid(to_lock, row->tracking);
 		depends = list_concat(list_concat(depends, list_copy(to_lock)),
