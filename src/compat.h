@@ -623,11 +623,6 @@ find_option_compat(const char *name)
 #endif
 }
 
-/* Before 14, functions were numbered by their C names, of which two types share some. */
-#if PG_VERSION_NUM < 140000
-#define F_TIMESTAMPTZ_LE	1155
-#endif
-
 /* 18 declares ExplainPropertyText elsewhere. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
