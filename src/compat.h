@@ -292,12 +292,9 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #if PG_VERSION_NUM >= 140000
 #define F_UPPER_COMPAT	F_UPPER_ANYRANGE
 #define F_UPPER_INF_COMPAT	F_UPPER_INF_ANYRANGE
-#define F_TIMESTAMPTZ_LE_COMPAT	F_TIMESTAMPTZ_LE
 #else
 #define F_UPPER_COMPAT	F_RANGE_UPPER
 #define F_UPPER_INF_COMPAT	F_RANGE_UPPER_INF
-/* that of timestamptz, the first of the two with this source */
-#define F_TIMESTAMPTZ_LE_COMPAT	F_TIMESTAMP_LE
 #endif
 
 /* 15 lets the new heap have another access method. */
