@@ -688,4 +688,11 @@ find_option_compat(const char *name)
 #define pgstat_session_compat(i)	pgstat_fetch_stat_local_beentry(i)
 #endif
 
+/* 14 gave operators' functions names of their own. */
+#if PG_VERSION_NUM >= 140000
+#define F_TIMESTAMPTZ_LE_COMPAT F_TIMESTAMPTZ_LE
+#else
+#define F_TIMESTAMPTZ_LE_COMPAT F_TIMESTAMP_LE
+#endif
+
 #endif							/* CATMAID_HISTORY_COMPAT_H */

@@ -46,6 +46,7 @@
 #define DUMP_TABLE	"catmaid_history_table_by_name"
 #define FORMER_DUMP_TABLE "catmaid_history_dump"
 #define PAUSE_DUMP_TABLE "catmaid_history_pause_by_name"
+#define RETENTION_TABLE "catmaid_history_retention"
 
 /* its columns, in the registry's order */
 enum
@@ -59,11 +60,17 @@ enum
 #define ANUM_PAUSED_FROM	3
 #define ANUM_PAUSED_UNTIL	4
 
+/* of the one that says how long histories are kept, besides Anum_live: in a dump */
+#define ANUM_RETENTION_NAME	2
+
 static bool is_dump_table(Oid relid);
 static bool is_pause_dump(Oid relid);
+static bool is_retention(Oid relid);
 static bool is_former_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
+static void take_up_retentions(Oid relid);
+static bool is_retained(Relation retention, Oid live);
 static void take_up_row(Oid relid, HeapTuple tuple, TupleDesc desc);
 static void take_up_pause(HeapTuple tuple, TupleDesc desc);
 static void take_up(HeapTuple tuple, TupleDesc desc);
@@ -122,6 +129,8 @@ dump_follow_command(Node *statement)
 
 		if (is_dump_table(relid) || is_pause_dump(relid))
 			take_up_rows(relid);
+		else if (is_retention(relid))
+			take_up_retentions(relid);
 		else
 			log_dump_take_up_rows(relid);
 	}
@@ -137,6 +146,7 @@ switches_on_triggers(AlterTableStmt *statement)
 	if (statement->relation == NULL ||
 		(strcmp(statement->relation->relname, DUMP_TABLE) != 0 &&
 		 strcmp(statement->relation->relname, PAUSE_DUMP_TABLE) != 0 &&
+		 strcmp(statement->relation->relname, RETENTION_TABLE) != 0 &&
 		 !log_dump_is_named(statement->relation->relname)))
 		return false;
 	foreach(lc, statement->cmds)
@@ -165,6 +175,13 @@ is_pause_dump(Oid relid)
 }
 
 static bool
+is_retention(Oid relid)
+{
+	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
+		relid == get_relname_relid(RETENTION_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
+}
+
+static bool
 is_former_dump_table(Oid relid)
 {
 	return OidIsValid(extension_registry_or_invalid()) &&
@@ -188,6 +205,59 @@ take_up_rows(Oid relid)
 
 	/* ENABLE TRIGGER ALL takes ALWAYS away */
 	catalog_switch_trigger(relid, "catmaid_history_restore", TRIGGER_FIRES_ALWAYS);
+}
+
+/*
+ * What its trigger has not done meanwhile: the table is looked for by its name, and must
+ * be the current user's.
+ */
+static void
+take_up_retentions(Oid relid)
+{
+	Relation	retention = table_open(relid, RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(retention, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		int			columns[] = {Anum_live, ANUM_RETENTION_NAME};
+		Datum		values[] = {(Datum) 0, (Datum) 0};
+		bool		nulls[] = {false, true};
+		Oid			live;
+
+		if (heap_attisnull(tuple, ANUM_RETENTION_NAME, RelationGetDescr(retention)))
+			continue;
+		live = table_named(tuple, RelationGetDescr(retention), ANUM_RETENTION_NAME);
+		if (OidIsValid(live) && has_privs_of_role(GetUserId(), security_owner_of(live)) &&
+			!is_retained(retention, live))
+		{
+			values[0] = ObjectIdGetDatum(live);
+			tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(retention), 2,
+											  columns, values, nulls);
+			CatalogTupleUpdate(retention, &tuple->t_self, tuple);
+		}
+		else
+			CatalogTupleDelete(retention, &tuple->t_self);
+		CommandCounterIncrement();
+	}
+	systable_endscan(scan);
+	table_close(retention, NoLock);
+	catalog_switch_trigger(relid, "catmaid_history_restore_retention", TRIGGER_FIRES_ALWAYS);
+}
+
+static bool
+is_retained(Relation retention, Oid live)
+{
+	SysScanDesc scan = systable_beginscan(retention, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		found = false;
+	bool		isnull;
+
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = DatumGetObjectId(heap_getattr(tuple, Anum_live, RelationGetDescr(retention),
+											  &isnull)) == live && !isnull;
+	systable_endscan(scan);
+	return found;
 }
 
 static void

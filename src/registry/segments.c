@@ -263,7 +263,7 @@ bound_of(Node *check, Oid relid, TimestampTz *bound)
 	comparison = lsecond(both->args);
 	if (!IsA(negation, BoolExpr) || negation->boolop != NOT_EXPR ||
 		!is_call_on_period(linitial(negation->args), F_UPPER_INF_COMPAT, relid) ||
-		!IsA(comparison, OpExpr) || comparison->opfuncid != F_TIMESTAMPTZ_LE ||
+		!IsA(comparison, OpExpr) || comparison->opfuncid != F_TIMESTAMPTZ_LE_COMPAT ||
 		!is_call_on_period(linitial(comparison->args), F_UPPER_COMPAT, relid))
 		return false;
 	value = lsecond(comparison->args);

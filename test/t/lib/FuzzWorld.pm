@@ -185,8 +185,9 @@ sub fingerprint
 	my $tables = $session->do("SELECT c.oid::regclass::text, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
 		  . " WHERE $not_his AND relkind = 'r' AND nspname !~ '^pg_|^information_schema' ORDER BY 2")->{rows};
 	my $union = join ' UNION ALL ', map { "SELECT $_->[1] AS oid, md5(string_agg(t::text, '|' ORDER BY t::text)) AS x FROM ONLY $_->[0] t"
-		  # the registry's rows of his own tables are his affair
-		  . ($_->[0] eq 'catmaid_history_table' ? " WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.live_table AND c.relowner::regrole::text = '$role')" : '') } @$tables;
+		  # rows of his own tables in the registry and beside it are his affair
+		  . ($_->[0] =~ /^(?:catmaid_history_table|catmaid_history_internal\.catmaid_history_(?:pause|retention))$/
+			? " WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.live_table AND c.relowner::regrole::text = '$role')" : '') } @$tables;
 	my $rows = @$tables ? $session->do($union)->{rows} : [];
 	$print{"contents $_->[0]"} = $_->[1] // '' for @$rows;
 	return \%print;
