@@ -105,8 +105,8 @@ static char *
 find_versions_sql(UndoTable *table, int side, const char *doubt, const char *condition)
 {
 	return psprintf("SELECT %d::pg_catalog.int2 AS side, %s AS doubt, v.%s AS ender, v.%s AS maker, v.%s AS period, "
-					"NULL::pg_catalog.tid AS place, NULL::pg_catalog.oid AS part, %s FROM (%s) v WHERE %s",
-					side, doubt, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN,
+					"NULL::pg_catalog.tid AS place, NULL::pg_catalog.oid AS part, %s AS lost, %s FROM (%s) v WHERE %s",
+					side, doubt, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN, table_lost_sql(table, "v"),
 					table_list_sql(table, "v.%n AS %a", false),
 					view_rows_sql(table->row, table->live, true), condition);
 }
@@ -134,7 +134,7 @@ find_live_sql(UndoTable *table, const char *doubt, const char *condition)
 	else
 		maker = psprintf("l.%s", quote_identifier(table->row->txid_column));
 	return psprintf("SELECT %d::pg_catalog.int2, COALESCE(%s, false), NULL::pg_catalog.int8, %s, pg_catalog.tstzrange(%s, NULL), "
-					"l.ctid, l.tableoid%s FROM %s l %s WHERE %s",
+					"l.ctid, l.tableoid, false%s FROM %s l %s WHERE %s",
 					SIDE_LIVE, doubt, maker,
 					OidIsValid(table->row->tracking) ? "t." EDITION_COLUMN : psprintf("l.%s", quote_identifier(table->row->time_column)),
 					columns.data, table->name, tracking, condition);

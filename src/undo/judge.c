@@ -55,7 +55,7 @@ judge_rows(UndoRun *run, UndoTable *table)
 	table->planned[0] = table->planned[1] = table->planned[2] = 0;
 	table->nconflicts = 0;
 	table->stale = false;
-	sql = psprintf("SELECT y.*, CASE WHEN y.found IS NOT NULL AND y.is_live THEN CASE WHEN y.as_found THEN NULL ELSE 'U' END "
+	sql = psprintf("SELECT y.*, CASE WHEN y.found IS NOT NULL AND y.is_live THEN CASE WHEN y.as_found AND NOT y.lost THEN NULL ELSE 'U' END "
 				   "WHEN y.found IS NOT NULL THEN 'I' WHEN y.is_live THEN 'D' END AS act FROM (%s) y OFFSET 0",
 				   judge_compared_sql(run, table));
 	sql = psprintf("SELECT pg_catalog.row_number() OVER () AS n, z.act, (%s)::pg_catalog.text AS kind, "
@@ -120,7 +120,7 @@ judge_pairs_sql(const UndoTable *table)
 	}
 	both = psprintf("SELECT p.side AS found, q.side AS left_side, q.place, q.part, p.ender AS pender, pg_catalog.upper(p.period) AS pended, "
 					"q.ender AS qender, pg_catalog.upper(q.period) AS qended, "
-					"COALESCE(p.doubt, false) OR COALESCE(q.doubt, false) AS doubt, "
+					"COALESCE(p.doubt, false) OR COALESCE(q.doubt, false) OR COALESCE(q.lost, false) AS doubt, COALESCE(p.lost, false) AS lost, "
 					"COALESCE(p.times, 0) OPERATOR(pg_catalog.>) 1 OR COALESCE(q.times, 0) OPERATOR(pg_catalog.>) 1 "
 					"OR (q.side OPERATOR(pg_catalog.=) 2 AND p.ender OPERATOR(pg_catalog.<>) q.maker "
 					"AND (pg_catalog.lower(q.period) OPERATOR(pg_catalog.>=) pg_catalog.upper(p.period)) IS NOT TRUE) AS repeated%s ",
@@ -181,7 +181,7 @@ judge_compared_sql(const UndoRun *run, const UndoTable *table)
 		appendStringInfo(&after, "%s%s", after.len > 0 ? ", " : "", judge_version_sql(run, column, "q"));
 		appendStringInfo(&now, "%s%s", now.len > 0 ? ", " : "", live);
 	}
-	return psprintf("SELECT x.found, x.left_side, x.doubt, x.repeated, %s IS NOT NULL AS is_live, "
+	return psprintf("SELECT x.found, x.left_side, x.doubt, x.lost, x.repeated, %s IS NOT NULL AS is_live, "
 					"COALESCE(x.left_side OPERATOR(pg_catalog.=) 3 AND l.ctid OPERATOR(pg_catalog.=) x.place "
 					"AND l.tableoid OPERATOR(pg_catalog.=) x.part, false) AS own, "
 					"CASE WHEN x.found IS NOT NULL AND %s IS NOT NULL THEN pg_catalog.record_image_eq(ROW(%s), ROW(%s)) END AS as_found, "
@@ -196,13 +196,16 @@ judge_compared_sql(const UndoRun *run, const UndoTable *table)
 static const char *
 judge_kind_sql(const UndoRun *run, const UndoTable *table)
 {
+	/* "there was nothing" is not known of what may have been erased */
+	const char *erased = table->erased ? "z.found IS NULL" : "false";
+
 	if (table->unknown)
 		return "'" KIND_UNKNOWN "'";
 	if (run->restore)
-		return "CASE WHEN z.doubt OR z.repeated THEN '" KIND_UNKNOWN "' END";
-	return "CASE WHEN z.doubt THEN '" KIND_UNKNOWN "' WHEN z.repeated THEN '" KIND_BETWEEN "' "
+		return psprintf("CASE WHEN z.doubt OR z.lost OR z.repeated OR %s THEN '" KIND_UNKNOWN "' END", erased);
+	return psprintf("CASE WHEN z.doubt OR z.lost OR %s THEN '" KIND_UNKNOWN "' WHEN z.repeated THEN '" KIND_BETWEEN "' "
 		"WHEN z.act OPERATOR(pg_catalog.=) 'I' THEN CASE WHEN z.left_side IS NOT NULL THEN '" KIND_DELETED "' END "
-		"WHEN z.own OR z.as_left THEN NULL WHEN z.left_side IS NULL THEN '" KIND_TAKEN "' ELSE '" KIND_CHANGED "' END";
+		"WHEN z.own OR z.as_left THEN NULL WHEN z.left_side IS NULL THEN '" KIND_TAKEN "' ELSE '" KIND_CHANGED "' END", erased);
 }
 
 static void

@@ -12,17 +12,28 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "reach/reach.h"
 #include "undo/undo.h"
+#include "compat.h"
 
 static void check_named_once(UndoRun *run);
 static void check_reach(UndoRun *run, UndoTable *table);
 static TimestampTz first_change(UndoRun *run, UndoTable *table);
+static bool was_erased(const UndoTable *table, TimestampTz since);
+static bool may_be_of(const UndoTable *table, char *name);
 
 /* Error out, or note with tables why it is so, where it cannot be known what was there. */
 void
@@ -45,9 +56,11 @@ check_reach(UndoRun *run, UndoTable *table)
 	MemoryContext before;
 
 	table->unknown = NULL;
+	table->erased = false;
 	if (table->found->count == 0)
 		return;
 	first = run->restore ? DatumGetTimestampTz(run->params[1]) : first_change(run, table);
+	table->erased = was_erased(table, first);
 	gap = reach_between(table->row, first, GetCurrentTimestamp());
 	before = MemoryContextSwitchTo(run->context);
 	if (!run->restore && table->row->maker_until != 0 && first <= table->row->maker_until)
@@ -81,6 +94,53 @@ first_change(UndoRun *run, UndoTable *table)
 		first = DatumGetTimestampTz(value);
 	SPI_freetuptable(SPI_tuptable);
 	return first;
+}
+
+/* Were versions of rows of the table erased since then?  (src/segment/erase.c) */
+static bool
+was_erased(const UndoTable *table, TimestampTz since)
+{
+	Oid			relid = get_relname_relid("catmaid_history_erasure", get_namespace_oid(INTERNAL_SCHEMA, false));
+	Relation	rel;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	if (!OidIsValid(relid))
+		return false;
+	rel = table_open(relid, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(rel), &isnull));
+
+		found = at >= since &&
+			may_be_of(table, text_to_cstring(DatumGetTextPP(heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull))));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* Is that the table, or one in whose hierarchy it is?  Who has no name by now may be. */
+static bool
+may_be_of(const UndoTable *table, char *name)
+{
+	List	   *names = stringToQualifiedNameList_compat(name);
+	Oid			namespace;
+	Oid			relid;
+
+	if (list_length(names) != 2)
+		return true;
+	namespace = get_namespace_oid(strVal(linitial(names)), true);
+	relid = OidIsValid(namespace) ? get_relname_relid(strVal(lsecond(names)), namespace) : InvalidOid;
+	return !OidIsValid(relid) || relid == table->relid ||
+		list_member_oid(find_all_inheritors(relid, NoLock, NULL), table->relid) ||
+		list_member_oid(find_all_inheritors(table->relid, NoLock, NULL), relid);
 }
 
 /*

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -38,6 +39,7 @@ static bool table_may_read(const RegistryRow *row);
 static void table_require(Oid relid);
 static UndoTable *table_open_for(UndoRun *run, Oid relid, int number);
 static void table_check(UndoTable *table);
+static bool table_keeps(const UndoTable *table, const char *column, const char *name);
 static UndoColumn *table_read_column(const UndoTable *table, Form_pg_attribute att);
 
 /*
@@ -287,6 +289,75 @@ table_column_of(const UndoTable *table, AttrNumber attnum)
 		if (((UndoColumn *) lfirst(lc))->attnum == attnum)
 			return lfirst(lc);
 	elog(ERROR, "table %u has no column %d", table->relid, attnum);
+}
+
+/*
+ * "A value of the version v is NULL where the history has kept another one", as "<name>_n":
+ * it did not convert, or is of a column of that name that was dropped; which of them, and
+ * whether that was this column, a name does not tell.
+ */
+char *
+table_lost_sql(const UndoTable *table, const char *version)
+{
+	TupleDesc	desc = RelationGetDescr(table->history);
+	StringInfoData lost;
+	StringInfoData same;
+	ListCell   *lc;
+	int			i;
+
+	initStringInfo(&lost);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_silent || column->is_generated)
+			continue;
+		for (i = 0; i < desc->natts; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, i);
+
+			if (!att->attisdropped && table_keeps(table, column->plain, NameStr(att->attname)))
+				appendStringInfo(&lost, "%s(%s.%s IS NULL AND h.%s IS NOT NULL)", lost.len > 0 ? " OR " : "",
+								 version, column->name, quote_identifier(NameStr(att->attname)));
+		}
+	}
+	if (lost.len == 0)
+		return pstrdup("false");
+
+	/* the version where it is stored: in the history itself, or a segment of it */
+	initStringInfo(&same);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (!column->is_key)
+			continue;
+		appendStringInfoString(&same, " AND (");
+		table_equal_sql(&same, psprintf("h.%s", column->name), column->type,
+						columns_key_equality(NULL, -1, getBaseType(column->type)),
+						psprintf("%s.%s", version, column->name), column->type);
+		appendStringInfo(&same, " OR (h.%s IS NULL AND %s.%s IS NULL))", column->name, version, column->name);
+	}
+	appendStringInfo(&same, " AND h.tableoid OPERATOR(pg_catalog.=) ANY ('{%u", table->row->history);
+	foreach(lc, segments_relids(table->row->history))
+		appendStringInfo(&same, ",%u", lfirst_oid(lc));
+	return psprintf("EXISTS (SELECT FROM %s h WHERE h." XID_COLUMN " OPERATOR(pg_catalog.=) %s." XID_COLUMN
+					" AND h." PERIOD_COLUMN " OPERATOR(pg_catalog.=) %s." PERIOD_COLUMN "%s}'::pg_catalog.oid[]) AND (%s))",
+					naming_quoted(table->row->history), version, version, same.data, lost.data);
+}
+
+/* Is that the name of a kept column of the history's, which column has had? */
+static bool
+table_keeps(const UndoTable *table, const char *column, const char *name)
+{
+	const char *number = strrchr(name, '_');
+	int			n = number ? (int) (number - name) : 0;
+
+	if (n == 0 || number[1] == '\0' || strspn(number + 1, "0123456789") != strlen(number + 1) ||
+		columns_find(table->live, name) != NULL || strncmp(name, column, n) != 0)
+		return false;
+	/* a name without room is clipped */
+	return column[n] == '\0' || strlen(name) > NAMEDATALEN - 1 - MAX_MULTIBYTE_CHAR_LEN;
 }
 
 /*

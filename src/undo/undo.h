@@ -82,6 +82,7 @@ typedef struct UndoTable
 	Store	   *told;			/* conflicts in words */
 	bool		stale;			/* a row was changed before it was locked */
 	bool		has_repeated;	/* found: several of one key, or an unknown one */
+	bool		erased;			/* versions of its rows were erased since */
 	uint64		planned[3];		/* rows to delete, update, insert; without the blocked ones */
 	uint64		nconflicts;		/* rows of the plan with a kind */
 	uint64		nunmade;		/* versions found of which it is not known who made them */
@@ -172,6 +173,7 @@ extern UndoTable *table_of(const UndoRun *run, Oid relid);
 extern UndoColumn *table_column_of(const UndoTable *table, AttrNumber attnum);
 extern void table_equal_sql(StringInfo sql, const char *a, Oid a_type, Oid equal, const char *b, Oid b_type);
 extern bool table_has_operators(const UndoTable *table);
+extern char *table_lost_sql(const UndoTable *table, const char *version);
 extern char *table_absent_sql(const UndoRun *run, const UndoColumn *column, const char *version);
 extern char *table_live_sql(const UndoColumn *column, const char *alias);
 extern char *table_keys_equal_sql(const UndoTable *table, const char *a, const char *b);

@@ -1,7 +1,7 @@
 -- Section 10: undo of every kind of table, key, column and constraint, and with triggers.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(49);
+SELECT plan(58);
 \ir lib/undo.psql
 
 -- Unique values that are swapped: NULL for a moment, or rows deleted and inserted.
@@ -190,5 +190,41 @@ SELECT substring(hint(format('SELECT * FROM undo_transactions(ARRAY[%s])', id('p
 SELECT is(:'typed', format('SELECT * FROM public.undo_transactions(ARRAY[%s, %s])', id('p'), id('r')), 'the hint');
 SELECT lives_ok(:'typed', 'can be typed');
 SELECT is(rows('guarded'), '1:p, 2:b', 'and leads out');
+
+-- What did not convert stands in a kept column: NULL is not what was there.
+CREATE TABLE lossy (id int PRIMARY KEY, size text);
+SELECT create_history_table('lossy');
+INSERT INTO lossy VALUES (1, 'big'), (2, '7'), (3, 'wide'), (4, NULL);
+BEGIN; SELECT step('sizes'); UPDATE lossy SET size = '5'; COMMIT;
+SELECT clock_timestamp() AS sized \gset
+BEGIN; SELECT step('no sizes'); UPDATE lossy SET size = NULL WHERE id = 3; COMMIT;
+ALTER TABLE lossy ALTER size TYPE int USING (CASE WHEN size ~ '^\d+$' THEN size END)::int;
+SELECT is(rows('lossy') || '; ' || (SELECT string_agg(concat_ws(':', id, size, size_1), ', ' ORDER BY id, size_1) FROM lossy__history WHERE exec_transaction_id = id('sizes')), '1:5, 2:5, 3, 4:5; 1:big, 2:7:7, 3:wide, 4', 'control: kept');
+SELECT is(undo('{sizes,no sizes}', 'force'), 'lossy 1 s it is not known what was there, lossy 2 U, lossy 3 s it is not known what was there, lossy 4 U', 'NULL beside a kept value is not known, with force neither, and where the row is NULL now');
+SELECT is(rows('lossy'), '1:5, 2:7, 3, 4', 'the others are as they were');
+SELECT is((SELECT string_agg(concat_ws(' ', key->>'id', left(action, 1), conflict), ', ' ORDER BY key) FROM restore_tables('{lossy}', (SELECT lower(sys_period) FROM lossy__history WHERE id = 1 AND size_1 = 'big'), on_conflict => 'force', dry_run => true)), '1 s it is not known what was there, 3 s it is not known what was there', 'and of an instant');
+SET catmaid_history.on_drop_column = 'keep';
+CREATE TABLE again (id int PRIMARY KEY, v text);
+SELECT create_history_table('again');
+INSERT INTO again VALUES (1, 'a');
+BEGIN; SELECT step('gone'); DELETE FROM again; COMMIT;
+ALTER TABLE again DROP v;
+ALTER TABLE again ADD v text DEFAULT 'new';
+SELECT is(undo('{gone}', 'force'), 'again 1 s it is not known what was there', 'nor whether a column that was dropped is the one that was added again');
+RESET catmaid_history.on_drop_column;
+
+-- Of what was erased it is not known that there was nothing.
+CREATE TABLE erased (id int PRIMARY KEY, v text);
+CREATE TABLE kept (id int PRIMARY KEY, v text);
+SELECT create_history_table(t) FROM unnest('{erased,kept}'::regclass[]) t;
+INSERT INTO erased VALUES (1, 'a'), (2, 'b'); INSERT INTO kept TABLE erased;
+SELECT clock_timestamp() AS unerased \gset
+BEGIN; SELECT step('erased'); UPDATE erased SET v = 'x'; INSERT INTO kept VALUES (3, 'c'); COMMIT;
+SELECT erase_history('erased', '{"id": 1}', 'asked for');
+SELECT is(undo('{erased}', 'force', true), 'erased 1 s it is not known what was there, erased 2 U, kept 3 D', 'a row whose history was erased is not deleted');
+SELECT is((SELECT string_agg(concat_ws(' ', key->>'id', left(action, 1), conflict), ', ' ORDER BY key) FROM restore_tables('{erased}', :'unerased', on_conflict => 'force', dry_run => true)), '1 s it is not known what was there, 2 U', 'nor as of an instant before');
+SELECT is(rows('erased'), '1:x, 2:x', 'it is there');
+BEGIN; SELECT step('after'); INSERT INTO erased VALUES (3, 'c'); COMMIT;
+SELECT is(undo('{after}'), 'erased 3 D', 'what came after the erasure is known');
 
 SELECT finish();
