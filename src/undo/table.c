@@ -39,6 +39,7 @@ static bool table_may_read(const RegistryRow *row);
 static void table_require(Oid relid);
 static UndoTable *table_open_for(UndoRun *run, Oid relid, int number);
 static void table_check(UndoTable *table);
+static void table_note_unstamped(const UndoTable *table);
 static bool table_keeps(const UndoTable *table, const char *column, const char *name);
 static UndoColumn *table_read_column(const UndoTable *table, Form_pg_attribute att);
 
@@ -185,6 +186,8 @@ table_open_for(UndoRun *run, Oid relid, int number)
 	if (table->row == NULL)
 		table_require(relid);
 	table_check(table);
+	if (!run->restore)
+		table_note_unstamped(table);
 	table->history = table_open(table->row->history, AccessShareLock);
 	table->name = psprintf("%s%s", table->live->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
 						   naming_quoted(relid));
@@ -193,6 +196,23 @@ table_open_for(UndoRun *run, Oid relid, int number)
 			table->columns = lappend(table->columns,
 									 table_read_column(table, TupleDescAttr(RelationGetDescr(table->live), i)));
 	return table;
+}
+
+/* Tell that rows which a transaction inserted may not be known by its id. */
+static void
+table_note_unstamped(const UndoTable *table)
+{
+	char	   *sql;
+
+	if (OidIsValid(table->row->tracking))
+		return;
+	sql = columns_default_sql(table->relid, get_attnum(table->relid, table->row->txid_column));
+	if (sql && (strstr(sql, "txid_current()") || strstr(sql, "pg_current_xact_id()")))
+		return;
+	ereport(NOTICE,
+			(errmsg("rows that were inserted into table \"%s\" may not be found", RelationGetRelationName(table->live)),
+			 errdetail("Its column \"%s\" has no default txid_current(), so they need not say which transaction inserted them.",
+					   table->row->txid_column)));
 }
 
 /* Error out if it cannot be told what was there, or what is written would not be recorded. */

@@ -1,7 +1,7 @@
 -- Section 10: undo of every kind of table, key, column and constraint, and with triggers.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(58);
+SELECT plan(60);
 \ir lib/undo.psql
 
 -- Unique values that are swapped: NULL for a moment, or rows deleted and inserted.
@@ -226,5 +226,14 @@ SELECT is((SELECT string_agg(concat_ws(' ', key->>'id', left(action, 1), conflic
 SELECT is(rows('erased'), '1:x, 2:x', 'it is there');
 BEGIN; SELECT step('after'); INSERT INTO erased VALUES (3, 'c'); COMMIT;
 SELECT is(undo('{after}'), 'erased 3 D', 'what came after the erasure is known');
+
+-- A txid column without a default: what was inserted does not say by whom.
+CREATE TABLE unstamped (id int PRIMARY KEY, edited timestamptz DEFAULT now(), txid bigint);
+CREATE TABLE stamped (id int PRIMARY KEY, edited timestamptz DEFAULT now(), txid bigint DEFAULT txid_current());
+SELECT create_history_table('unstamped', 'edited', 'txid'), create_history_table('stamped', 'edited', 'txid');
+SELECT format('psql -X -q -A -t -h %s -p %s -U %s -d %s -c "SET client_min_messages = notice" -c', :'HOST', :'PORT', :'USER', :'DBNAME') AS client \gset
+\set out `:client "SELECT * FROM undo_transactions('{1}', '{unstamped,stamped}')" 2>&1`
+SELECT matches(:'out'::text, 'NOTICE:  rows that were inserted into table "unstamped" may not be found', 'a NOTICE that insertions may not be found');
+SELECT doesnt_match(:'out'::text, '"stamped"', 'not where there is the default');
 
 SELECT finish();
