@@ -260,9 +260,20 @@ catmaid_history_truncate_history_table(PG_FUNCTION_ARGS)
 Datum
 catmaid_history_truncate_all_history_tables(PG_FUNCTION_ARGS)
 {
+	List	   *rows = lock_all(AccessShareLock, 0);
+	List	   *histories = NIL;
 	ListCell   *lc;
 
-	foreach(lc, lock_all(AccessShareLock, 0))
+	/* readers of a parent's history read its children's, too, whose OIDs may be lower */
+	foreach(lc, rows)
+	{
+		RegistryRow *row = lfirst(lc);
+
+		if (get_rel_name(row->history) != NULL)
+			histories = list_concat_unique_oid(histories, segments_and_head(row->history));
+	}
+	lock_order_together(histories);
+	foreach(lc, rows)
 	{
 		RegistryRow *row = lfirst(lc);
 

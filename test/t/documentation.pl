@@ -74,6 +74,11 @@ sub run_page
 			next;
 		}
 		my $session = $block->{session} // 'app';
+		if ($block->{from} && $block->{from} * 10000 > node($session, $database)->safe_psql($database, 'SHOW server_version_num'))
+		{
+			note("$name: not run: it is for PostgreSQL $block->{from}");
+			next;
+		}
 		if ($block->{wait})
 		{
 			ok(node($session, $database)->poll_query_until($database, $block->{wait}), "$name: waited for");

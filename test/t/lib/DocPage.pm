@@ -57,7 +57,7 @@ sub blocks
 			push @blocks, { sql => $body, line => $line, session => delete $next{session} };
 			$last = undef;
 		}
-		elsif ($lines[$i] =~ /^ *<!-- *(not run|run|session|wait|varies): *(\S.*?) *-->/)
+		elsif ($lines[$i] =~ /^ *<!-- *(not run|run|from|session|wait|varies): *(\S.*?) *-->/)
 		{
 			my ($what, $value) = ($1, $2);
 			if ($what eq 'wait')
@@ -73,7 +73,7 @@ sub blocks
 				$next{ $what =~ s/ /_/r } = $value;
 			}
 		}
-		elsif ($lines[$i] =~ /^ *<!-- *(not|run|session|setup|wait|varies)\b/)
+		elsif ($lines[$i] =~ /^ *<!-- *(not|run|from|session|setup|wait|varies)\b/)
 		{
 			die "$file:$line: no such instruction: $lines[$i]";
 		}
