@@ -204,8 +204,8 @@ judge_kind_sql(const UndoRun *run, const UndoTable *table)
 	if (run->restore)
 		return psprintf("CASE WHEN z.doubt OR z.lost OR z.repeated OR %s THEN '" KIND_UNKNOWN "' END", erased);
 	return psprintf("CASE WHEN z.doubt OR z.lost OR %s THEN '" KIND_UNKNOWN "' WHEN z.repeated THEN '" KIND_BETWEEN "' "
-		"WHEN z.act OPERATOR(pg_catalog.=) 'I' THEN CASE WHEN z.left_side IS NOT NULL THEN '" KIND_DELETED "' END "
-		"WHEN z.own OR z.as_left THEN NULL WHEN z.left_side IS NULL THEN '" KIND_TAKEN "' ELSE '" KIND_CHANGED "' END", erased);
+					"WHEN z.act OPERATOR(pg_catalog.=) 'I' THEN CASE WHEN z.left_side IS NOT NULL THEN '" KIND_DELETED "' END "
+					"WHEN z.own OR z.as_left THEN NULL WHEN z.left_side IS NULL THEN '" KIND_TAKEN "' ELSE '" KIND_CHANGED "' END", erased);
 }
 
 static void
