@@ -392,7 +392,7 @@ SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_his
 -- What erase_history() has done: when, by whom, why and how many, not what.
 CREATE TABLE catmaid_history_internal.catmaid_history_erasure (
     live_table text NOT NULL,
-    erased_at timestamptz NOT NULL DEFAULT current_timestamp,
+    erased_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     transaction_id bigint NOT NULL DEFAULT pg_catalog.txid_current(),
     erased_by name NOT NULL,
     reason text NOT NULL,
@@ -409,7 +409,7 @@ CREATE VIEW catmaid_history_erasures AS
 COMMENT ON VIEW catmaid_history_erasures IS
     'What erase_history() has done to the histories of tables that the reader may read.';
 COMMENT ON COLUMN catmaid_history_erasures.live_table IS 'The table, by its name at that time.';
-COMMENT ON COLUMN catmaid_history_erasures.erased_at IS 'When the transaction began.';
+COMMENT ON COLUMN catmaid_history_erasures.erased_at IS 'When, by the clock.';
 COMMENT ON COLUMN catmaid_history_erasures.transaction_id IS 'The transaction that erased.';
 COMMENT ON COLUMN catmaid_history_erasures.erased_by IS 'The role that the session had begun with.';
 COMMENT ON COLUMN catmaid_history_erasures.reason IS 'Why, as the caller said.';

@@ -5,7 +5,7 @@ CREATE EXTENSION catmaid_history;
 CREATE FUNCTION failure(cmd text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || msg FROM public.error_of(cmd) $$;
 
-SELECT plan(37);
+SELECT plan(38);
 
 CREATE TABLE doc (id int PRIMARY KEY, v text);
 SELECT create_history_table('doc');
@@ -142,7 +142,10 @@ SELECT is((SELECT count(*) FROM person__history WHERE id = 1 AND born = 'a'), 0:
 SELECT is((SELECT count(*) FROM person__history), 4::bigint, 'others are not');
 SELECT is((SELECT live_table || ' ' || reason || ' ' || versions || ' ' || (erased_by = session_user) || ' ' || (erased_at <= now()) FROM catmaid_history_erasures),
 	'public.person she has asked 3 true true', 'an entry says how many, and why');
+BEGIN;
 SELECT is(erase_history('person', '{"id": 1, "born": "a"}', 'again'), 0::bigint, 'again');
+SELECT ok(max(erased_at) > now(), 'when it was done, not when the transaction began') FROM catmaid_history_erasures;
+COMMIT;
 ALTER TABLE person ENABLE ROW LEVEL SECURITY;
 ALTER TABLE person FORCE ROW LEVEL SECURITY;
 ALTER TABLE person OWNER TO kept_owner;
