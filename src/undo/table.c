@@ -40,7 +40,7 @@ static void table_require(Oid relid);
 static UndoTable *table_open_for(UndoRun *run, Oid relid, int number);
 static void table_check(UndoTable *table);
 static void table_note_unstamped(const UndoTable *table);
-static bool table_keeps(const UndoTable *table, const char *column, const char *name);
+static bool table_keeps(const UndoTable *table, const char *column, Form_pg_attribute kept);
 static UndoColumn *table_read_column(const UndoTable *table, Form_pg_attribute att);
 
 /*
@@ -336,7 +336,7 @@ table_lost_sql(const UndoTable *table, const char *version)
 		{
 			Form_pg_attribute att = TupleDescAttr(desc, i);
 
-			if (!att->attisdropped && table_keeps(table, column->plain, NameStr(att->attname)))
+			if (!att->attisdropped && table_keeps(table, column->plain, att))
 				appendStringInfo(&lost, "%s(%s.%s IS NULL AND h.%s IS NOT NULL)", lost.len > 0 ? " OR " : "",
 								 version, column->name, quote_identifier(NameStr(att->attname)));
 		}
@@ -366,18 +366,28 @@ table_lost_sql(const UndoTable *table, const char *version)
 					naming_quoted(table->row->history), version, version, same.data, lost.data);
 }
 
-/* Is that the name of a kept column of the history's, which column has had? */
+/*
+ * Returns true if the column of the history may have been kept of what column was, by its
+ * name.  Where the name's beginning is no column's any more, column may have had it
+ * before a RENAME if its place in the history is behind the kept one's: another type
+ * is a new column there.
+ */
 static bool
-table_keeps(const UndoTable *table, const char *column, const char *name)
+table_keeps(const UndoTable *table, const char *column, Form_pg_attribute kept)
 {
+	const char *name = NameStr(kept->attname);
 	const char *number = strrchr(name, '_');
 	int			n = number ? (int) (number - name) : 0;
 
 	if (n == 0 || number[1] == '\0' || strspn(number + 1, "0123456789") != strlen(number + 1) ||
-		columns_find(table->live, name) != NULL || strncmp(name, column, n) != 0)
+		columns_find(table->live, name) != NULL)
 		return false;
 	/* a name without room is clipped */
-	return column[n] == '\0' || strlen(name) > NAMEDATALEN - 1 - MAX_MULTIBYTE_CHAR_LEN;
+	if (strncmp(name, column, n) == 0 &&
+		(column[n] == '\0' || strlen(name) > NAMEDATALEN - 1 - MAX_MULTIBYTE_CHAR_LEN))
+		return true;
+	return columns_find(table->live, pnstrdup(name, n)) == NULL &&
+		columns_find(table->history, column)->attnum > kept->attnum;
 }
 
 /*

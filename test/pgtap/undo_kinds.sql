@@ -1,7 +1,7 @@
 -- Section 10: undo of every kind of table, key, column and constraint, and with triggers.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(60);
+SELECT plan(61);
 \ir lib/undo.psql
 
 -- Unique values that are swapped: NULL for a moment, or rows deleted and inserted.
@@ -203,6 +203,8 @@ SELECT is(rows('lossy') || '; ' || (SELECT string_agg(concat_ws(':', id, size, s
 SELECT is(undo('{sizes,no sizes}', 'force'), 'lossy 1 s it is not known what was there, lossy 2 U, lossy 3 s it is not known what was there, lossy 4 U', 'NULL beside a kept value is not known, with force neither, and where the row is NULL now');
 SELECT is(rows('lossy'), '1:5, 2:7, 3, 4', 'the others are as they were');
 SELECT is((SELECT string_agg(concat_ws(' ', key->>'id', left(action, 1), conflict), ', ' ORDER BY key) FROM restore_tables('{lossy}', (SELECT lower(sys_period) FROM lossy__history WHERE id = 1 AND size_1 = 'big'), on_conflict => 'force', dry_run => true)), '1 s it is not known what was there, 3 s it is not known what was there', 'and of an instant');
+ALTER TABLE lossy RENAME size TO width;
+SELECT is(undo('{sizes,no sizes}', 'force', true), 'lossy 1 s it is not known what was there, lossy 3 s it is not known what was there', 'nor when the column has another name since');
 SET catmaid_history.on_drop_column = 'keep';
 CREATE TABLE again (id int PRIMARY KEY, v text);
 SELECT create_history_table('again');
