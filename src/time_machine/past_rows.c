@@ -41,6 +41,7 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "time_machine/time_machine.h"
@@ -55,6 +56,8 @@ typedef struct Privileges
 } Privileges;
 
 static void read_rows(PastTable *table, Relation rel, bool with_table);
+static void read_added(PastTable *table, TupleDesc desc);
+static void hide_added(const PastTable *table, Query *query, TupleDesc desc, TimestampTz instant);
 static TargetEntry *column_of(Query *query, Form_pg_attribute att);
 static Expr *with_type_of(Expr *expr, Form_pg_attribute att);
 static Const *null_like(Form_pg_attribute att);
@@ -85,9 +88,10 @@ past_rows(PastTable *table, Query *outer, RangeTblEntry *rte, bool with_table,
 
 	if (table->rows[with_table] == NULL)
 		read_rows(table, rel, with_table);
-	table_close(rel, NoLock);
 
 	query = copyObject(table->rows[with_table]);
+	hide_added(table, query, RelationGetDescr(rel), instant);
+	table_close(rel, NoLock);
 	at = castNode(Const, lsecond(castNode(OpExpr, query->jointree->quals)->args));
 	Assert(at->consttype == TIMESTAMPTZOID && at->constbyval);
 	at->constvalue = TimestampTzGetDatum(instant);
@@ -147,7 +151,54 @@ read_rows(PastTable *table, Relation rel, bool with_table)
 	before = MemoryContextSwitchTo(table->context);
 	table->constraint = copyObject(constraint);
 	table->rows[with_table] = copyObject(query);
+	if (table->added == NIL)
+		read_added(table, desc);
 	MemoryContextSwitchTo(before);
+}
+
+/* When columns were added, as the history tells, in the current memory context. */
+static void
+read_added(PastTable *table, TupleDesc desc)
+{
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		PastColumn *column;
+		char	   *added;
+		char	   *snapshot;
+
+		if (att->attisdropped ||
+			!comments_added(table->row->history,
+							get_attnum(table->row->history, NameStr(att->attname)),
+							&added, &snapshot))
+			continue;
+		column = palloc(sizeof(PastColumn));
+		column->attnum = i + 1;
+		column->added = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+																CStringGetDatum(added),
+																ObjectIdGetDatum(InvalidOid),
+																Int32GetDatum(-1)));
+		table->added = lappend(table->added, column);
+	}
+}
+
+/* Those that were added later are NULL, in live rows that have not changed since, too. */
+static void
+hide_added(const PastTable *table, Query *query, TupleDesc desc, TimestampTz instant)
+{
+	ListCell   *lc;
+
+	foreach(lc, table->added)
+	{
+		PastColumn *column = lfirst(lc);
+		Form_pg_attribute att = TupleDescAttr(desc, column->attnum - 1);
+
+		if (column->added > instant)
+			list_nth_node(TargetEntry, query->targetList, column->attnum - 1)->expr =
+				(Expr *) makeNullConst(att->atttypid, att->atttypmod, att->attcollation);
+	}
 }
 
 static TargetEntry *

@@ -94,7 +94,7 @@ past_table_find(PastTable *table)
 		table->context = AllocSetContextCreate(CacheMemoryContext, "catmaid_history table of the past",
 											   ALLOCSET_SMALL_SIZES);
 	table->row = NULL;
-	table->depends = table->to_lock = table->constraint = NIL;
+	table->depends = table->to_lock = table->constraint = table->added = NIL;
 	table->rows[false] = table->rows[true] = NULL;
 
 	/* what comes from here on makes it invalid again */

@@ -9,7 +9,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 
-#include "view/view.h"
+#include "manage/manage.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -31,6 +31,13 @@ typedef struct PastTableKey
 } PastTableKey;
 
 /* What is known of a relation; see past_table.c. */
+/* A column that was added while its table was tracked. */
+typedef struct PastColumn
+{
+	AttrNumber	attnum;
+	TimestampTz added;
+} PastColumn;
+
 typedef struct PastTable
 {
 	PastTableKey key;
@@ -45,6 +52,7 @@ typedef struct PastTable
 	List	   *to_lock;
 	Query	   *rows[2];		/* see past_rows.c; NULL: not read yet */
 	List	   *constraint;		/* of a partition */
+	List	   *added;			/* of PastColumn; set with rows */
 } PastTable;
 
 /* What came of a query's change. */

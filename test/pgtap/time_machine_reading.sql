@@ -1,7 +1,7 @@
 -- Section 11: queries that know nothing of history, as of an instant: each way of reading.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(74);
+SELECT plan(77);
 
 CREATE DOMAIN short AS text CHECK (length(VALUE) < 4);
 CREATE TABLE t (gone text, id int PRIMARY KEY, v text, n numeric(10,2), s short, "Odd Name" int, twice int GENERATED ALWAYS AS (id * 2) STORED);
@@ -176,6 +176,20 @@ SELECT lives_ok('INSERT INTO refers VALUES (4)', 'rows, too');
 SELECT throws_ok('INSERT INTO refers VALUES (2)', '23503', NULL, 'not against what was');
 SELECT lives_ok('ALTER TABLE t ADD COLUMN added int DEFAULT 5', 'a column is added');
 SELECT set_eq('SELECT id, added FROM t', 'VALUES (1, NULL::int), (2, NULL), (3, NULL)', 'which is NULL in the past');
+SELECT read_as_of(NULL) AS ok \gset
+CREATE TABLE unchanged (id int PRIMARY KEY);
+SELECT create_history_table('unchanged');
+INSERT INTO unchanged VALUES (1);
+SELECT clock_timestamp() AS past \gset
+ALTER TABLE unchanged ADD COLUMN added int DEFAULT 5;
+SELECT clock_timestamp() AS later \gset
+PREPARE unchanged AS SELECT u.added, u FROM unchanged u WHERE u.added IS NULL OR u.added = 5;
+SELECT read_as_of(:'past') IS NOT NULL AS ok \gset
+SELECT results_eq('EXECUTE unchanged', $$VALUES (NULL::int, ROW(1, NULL)::unchanged)$$, 'also of a row that has not changed since');
+SELECT read_as_of(:'later') IS NOT NULL AS ok \gset
+SELECT results_eq('EXECUTE unchanged', $$VALUES (5, ROW(1, 5)::unchanged)$$, 'and has its value from then on');
+SELECT read_as_of(:'past') IS NOT NULL AS ok \gset
+SELECT results_eq('SELECT count(*), count(added) FROM unchanged', 'VALUES (1::bigint, 0::bigint)', 'in the one plan and in the other');
 SELECT read_as_of(NULL) AS ok \gset
 
 -- a condition that fails of rows that were not there
