@@ -14,12 +14,27 @@
 #include "base/base.h"
 #include "compat.h"
 
+static ErrorData *attempt(DDLAction action, void *arg, bool dry);
+
 /*
  * Do it in a subtransaction.  NULL if it went well, else the error, after which
  * all is as it was before: memory context, resource owner, rights and settings.
  */
 ErrorData *
 attempt_or_error(DDLAction action, void *arg)
+{
+	return attempt(action, arg, false);
+}
+
+/* As attempt_or_error, but that what was done is undone in any case. */
+ErrorData *
+attempt_dry(DDLAction action, void *arg)
+{
+	return attempt(action, arg, true);
+}
+
+static ErrorData *
+attempt(DDLAction action, void *arg, bool dry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -31,7 +46,10 @@ attempt_or_error(DDLAction action, void *arg)
 	PG_TRY();
 	{
 		action(arg);
-		ReleaseCurrentSubTransaction();
+		if (dry)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{

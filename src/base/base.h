@@ -161,6 +161,7 @@ extern AsOfRun *as_of_running(void);
 
 /* attempt.c: what may fail, in a subtransaction of its own */
 extern ErrorData *attempt_or_error(DDLAction action, void *arg);
+extern ErrorData *attempt_dry(DDLAction action, void *arg);
 extern char *attempt_for_one(DDLAction action, void *arg);
 extern bool attempt_may_swallow(int sqlstate);
 extern bool attempt_or_message(DDLAction action, void *arg, char **message);

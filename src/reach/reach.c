@@ -18,7 +18,8 @@
  * writers away is held.
  *
  * Locks: ACCESS SHARE on catmaid_history_pause to read, ROW EXCLUSIVE to write, until the
- * transaction ends.  Writers hold SHARE ROW EXCLUSIVE at least on the live table.
+ * transaction ends.  Writers of a history's rows keep each other away by a lock on the live
+ * table (SHARE UPDATE EXCLUSIVE at least) or, to empty it, on the history (ACCESS EXCLUSIVE).
  */
 #include "postgres.h"
 

@@ -40,6 +40,7 @@ static void table_require(Oid relid);
 static UndoTable *table_open_for(UndoRun *run, Oid relid, int number);
 static void table_check(UndoTable *table);
 static void table_note_unstamped(const UndoTable *table);
+static char *table_one_key_sql(const UndoTable *table, const char *a, bool live, const char *b);
 static bool table_keeps(const UndoTable *table, const char *column, Form_pg_attribute kept);
 static UndoColumn *table_read_column(const UndoTable *table, Form_pg_attribute att);
 
@@ -451,28 +452,19 @@ table_has_operators(const UndoTable *table)
 char *
 table_keys_equal_sql(const UndoTable *table, const char *a, const char *b)
 {
-	StringInfoData sql;
-	ListCell   *lc;
-
-	initStringInfo(&sql);
-	foreach(lc, table->columns)
-	{
-		UndoColumn *column = lfirst(lc);
-
-		if (!column->is_key)
-			continue;
-		if (sql.len > 0)
-			appendStringInfoString(&sql, " AND ");
-		table_equal_sql(&sql, psprintf("%s.%s", a, column->alias), column->type,
-						columns_key_equality(NULL, -1, getBaseType(column->type)),
-						psprintf("%s.%s", b, column->alias), column->type);
-	}
-	return sql.data;
+	return table_one_key_sql(table, a, false, b);
 }
 
 /* "The live row and the row b of a store have one key". */
 char *
 table_live_equal_sql(const UndoTable *table, const char *live, const char *b)
+{
+	return table_one_key_sql(table, live, true, b);
+}
+
+/* live: a is a row of the live table, else of a store. */
+static char *
+table_one_key_sql(const UndoTable *table, const char *a, bool live, const char *b)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -486,8 +478,8 @@ table_live_equal_sql(const UndoTable *table, const char *live, const char *b)
 			continue;
 		if (sql.len > 0)
 			appendStringInfoString(&sql, " AND ");
-		table_equal_sql(&sql, table_live_sql(column, live), column->type,
-						columns_key_equality(NULL, -1, getBaseType(column->type)),
+		table_equal_sql(&sql, live ? table_live_sql(column, a) : psprintf("%s.%s", a, column->alias),
+						column->type, columns_key_equality(NULL, -1, getBaseType(column->type)),
 						psprintf("%s.%s", b, column->alias), column->type);
 	}
 	return sql.data;

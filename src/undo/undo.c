@@ -47,8 +47,7 @@ static bool is_in_progress(int64 id);
 static void check_instant(TimestampTz as_of);
 static void check_keys(UndoRun *run, ArrayType *keys);
 static void check_key(const UndoTable *table, Jsonb *key);
-static ErrorData *undo_try(UndoRun *run);
-static void undo_work(UndoRun *run);
+static void undo_work(void *arg);
 static void undo_find(UndoRun *run);
 static bool undo_may_retry(UndoRun *run, ErrorData *error);
 static bool make_way(UndoRun *run, UndoTable *table, const char *constraint);
@@ -188,7 +187,7 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 
 	SPI_connect();
 	references_find(run);
-	while ((error = undo_try(run)) != NULL)
+	while ((error = run->dry_run ? attempt_dry(undo_work, run) : attempt_or_error(undo_work, run)) != NULL)
 	{
 		if (!undo_may_retry(run, error))
 			ReThrowError(run->one_by_one ? run->first : error);
@@ -249,40 +248,12 @@ check_key(const UndoTable *table, Jsonb *key)
 				 errhint("Give all columns of the primary key and no others, as ARRAY['{\"id\": 3}']::jsonb[].")));
 }
 
-/* As attempt() does, but that a dry run is rolled back in any case. */
-static ErrorData *
-undo_try(UndoRun *run)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		undo_work(run);
-		if (run->dry_run)
-			RollbackAndReleaseCurrentSubTransaction();
-		else
-			ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
-}
-
+/* In a subtransaction, which a dry run rolls back. */
 static void
-undo_work(UndoRun *run)
+undo_work(void *arg)
 {
+	UndoRun    *run = arg;
+
 	undo_find(run);
 	references_judge(run);
 	conflict_tell(run);
