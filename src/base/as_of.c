@@ -4,7 +4,7 @@
  *
  * What is in force is not always what is set:
  *
- *	- Code that acts with other rights than those of who has set the instant sees the
+ *	- Code that acts with other rights than those of the role that has set the instant sees the
  *	  present (as_of_begin_present): rights do not travel in time.  A value that is set
  *	  within is in force there, and one that was set outside is not; so each value
  *	  remembers how deep in such code it was set.
@@ -14,7 +14,7 @@
  *	  the present.  Both are told by SECURITY_NOFORCE_RLS, which nothing else sets.
  *
  * Plans are made for one instant.  So whenever another one comes into force, all plans of
- * the session are to be made anew (as with session_replication_role).
+ * the session are discarded (as with session_replication_role).
  *
  * A value that is typed is read at once, and kept in UTC, as parallel workers read it again.
  * One that comes with the connection, or from a configuration, is read when the first query

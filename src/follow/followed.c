@@ -83,7 +83,7 @@ followed_lock_views(Oid relid, bool parents, Oid new_parent, ColumnChange change
 
 		if (change != COLUMNS_STAY)
 			all = list_append_unique_oid(all, lfirst_oid(lc));
-		/* who writes to a partition locks it before the history */
+		/* a session that writes to a partition locks that before the history */
 		if (change != COLUMNS_STAY && derived != DERIVED_NONE &&
 			get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
 			all = list_concat_unique_oid(all, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
