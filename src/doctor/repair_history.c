@@ -177,6 +177,7 @@ forget_dropped(RegistryRow *row)
 		return;
 	if (!registry_delete(row->live))
 		return;
+	retention_forget(row->live);
 	ereport(NOTICE,
 			(errmsg("removed the table with OID %u, which was dropped, from the registry", row->live),
 			 history ? errdetail("Its history table %s is kept.", naming_quoted(row->history)) : 0));

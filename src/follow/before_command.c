@@ -48,6 +48,7 @@ static Oid	lock_to_alter(RangeVar *name, LOCKMODE mode);
 void
 before_command(Node *statement)
 {
+	segment_guard_check(statement);
 	if (IsA(statement, RenameStmt))
 		lock_views(((RenameStmt *) statement)->relation, true, NULL, COLUMNS_STAY,
 				   ((RenameStmt *) statement)->renameType == OBJECT_TABLE ? DERIVED_BOTH :

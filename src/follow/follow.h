@@ -135,6 +135,9 @@ extern void before_drop(DropStmt *statement);
 extern void before_drop_owned(DropOwnedStmt *statement);
 extern void before_alter_type(Oid type, Node *statement);
 
+/* segment_guard.c: nobody takes a segment away from a history that is being kept */
+extern void segment_guard_check(Node *statement);
+
 /* table_state.c: how a table looks, now and before a command */
 extern void table_state_compare(const RegistryRow *row, CommandId since,
 								TableState **before, TableState **now);

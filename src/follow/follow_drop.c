@@ -74,6 +74,7 @@ clear_up_after(const RegistryRow *row, const TableState *before, bool cascade)
 	if (stays && get_rel_name(row->history) != NULL)
 		reach_keep(row);
 	registry_delete(row->live);
+	retention_forget(row->live);
 	if (OidIsValid(row->tracking) && derived_serves_tracking(row->tracking))
 		derived_drop_with(row->tracking, cascade);
 	if (get_rel_name(row->history) == NULL)
@@ -114,6 +115,7 @@ static void
 follow_drop_keep(const RegistryRow *row, const TableState *before)
 {
 	registry_delete(row->live);
+	retention_forget(row->live);
 	if (before->history.exists || before->tracking.exists)
 		ereport(WARNING,
 				(errmsg("tables registered as the history of table \"%s\" were not dropped",
@@ -204,6 +206,7 @@ follow_check_derived(const RegistryRow *row, const TableState *before,
 		if (registry_is_sound(row, now->owner))
 			derived_drop(row->tracking);
 		registry_delete(row->live);
+		retention_forget(row->live);
 	}
 }
 

@@ -46,7 +46,6 @@
 #define DUMP_TABLE	"catmaid_history_table_by_name"
 #define FORMER_DUMP_TABLE "catmaid_history_dump"
 #define PAUSE_DUMP_TABLE "catmaid_history_pause_by_name"
-#define RETENTION_TABLE "catmaid_history_retention"
 
 /* its columns, in the registry's order */
 enum
@@ -60,12 +59,8 @@ enum
 #define ANUM_PAUSED_FROM	3
 #define ANUM_PAUSED_UNTIL	4
 
-/* of the one that says how long histories are kept, besides Anum_live: in a dump */
-#define ANUM_RETENTION_NAME	2
-
 static bool is_dump_table(Oid relid);
 static bool is_pause_dump(Oid relid);
-static bool is_retention(Oid relid);
 static bool is_former_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
@@ -129,7 +124,7 @@ dump_follow_command(Node *statement)
 
 		if (is_dump_table(relid) || is_pause_dump(relid))
 			take_up_rows(relid);
-		else if (is_retention(relid))
+		else if (OidIsValid(relid) && relid == retention_relid())
 			take_up_retentions(relid);
 		else
 			log_dump_take_up_rows(relid);
@@ -146,7 +141,7 @@ switches_on_triggers(AlterTableStmt *statement)
 	if (statement->relation == NULL ||
 		(strcmp(statement->relation->relname, DUMP_TABLE) != 0 &&
 		 strcmp(statement->relation->relname, PAUSE_DUMP_TABLE) != 0 &&
-		 strcmp(statement->relation->relname, RETENTION_TABLE) != 0 &&
+		 strcmp(statement->relation->relname, "catmaid_history_retention") != 0 &&
 		 !log_dump_is_named(statement->relation->relname)))
 		return false;
 	foreach(lc, statement->cmds)
@@ -172,13 +167,6 @@ is_pause_dump(Oid relid)
 {
 	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
 		relid == get_relname_relid(PAUSE_DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
-}
-
-static bool
-is_retention(Oid relid)
-{
-	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
-		relid == get_relname_relid(RETENTION_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
 }
 
 static bool
@@ -220,7 +208,7 @@ take_up_retentions(Oid relid)
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		int			columns[] = {Anum_live, ANUM_RETENTION_NAME};
+		int			columns[] = {ANUM_RETENTION_LIVE, ANUM_RETENTION_NAME};
 		Datum		values[] = {(Datum) 0, (Datum) 0};
 		bool		nulls[] = {false, true};
 		Oid			live;
@@ -254,7 +242,7 @@ is_retained(Relation retention, Oid live)
 	bool		isnull;
 
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = DatumGetObjectId(heap_getattr(tuple, Anum_live, RelationGetDescr(retention),
+		found = DatumGetObjectId(heap_getattr(tuple, ANUM_RETENTION_LIVE, RelationGetDescr(retention),
 											  &isnull)) == live && !isnull;
 	systable_endscan(scan);
 	return found;

@@ -190,6 +190,7 @@ static void
 history_forget(const RegistryRow *row)
 {
 	registry_delete(row->live);
+	retention_forget(row->live);
 	ereport(WARNING,
 			(errmsg("table %s is no longer registered", naming_quoted(row->live)),
 			 errdetail("The tables that the registry named as its history were not changed.")));
@@ -205,6 +206,7 @@ drop_derived(const RegistryRow *row, bool keep_data)
 	if (keep_data && get_rel_name(row->history) != NULL)
 		reach_keep(row);
 	registry_delete(row->live);
+	retention_forget(row->live);
 
 	if (OidIsValid(row->tracking) && get_rel_name(row->tracking) != NULL)
 	{

@@ -27,6 +27,7 @@ typedef struct Answer
 static HTAB *answers = NULL;
 static uint64 as_of = 0;			/* see extension_registry_changes */
 
+static Oid	live_of_segment(Oid relid);
 static void forget_answers(void);
 
 /*
@@ -44,20 +45,26 @@ registered_live(Oid relid)
 		forget_answers();
 	answer = hash_search(answers, &relid, HASH_FIND, NULL);
 	if (answer)
-		return answer->live;
-
-	live = registry_live_of(relid);
-	if (!OidIsValid(live))
+		live = answer->live;
+	else
 	{
-		Oid			history = segments_head(relid);
-
-		live = OidIsValid(history) ? registry_live_of(history) : InvalidOid;
+		live = registry_live_of(relid);
+		if (as_of == extension_registry_changes())
+		{
+			answer = hash_search(answers, &relid, HASH_ENTER, NULL);
+			answer->live = live;
+		}
 	}
-	if (as_of != extension_registry_changes())
-		return live;			/* it may be of yesterday */
-	answer = hash_search(answers, &relid, HASH_ENTER, NULL);
-	answer->live = live;
-	return live;
+	return OidIsValid(live) ? live : live_of_segment(relid);
+}
+
+/* What is a segment the registry does not know, and its changes do not tell: it is looked at. */
+static Oid
+live_of_segment(Oid relid)
+{
+	Oid			history = segments_head(relid);
+
+	return OidIsValid(history) ? registry_live_of(history) : InvalidOid;
 }
 
 /* Returns true for a registered live table. */

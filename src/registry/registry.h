@@ -313,6 +313,16 @@ extern bool registry_register_again(Oid live);
 extern bool registry_row_by_mark(RegistryRow *row);
 extern void registry_refute(Oid relid, Oid live);
 
+/* its columns */
+#define ANUM_RETENTION_LIVE		1
+#define ANUM_RETENTION_NAME		2	/* in a dump */
+#define ANUM_RETENTION_KEEP		3
+#define ANUM_RETENTION_SEGMENT	4
+
+/* retention.c: the table that says how long histories are kept */
+extern Oid	retention_relid(void);
+extern void retention_forget(Oid live);
+
 /* segments.c: which tables hold a history's older versions, and how old these are */
 extern List *segments_of(Oid history);
 extern List *segments_relids(Oid history);

@@ -38,11 +38,6 @@
 #include "segment/segment.h"
 #include "compat.h"
 
-/* of catmaid_history_internal.catmaid_history_retention */
-#define Anum_retention_live		1
-#define Anum_retention_keep		3
-#define Anum_retention_segment	4
-
 typedef struct Retention
 {
 	Oid			live;
@@ -58,7 +53,6 @@ typedef struct Step
 	const char *name;
 } Step;
 
-static Oid	retention_table(void);
 static List *retentions(void);
 static char *interval_sql(FunctionCallInfo fcinfo, int i);
 static bool is_positive(Interval *interval);
@@ -66,7 +60,9 @@ static TimestampTz ago(Interval *interval);
 static void take_step(void *arg);
 static void verify_segments(const Retention *retention);
 static void verify_segment(void *arg);
-static void bound_anew(Segment *segment);
+static void bound_anew(void *arg);
+static bool lock_segment(Segment *segment, LOCKMODE mode);
+static void tell_failure(const Retention *retention, const char *step, const char *message);
 static void rotate_if_due(const Retention *retention);
 static bool is_due(const RegistryRow *row, Interval *every);
 static void drop_expired(const Retention *retention);
@@ -83,7 +79,7 @@ Datum
 catmaid_history_set_retention(PG_FUNCTION_ARGS)
 {
 	Oid			live = api_table_argument(fcinfo, ERRCODE_NULL_VALUE_NOT_ALLOWED);
-	Oid			table = retention_table();
+	Oid			table = retention_relid();
 	char	   *keep = interval_sql(fcinfo, 1);
 	char	   *segment = interval_sql(fcinfo, 2);
 
@@ -134,11 +130,7 @@ catmaid_history_maintain(PG_FUNCTION_ARGS)
 			PushActiveSnapshot(GetTransactionSnapshot());
 			message = attempt_for_one(take_step, &step);
 			if (message)
-				ereport(WARNING,
-						(errmsg("maintaining the history of table %s: %s failed",
-								naming_quoted(retention->live), step.name),
-						 errdetail("%s", message),
-						 errhint("It is tried again by the next call.")));
+				tell_failure(retention, step.name, message);
 			PopActiveSnapshot();
 			if (!atomic)
 				SPI_commit();
@@ -149,6 +141,16 @@ catmaid_history_maintain(PG_FUNCTION_ARGS)
 }
 
 static void
+tell_failure(const Retention *retention, const char *step, const char *message)
+{
+	ereport(WARNING,
+			(errmsg("maintaining the history of table %s: %s failed",
+					naming_quoted(retention->live), step),
+			 errdetail("%s", message),
+			 errhint("It is tried again by the next call.")));
+}
+
+static void
 take_step(void *arg)
 {
 	Step	   *step = arg;
@@ -156,17 +158,11 @@ take_step(void *arg)
 	step->act(step->retention);
 }
 
-static Oid
-retention_table(void)
-{
-	return get_relname_relid("catmaid_history_retention", get_namespace_oid(INTERNAL_SCHEMA, false));
-}
-
 /* What has been said of tables, by their OIDs. */
 static List *
 retentions(void)
 {
-	Relation	rel = table_open(retention_table(), AccessShareLock);
+	Relation	rel = table_open(retention_relid(), AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	TupleDesc	desc = RelationGetDescr(rel);
 	List	   *all = NIL;
@@ -176,15 +172,15 @@ retentions(void)
 	{
 		Retention  *retention = palloc0(sizeof(Retention));
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_retention_live, desc, &isnull);
+		Datum		value = heap_getattr(tuple, ANUM_RETENTION_LIVE, desc, &isnull);
 
 		if (isnull)
 			continue;
 		retention->live = DatumGetObjectId(value);
-		value = heap_getattr(tuple, Anum_retention_keep, desc, &isnull);
+		value = heap_getattr(tuple, ANUM_RETENTION_KEEP, desc, &isnull);
 		if (!isnull)
 			retention->keep = memcpy(palloc(sizeof(Interval)), DatumGetIntervalP(value), sizeof(Interval));
-		value = heap_getattr(tuple, Anum_retention_segment, desc, &isnull);
+		value = heap_getattr(tuple, ANUM_RETENTION_SEGMENT, desc, &isnull);
 		if (!isnull)
 			retention->segment = memcpy(palloc(sizeof(Interval)), DatumGetIntervalP(value), sizeof(Interval));
 		all = lappend(all, retention);
@@ -235,7 +231,7 @@ history_of(const Retention *retention)
 		get_rel_name(row->history) ? row : NULL;
 }
 
-/* That all versions had ended by then is found true, or made true. */
+/* That all versions had ended by then is found true, or made true, of each segment by itself. */
 static void
 verify_segments(const Retention *retention)
 {
@@ -245,37 +241,55 @@ verify_segments(const Retention *retention)
 	foreach(lc, row ? segments_of(row->history) : NIL)
 	{
 		Segment    *segment = lfirst(lc);
+		char	   *message;
 
-		if (segment->verified || segment->bound == DT_NOEND)
+		if (segment->verified || segment->bound == DT_NOEND ||
+			attempt_for_one(verify_segment, segment) == NULL)
 			continue;
-		if (attempt_for_one(verify_segment, segment) != NULL)
-		{
-			bound_anew(segment);
-			verify_segment(segment);
-		}
+		message = attempt_for_one(bound_anew, segment);
+		if (message)
+			tell_failure(retention, psprintf("verifying segment %s", naming_quoted(segment->relid)),
+						 message);
 	}
 }
 
 static void
 verify_segment(void *arg)
 {
-	ddl_alter_table(((Segment *) arg)->relid, false, "VALIDATE CONSTRAINT " SEGMENT_CONSTRAINT);
+	Segment    *segment = arg;
+
+	if (lock_segment(segment, ShareUpdateExclusiveLock))
+		ddl_alter_table(segment->relid, false, "VALIDATE CONSTRAINT " SEGMENT_CONSTRAINT);
 }
 
 /* Versions ended later than the clock said: the bound is what they say. */
 static void
-bound_anew(Segment *segment)
+bound_anew(void *arg)
 {
-	int64		last;
+	Segment    *segment = arg;
+	TimestampTz last;
 
-	ddl_query_numbers(BOOTSTRAP_SUPERUSERID, list_make1_oid(segment->relid),
-					  psprintf("SELECT COALESCE(pg_catalog.max(pg_catalog.date_part('epoch', pg_catalog.upper(h.%s)))::pg_catalog.int8, 0::pg_catalog.int8) "
-							   "FROM ONLY %s h", PERIOD_COLUMN, naming_quoted(segment->relid)),
-					  &last, 1);
+	if (!lock_segment(segment, AccessExclusiveLock))
+		return;
+	last = rows_last_end(segment->relid);
 	ddl_alter_table(segment->relid, false,
 					psprintf("DROP CONSTRAINT %s, %s", SEGMENT_CONSTRAINT,
-							 segments_constraint_sql(Max(time_t_to_timestamptz((pg_time_t) last + 1),
-														 segment->bound))));
+							 segments_constraint_sql(Max(last, segment->bound))));
+	ddl_alter_table(segment->relid, false, "VALIDATE CONSTRAINT " SEGMENT_CONSTRAINT);
+}
+
+/*
+ * Lock the segment.  Returns false if it is none of this history's any more, or needs
+ * nothing: whoever owns it may have changed it meanwhile.
+ */
+static bool
+lock_segment(Segment *segment, LOCKMODE mode)
+{
+	Oid			history = segment->history;
+
+	patience_lock(segment->relid, mode);
+	return segments_read(segment->relid, segment) && segment->history == history &&
+		!segment->verified && segment->bound != DT_NOEND && derived_is_history(segment->relid);
 }
 
 static void
@@ -294,14 +308,16 @@ rotate_if_due(const Retention *retention)
 static bool
 is_due(const RegistryRow *row, Interval *every)
 {
-	List	   *segments = segments_of(row->history);
 	TimestampTz since = row->created;
 	Relation	rel;
 	bool		empty;
+	ListCell   *lc;
 
-	if (segments != NIL)
-		since = ((Segment *) llast(segments))->bound;
-	if (since == DT_NOEND || since > ago(every))
+	/* a bound to come is of versions that end then: no time of a rotation */
+	foreach(lc, segments_of(row->history))
+		if (((Segment *) lfirst(lc))->bound <= GetCurrentTimestamp())
+			since = Max(since, ((Segment *) lfirst(lc))->bound);
+	if (since > ago(every))
 		return false;
 	rel = table_open(row->history, AccessShareLock);
 	empty = RelationGetNumberOfBlocks(rel) == 0;

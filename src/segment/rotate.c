@@ -25,6 +25,7 @@
 #include "commands/tablecmds.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -81,6 +82,9 @@ rotate(RegistryRow *row)
 	patience_lock(row->history, AccessExclusiveLock);
 	rel = table_open(row->history, NoLock);
 	CheckTableNotInUse(rel, "rotate_history");
+
+	/* serializable transactions have read rows that are elsewhere then */
+	TransferPredicateLocksToHeapRelation(rel);
 	table_close(rel, NoLock);
 	storage_exchange(row->history, segment, indexes);
 	ddl_alter_table(segment, false, segments_constraint_sql(GetCurrentTimestamp()));

@@ -25,8 +25,26 @@
 #include "segment/segment.h"
 #include "compat.h"
 
+/* The versions of a history, one by one. */
+typedef struct RowScan
+{
+	Relation	rel;
+	AttrNumber	period;
+	AttrNumber	xid;
+	Snapshot	snapshot;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	int64		ender;
+	TimestampTz end;			/* DT_NOEND: it has none, or is empty */
+	bool		empty;
+} RowScan;
+
+static void row_scan_open(RowScan *scan, Oid relid);
+static bool row_scan_next(RowScan *scan);
+static void row_scan_rewind(RowScan *scan);
+static void row_scan_close(RowScan *scan);
+static bool ended_before(const RowScan *scan, TimestampTz time);
 static void open_writer(RelationWriter *writer, Oid relid);
-static bool ended_before(Datum period, TimestampTz time, bool *empty);
 
 /*
  * Delete the versions whose key columns, called as in names, have these values, of the types
@@ -76,58 +94,131 @@ rows_delete_key(Oid relid, List *names, const Datum *values)
 
 /*
  * Delete the versions that ended before the time.  Returns how many.  Those that were made and
- * ended by one transaction say nothing of when that was: they go with the first versions of
- * later transactions.
+ * ended by one transaction say nothing of when that was: they go with versions of earlier
+ * and of later transactions that do, of this cluster.
  */
 int64
 rows_delete_ended(Oid relid, TimestampTz time)
 {
-	Relation	rel = table_open(relid, RowExclusiveLock);
-	AttrNumber	period = columns_find(rel, PERIOD_COLUMN)->attnum;
-	AttrNumber	xid = columns_find(rel, XID_COLUMN)->attnum;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	int64		newest = PG_INT64_MIN;	/* transaction of those that go */
-	int64		oldest = PG_INT64_MAX;	/* of those that stay */
+	RowScan		scan;
+	int64		oldest = PG_INT64_MAX;	/* transaction of those that stay */
+	int64		newest = PG_INT64_MIN;	/* of those that go, before that */
+	bool		any = false;
 	SecurityState before;
 	RelationWriter writer;
 	int64		n = 0;
 	int			pass;
 
-	security_act_as(rel->rd_rel->relowner, ACT_TO_MANAGE, &before);
-	open_writer(&writer, relid);
-	for (pass = 0; pass < 2; pass++)
+	row_scan_open(&scan, relid);
+	while (row_scan_next(&scan))
 	{
-		TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+		any |= ended_before(&scan, time);
+		if (!scan.empty && !ended_before(&scan, time))
+			oldest = Min(oldest, scan.ender);
+	}
 
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	security_act_as(scan.rel->rd_rel->relowner, ACT_TO_MANAGE, &before);
+	open_writer(&writer, relid);
+	for (pass = 0; any && pass < (oldest == PG_INT64_MAX ? 1 : 2); pass++)
+	{
+		row_scan_rewind(&scan);
+		while (row_scan_next(&scan))
 		{
-			bool		isnull;
-			bool		empty;
-			int64		ender = DatumGetInt64(slot_getattr(slot, xid, &isnull));
-			bool		ended = ended_before(slot_getattr(slot, period, &isnull), time, &empty);
-			ItemPointerData tid = slot->tts_tid;
+			bool		ended = ended_before(&scan, time);
+			ItemPointerData tid = scan.slot->tts_tid;
 
-			CHECK_FOR_INTERRUPTS();
-			if (pass == 0 && !empty && ended)
-				newest = Max(newest, ender);
-			if (pass == 0 && !empty && !ended)
-				oldest = Min(oldest, ender);
-			if (pass == 0 ? ended : (empty && ender <= newest && ender < oldest))
-			{
-				relation_writer_delete(&writer, &tid);
-				n++;
-			}
+			if (pass == 0 && ended && scan.ender < oldest)
+				newest = Max(newest, scan.ender);
+			if (pass == 0 ? !ended : !scan.empty || scan.ender > newest)
+				continue;
+			relation_writer_delete(&writer, &tid);
+			n++;
 		}
-		table_endscan(scan);
 	}
 	relation_writer_close(&writer);
 	security_act_as_before(&before);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
+	row_scan_close(&scan);
 	CommandCounterIncrement();
 	return n;
+}
+
+/* Returns when the last version ended, DT_NOBEGIN if there is none that did. */
+TimestampTz
+rows_last_end(Oid relid)
+{
+	RowScan		scan;
+	TimestampTz last = DT_NOBEGIN;
+
+	row_scan_open(&scan, relid);
+	while (row_scan_next(&scan))
+		if (!scan.empty)
+			last = Max(last, scan.end);
+	row_scan_close(&scan);
+	return last;
+}
+
+/* Lock a history, and begin to read its versions. */
+static void
+row_scan_open(RowScan *scan, Oid relid)
+{
+	scan->rel = table_open(relid, RowExclusiveLock);
+	/* owners may have altered it */
+	if (!derived_is_history(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not a history table", RelationGetRelationName(scan->rel)),
+				 errdetail("A history table has the columns %s tstzrange and %s bigint.",
+						   PERIOD_COLUMN, XID_COLUMN)));
+	scan->period = columns_find(scan->rel, PERIOD_COLUMN)->attnum;
+	scan->xid = columns_find(scan->rel, XID_COLUMN)->attnum;
+	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan->slot = table_slot_create(scan->rel, NULL);
+	scan->scan = table_beginscan(scan->rel, scan->snapshot, 0, NULL);
+}
+
+/* Read the next version that says who ended it, and when.  Returns false if there is none. */
+static bool
+row_scan_next(RowScan *scan)
+{
+	while (table_scan_getnextslot(scan->scan, ForwardScanDirection, scan->slot))
+	{
+		RangeBound	lower;
+		RangeBound	upper;
+		bool		no_xid;
+		bool		no_period;
+		Datum		period = slot_getattr(scan->slot, scan->period, &no_period);
+
+		CHECK_FOR_INTERRUPTS();
+		scan->ender = DatumGetInt64(slot_getattr(scan->slot, scan->xid, &no_xid));
+		if (no_xid || no_period)
+			continue;
+		range_deserialize(lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO),
+						  DatumGetRangeTypeP(period), &lower, &upper, &scan->empty);
+		scan->end = scan->empty || upper.infinite ? DT_NOEND : DatumGetTimestampTz(upper.val);
+		return true;
+	}
+	return false;
+}
+
+static void
+row_scan_rewind(RowScan *scan)
+{
+	table_rescan(scan->scan, NULL);
+}
+
+static void
+row_scan_close(RowScan *scan)
+{
+	table_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	table_close(scan->rel, NoLock);
+}
+
+static bool
+ended_before(const RowScan *scan, TimestampTz time)
+{
+	return !scan->empty && scan->end < time;
 }
 
 static void
@@ -137,15 +228,4 @@ open_writer(RelationWriter *writer, Oid relid)
 
 	relation_writer_open(writer, relid, relation_shape(rel, 0, 0, false));
 	table_close(rel, NoLock);
-}
-
-static bool
-ended_before(Datum period, TimestampTz time, bool *empty)
-{
-	RangeBound	lower;
-	RangeBound	upper;
-
-	range_deserialize(lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO),
-					  DatumGetRangeTypeP(period), &lower, &upper, empty);
-	return !*empty && !upper.infinite && DatumGetTimestampTz(upper.val) < time;
 }

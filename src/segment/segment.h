@@ -16,6 +16,7 @@ extern RegistryRow *rotate_lock(Oid live);
 /* rows.c: versions are taken out of a history */
 extern int64 rows_delete_key(Oid relid, List *names, const Datum *values);
 extern int64 rows_delete_ended(Oid relid, TimestampTz time);
+extern TimestampTz rows_last_end(Oid relid);
 
 /* storage.c: a table like another, and their storage exchanged */
 extern Oid	storage_table_like(Oid relid, const char *name, List **indexes);

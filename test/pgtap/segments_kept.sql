@@ -5,7 +5,7 @@ CREATE EXTENSION catmaid_history;
 CREATE FUNCTION failure(cmd text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || msg FROM public.error_of(cmd) $$;
 
-SELECT plan(38);
+SELECT plan(51);
 
 CREATE TABLE doc (id int PRIMARY KEY, v text);
 SELECT create_history_table('doc');
@@ -29,9 +29,9 @@ DECLARE
 	s regclass;
 BEGIN
 	FOR s IN SELECT segment FROM catmaid_history_segments WHERE live_table = 'doc'::regclass LOOP
-		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT catmaid_history_segment', s);
+		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT catmaid_history_segment, ADD CONSTRAINT catmaid_history_segment CHECK (true) NO INHERIT', s);
 		EXECUTE format('UPDATE %s SET sys_period = tstzrange(lower(sys_period) - make_interval(days => %s), upper(sys_period) - make_interval(days => %2$s))', s, days);
-		EXECUTE format('ALTER TABLE %s ADD CONSTRAINT catmaid_history_segment CHECK (NOT upper_inf(sys_period) AND upper(sys_period) <= %L::timestamptz) NO INHERIT',
+		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT catmaid_history_segment, ADD CONSTRAINT catmaid_history_segment CHECK (NOT upper_inf(sys_period) AND upper(sys_period) <= %L::timestamptz) NO INHERIT',
 			s, now() - make_interval(days => days));
 	END LOOP;
 END $$;
@@ -123,6 +123,68 @@ DROP VIEW upon;
 CALL maintain_history();
 SELECT is((SELECT string_agg(segment::text, ',') FROM catmaid_history_segments), 'doc__history_5', 'but what ends later, all go');
 SELECT set_history_retention('doc', NULL, NULL);
+
+-- What is said of a history ends with it.
+CREATE TABLE short (id int PRIMARY KEY, v text);
+SELECT create_history_table('short');
+SELECT set_history_retention('short', '1 us');
+SELECT drop_history_table('short');
+SELECT create_history_table('short');
+INSERT INTO short VALUES (1, 'a'); UPDATE short SET v = 'b';
+CALL maintain_history();
+SELECT is((SELECT count(*) FROM short__history), 1::bigint, 'nobody has asked to shorten another history');
+SELECT set_history_retention('short', '1 us');
+DROP TABLE short CASCADE;
+SELECT is_empty('SELECT * FROM catmaid_history_internal.catmaid_history_retention WHERE live_table <> ''doc''::regclass', 'nor of a table that comes later');
+
+-- What an owner makes of a history stops nobody.
+CREATE TABLE broken (id int PRIMARY KEY, v text);
+CREATE FUNCTION break_and_maintain(sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE said text;
+BEGIN
+	PERFORM create_history_table('broken');
+	INSERT INTO broken__history (id, sys_period, exec_transaction_id) VALUES (1, '[2020-01-01,2021-01-01)', 3);
+	PERFORM set_history_retention('broken', '1 us');
+	EXECUTE sql;
+	CALL maintain_history();
+	SELECT string_agg(id::text, ',' ORDER BY id) INTO said FROM broken__history;
+	PERFORM drop_history_table('broken');
+	RETURN said;
+END $$;
+SET client_min_messages = error;
+SELECT is(break_and_maintain('ALTER TABLE broken__history DROP sys_period CASCADE'), '1', 'a history without its period: no version goes');
+SELECT is(break_and_maintain('ALTER TABLE broken__history DROP sys_period CASCADE; ALTER TABLE broken__history ADD sys_period bigint DEFAULT 4096'), '1', 'nor with another thing of that name');
+SELECT is(break_and_maintain('ALTER TABLE broken__history ALTER sys_period DROP NOT NULL, ALTER exec_transaction_id DROP NOT NULL;
+	INSERT INTO broken__history (id, sys_period, exec_transaction_id) VALUES (10, NULL, 5), (11, ''empty'', NULL)'), '10,11', 'and none of which nothing is known');
+-- (another cluster's transaction ids are higher)
+SELECT is(break_and_maintain($$INSERT INTO broken__history (id, sys_period, exec_transaction_id) VALUES (5, '[2019-01-01,2020-01-01)', 1000000000), (6, 'empty', 999), (7, '[2020-01-01,2199-01-01)', 500), (8, 'empty', 2)$$), '6,7', 'an empty period goes only between others of this cluster');
+SET client_min_messages = warning;
+
+-- One segment that cannot be verified is alone in that; and no time to come puts off the next one.
+CREATE TABLE odd (id int PRIMARY KEY, v text);
+SELECT create_history_table('odd');
+INSERT INTO odd VALUES (1, 'a');
+INSERT INTO odd__history (id, sys_period, exec_transaction_id) VALUES (5, '[2020-01-01,)', 1);
+SELECT rotate_history('odd') \g /dev/null
+INSERT INTO odd__history (id, sys_period, exec_transaction_id) VALUES (5, '[2020-01-01,2200-01-01)', 1);
+SELECT rotate_history('odd') \g /dev/null
+UPDATE odd SET v = 'b';
+SELECT set_history_retention('odd', '100 years', '1 us');
+SET client_min_messages = error;
+CALL maintain_history();
+SET client_min_messages = warning;
+SELECT is((SELECT string_agg(segment || ' ' || verified || ' ' || (ended_by > '2100-01-01'), ', ' ORDER BY segment::text) FROM catmaid_history_segments WHERE live_table = 'odd'::regclass),
+	'odd__history_1 false false, odd__history_2 true true, odd__history_3 true false', 'the others are verified, and the history is rotated');
+
+-- Nobody takes a segment away by mistake.
+SELECT is(failure('ALTER TABLE odd__history_2 NO INHERIT odd__history'), '2BP01 cannot take segment "odd__history_2" away from the history of table "odd" while it is tracked', 'NO INHERIT');
+SELECT is(failure('ALTER TABLE odd__history_2 DROP CONSTRAINT catmaid_history_segment'), '2BP01 cannot take segment "odd__history_2" away from the history of table "odd" while it is tracked', 'DROP CONSTRAINT');
+SELECT is(failure('ALTER TABLE odd__history_2 RENAME CONSTRAINT catmaid_history_segment TO mine'), '2BP01 cannot take segment "odd__history_2" away from the history of table "odd" while it is tracked', 'RENAME CONSTRAINT');
+SELECT disable_history_tracking_for_table('odd');
+SELECT is(failure('ALTER TABLE odd__history_2 NO INHERIT odd__history'), NULL, 'the hint leads out');
+SELECT is(failure('DROP TABLE odd__history_2'), NULL, 'and the session knows that it is none any more');
+SELECT is((SELECT count(*) FROM odd__with_history), 3::bigint, 'the view goes on');
+DROP TABLE odd CASCADE;
 
 -- Erasure.
 CREATE TABLE person (id int, born text, name text, PRIMARY KEY (id, born));
