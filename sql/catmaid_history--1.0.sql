@@ -359,8 +359,8 @@ $$;
 CREATE TABLE catmaid_history_internal.catmaid_history_retention (
     live_table regclass UNIQUE,
     name text,
-    keep interval,
-    segment interval
+    keep interval CHECK (keep OPERATOR(pg_catalog.>) '0'::pg_catalog.interval),
+    segment interval CHECK (segment OPERATOR(pg_catalog.>) '0'::pg_catalog.interval)
 );
 COMMENT ON TABLE catmaid_history_internal.catmaid_history_retention IS
     'How long maintain_history() keeps the versions of tables, and in segments of what length.';

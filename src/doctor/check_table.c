@@ -40,6 +40,7 @@ static void check_tracking(Check *check);
 static bool check_tracking_key(Check *check);
 static void check_indexes(Check *check);
 static void check_segments(Check *check);
+static bool is_called_segment(const char *name, const char *history);
 static void check_view(Check *check);
 static void check_triggers(Check *check, Relation live);
 static void check_trigger(Check *check, const char *name, TriggerState state);
@@ -359,13 +360,34 @@ check_segments(Check *check)
 						  SEGMENT_CONSTRAINT, naming_quoted(segment->relid));
 	}
 	foreach(lc, segments_others(history, NoLock))
-		if (registry_get_by_derived(lfirst_oid(lc)) == NULL &&
-			OidIsValid(get_relation_constraint_oid(lfirst_oid(lc), SEGMENT_CONSTRAINT, true)))
-			check_finding(check, "error", "segment_of_another_owner", get_rel_name(lfirst_oid(lc)),
-						  psprintf("As a superuser, ALTER TABLE %s OWNER TO %s;", naming_quoted(lfirst_oid(lc)),
+	{
+		Oid			child = lfirst_oid(lc);
+
+		if (registry_get_by_derived(child) != NULL)
+			continue;
+		if (OidIsValid(get_relation_constraint_oid(child, SEGMENT_CONSTRAINT, true)))
+			check_finding(check, "error", "segment_of_another_owner", get_rel_name(child),
+						  psprintf("As a superuser, ALTER TABLE %s OWNER TO %s;", naming_quoted(child),
 								   security_role_sql(security_owner_of(history))),
 						  "Table %s is no segment of %s while another role owns it.",
-						  naming_quoted(lfirst_oid(lc)), naming_quoted(history));
+						  naming_quoted(child), naming_quoted(history));
+		else if (is_called_segment(get_rel_name(child), get_rel_name(history)))
+			check_finding(check, "error", "segment_without_constraint", get_rel_name(child),
+						  psprintf("ALTER TABLE %s %s;", naming_quoted(child),
+								   segments_constraint_sql(GetCurrentTimestamp())),
+						  "Table %s is no segment of %s without constraint \"%s\": its versions are missing.",
+						  naming_quoted(child), naming_quoted(history), SEGMENT_CONSTRAINT);
+	}
+}
+
+/* Returns true for X__history_<n>, as segments are called. */
+static bool
+is_called_segment(const char *name, const char *history)
+{
+	size_t		n = strlen(history);
+
+	return strncmp(name, history, n) == 0 && name[n] == '_' && name[n + 1] != '\0' &&
+		strspn(name + n + 1, "0123456789") == strlen(name + n + 1);
 }
 
 static void

@@ -5,7 +5,7 @@ CREATE EXTENSION catmaid_history;
 CREATE FUNCTION failure(cmd text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || msg FROM public.error_of(cmd) $$;
 
-SELECT plan(51);
+SELECT plan(53);
 
 CREATE TABLE doc (id int PRIMARY KEY, v text);
 SELECT create_history_table('doc');
@@ -181,7 +181,11 @@ SELECT is(failure('ALTER TABLE odd__history_2 NO INHERIT odd__history'), '2BP01 
 SELECT is(failure('ALTER TABLE odd__history_2 DROP CONSTRAINT catmaid_history_segment'), '2BP01 cannot take segment "odd__history_2" away from the history of table "odd" while it is tracked', 'DROP CONSTRAINT');
 SELECT is(failure('ALTER TABLE odd__history_2 RENAME CONSTRAINT catmaid_history_segment TO mine'), '2BP01 cannot take segment "odd__history_2" away from the history of table "odd" while it is tracked', 'RENAME CONSTRAINT');
 SELECT disable_history_tracking_for_table('odd');
-SELECT is(failure('ALTER TABLE odd__history_2 NO INHERIT odd__history'), NULL, 'the hint leads out');
+SELECT is(failure('ALTER TABLE odd__history_3 DROP CONSTRAINT catmaid_history_segment'), NULL, 'the hint leads out');
+SELECT hint AS typed FROM check_history('odd') WHERE finding = 'segment_without_constraint' AND object = 'odd__history_3' \gset
+SELECT is(failure(:'typed'), NULL, 'check_history() finds it, and how to mend it');
+SELECT is_empty('SELECT * FROM check_history(''odd'') WHERE finding = ''segment_without_constraint''', 'mended');
+SELECT failure('ALTER TABLE odd__history_2 NO INHERIT odd__history');
 SELECT is(failure('DROP TABLE odd__history_2'), NULL, 'and the session knows that it is none any more');
 SELECT is((SELECT count(*) FROM odd__with_history), 3::bigint, 'the view goes on');
 DROP TABLE odd CASCADE;
