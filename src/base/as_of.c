@@ -54,6 +54,7 @@ typedef struct AsOfValue
 	bool		set;			/* or else the present */
 	bool		known;			/* instant is, or that there is none: bad */
 	bool		bad;
+	bool		fixed;			/* every session reads it alike */
 	TimestampTz instant;
 	int			depth;			/* in which it was set */
 	uint64		number;			/* no two have the same */
@@ -78,7 +79,7 @@ as_of_may_change_type as_of_may_change = NULL;
 static void refuse_late(void);
 static bool check_as_of(char **text, void **extra, GucSource source);
 static void assign_as_of(const char *text, void *extra);
-static bool read_instant(const char *text, TimestampTz *instant);
+static bool read_instant(const char *text, TimestampTz *instant, bool *fixed);
 static bool in_force(TimestampTz *instant);
 static void plans_are_for(bool past, TimestampTz instant);
 
@@ -139,6 +140,16 @@ bool
 as_of_is_set(void)
 {
 	return ever_set && value && value->set;
+}
+
+/*
+ * Returns true if parallel workers, which read the text of the setting again, read the
+ * same instant; as_of_past has been true.
+ */
+bool
+as_of_is_fixed(void)
+{
+	return value->fixed;
 }
 
 /* Returns true if one has ever been set in this session. */
@@ -303,7 +314,7 @@ in_force(TimestampTz *instant)
 		return false;
 	if (!value->known)
 	{
-		value->bad = !read_instant(as_of_text, &value->instant);
+		value->bad = !read_instant(as_of_text, &value->instant, &value->fixed);
 		value->known = true;
 	}
 	*instant = value->instant;
@@ -348,18 +359,22 @@ check_as_of(char **text, void **extra, GucSource source)
 		char	   *canonical;
 		char	   *copy;
 
-		if (!read_instant(*text, &new->instant))
+		if (!read_instant(*text, &new->instant, &new->fixed))
 		{
 			GUC_check_errdetail("It is neither empty nor a time, as in '2024-05-31 12:00:00+00'.");
 			guc_free_compat(new);
 			*extra = NULL;
 			return false;
 		}
-		new->known = true;
+		new->known = new->fixed = true;
 		canonical = as_of_written(new->instant);
 		copy = guc_malloc_compat(strlen(canonical) + 1);
 		if (copy == NULL)
+		{
+			guc_free_compat(new);
+			*extra = NULL;
 			return false;
+		}
 		strcpy(copy, canonical);
 		guc_free_compat(*text);
 		*text = copy;
@@ -373,15 +388,21 @@ assign_as_of(const char *text, void *extra)
 	AsOfValue  *before = value;
 
 	value = extra;
+	/* one that was set within, and comes back, is not to be in force in the next one either */
+	if (value && value->depth > present_depth)
+		value->depth = present_depth;
 	ever_set = ever_set || (value && value->set);
 	/* (the old value's memory may have gone already, so it is not looked into) */
 	if (before && ever_set)
 		ResetPlanCache();
 }
 
-/* Read a time; what is later than any or earlier than any is none. */
+/*
+ * Read a time; what is later than any or earlier than any is none.  *fixed: its time zone and
+ * the order of the date are written there, so that no setting changes what it means.
+ */
 static bool
-read_instant(const char *text, TimestampTz *instant)
+read_instant(const char *text, TimestampTz *instant, bool *fixed)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
@@ -391,10 +412,16 @@ read_instant(const char *text, TimestampTz *instant)
 	char	   *field[MAXDATEFIELDS];
 	int			ftype[MAXDATEFIELDS];
 	char		workbuf[MAXDATELEN + MAXDATEFIELDS];
+	int			i;
 
 	if (ParseDateTime(text, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) != 0 ||
 		DecodeDateTimeCompat(field, ftype, nf, &dtype, &tm, &fsec, &tz) != 0 ||
 		dtype != DTK_DATE || tm2timestamp(&tm, fsec, &tz, instant) != 0)
 		return false;
+	*fixed = false;
+	for (i = 0; i < nf; i++)
+		*fixed |= ftype[i] == DTK_TZ || strcmp(field[i], "z") == 0;
+	/* nor by DateStyle */
+	*fixed &= strspn(text, "0123456789") == 4 && text[4] == '-';
 	return true;
 }

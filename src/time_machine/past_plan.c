@@ -87,8 +87,8 @@ plan_as_of(Query *query, const char *sql, int options, ParamListInfo params)
 	PastQuery	result = {0};
 	PlannedStmt *statement;
 
-	/* workers do not know that the present is in force here */
-	if (!past && as_of_is_set())
+	/* workers do not know that the present is in force here, or when the session read the text */
+	if (past ? !as_of_is_fixed() : as_of_is_set())
 		options &= ~CURSOR_OPT_PARALLEL_OK;
 	if (past)
 		past_query(query, instant, params, &result);

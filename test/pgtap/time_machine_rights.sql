@@ -1,7 +1,7 @@
 -- Section 11: rights do not travel in time, and reading the past is a privilege of its own.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(44);
+SELECT plan(46);
 DROP ROLE IF EXISTS tm_owner, tm_reader, tm_other;
 CREATE ROLE tm_owner;
 CREATE ROLE tm_reader;
@@ -119,6 +119,11 @@ BEGIN
 	PERFORM public.read_as_of(i);
 	RETURN (SELECT v FROM public.secret);
 END $$;
+CREATE FUNCTION sets_twice(i timestamptz) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	PERFORM public.read_as_of(i);
+	PERFORM public.read_as_of(i, true);
+END $$;
 CREATE FUNCTION with_set() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN (SELECT v FROM public.secret); END';
 SELECT format('ALTER FUNCTION with_set() SET catmaid_history.as_of = %L', :'past') \gexec
 CREATE FUNCTION fails() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN PERFORM 1 / 0; END';
@@ -126,6 +131,12 @@ SET ROLE tm_reader;
 SELECT is(sets(:'past'), 'first', 'one that sets an instant sees that');
 SELECT is((SELECT v FROM plain), 'first', 'it stays set, as any setting does');
 SELECT is(tell(), 'no', 'and is not in force in the next');
+SET catmaid_history.as_of = '';
+BEGIN;
+SELECT sets_twice(:'past');
+COMMIT;
+SELECT is((SELECT v FROM plain), 'first', 'one that was under a SET LOCAL comes back');
+SELECT is(tell(), 'no', 'and is not in force in the next either');
 SET catmaid_history.as_of = '';
 SELECT is(with_set(), 'first', 'one with a SET clause sees that');
 SELECT is((SELECT v FROM plain), 'second', 'and leaves nothing');

@@ -86,6 +86,12 @@ is(ask("$parallel SET catmaid_history.as_of = '$utc'; SELECT sum(d(id % 5)) FROM
 is(ask("$parallel SET catmaid_history.as_of = '$utc'; SELECT s()"), '0', 'those that they call in a parallel query, too');
 is(ask("$parallel SET catmaid_history.as_of = '$utc'; SELECT count(*), max(v) FROM t"), '3000|old', 'the table in parallel');
 
+# what is read otherwise in another time zone is no worker's to read again
+my $explain = "$parallel EXPLAIN (COSTS OFF) SELECT sum(f(id % 5)) FROM plain WHERE id < 500";
+like(ask($explain, "-c catmaid_history.as_of=$utc"), qr/Parallel/, 'a time with its zone, by PGOPTIONS: in parallel');
+unlike(ask($explain, "-c catmaid_history.as_of=$local"), qr/Parallel/, 'one without: not');
+is(ask("$count; SET TimeZone = 'Asia/Tokyo'; $parallel SELECT sum(f(id % 5)) FROM plain WHERE id < 500", "-c catmaid_history.as_of=$local"), "old3000\n1000", 'all see the instant that the session has read');
+
 # without the extension
 like(ask('SELECT count(*) FROM plain', '-c catmaid_history.as_of=2020-01-01') =~ s/^20000$/none/r, qr/^none$/, 'a table that is not tracked');
 $node->safe_psql('postgres', 'CREATE DATABASE bare');
