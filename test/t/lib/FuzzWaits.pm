@@ -104,7 +104,7 @@ sub victim
 	my $sql = in_schema($role eq 'fuzz_stranger' || chance(0.4) ? pick(@own) : $role eq 'super' && $hostile =~ /reader|stranger/ && chance(0.5) && $open !~ /stranger\b|LOCK TABLE public|b__history|x_of/ ? pick(@all) : pick(@of_a), $s);
 	# what is about the view upon which the reader's is: drops it, gives it other columns,
 	# mends it, or gives it another name.  (Who may read a table makes its DDL wait anyhow.)
-	return if $hostile eq 'fuzz_reader' && $sql =~ /drop_(?:all_)?history|drop_history_view|CASCADE|DROP TABLE \w+\.a\b|\.a (?:ALTER \w+ TYPE|ADD COLUMN|DROP COLUMN|RENAME COLUMN|RENAME TO|SET SCHEMA)|repair_history/;
+	return if $hostile eq 'fuzz_reader' && $sql =~ /drop_(?:all_)?history|drop_history_view|CASCADE|DROP TABLE \w+\.a\b|\.a (?:ALTER \w+ TYPE|ADD COLUMN|DROP COLUMN|RENAME COLUMN|RENAME TO|SET SCHEMA)|repair_history|widen_history_table/;
 	my $session = chance(0.5) ? $old->{$role} : as($role, '');
 	my $verb = $sql =~ s/\bw\d+\./S./gr =~ s/\d+/N/gr;
 	$session->do("SET client_min_messages = error; SET lock_timeout = '1s'");
