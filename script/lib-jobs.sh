@@ -12,7 +12,8 @@
 # the others with the first of the rest, and either goes on with what the other has
 # left.  So something is printed early, and what is done last is short.
 #
-# Environment: JOBS is how many run at a time.
+# Environment: JOBS is how many run at a time; JOBS_SECONDS is a file to which each
+# job adds how long it took.
 #
 # Every job is a process group, which script/lib.sh's cleanup ends.
 
@@ -89,9 +90,11 @@ job_start()
 {
 	set -m # a process group of its own
 	(
+		SECONDS=0
 		PASSED=0 FAILED=0 SKIPPED=0
 		# shellcheck disable=SC2086 # words
 		$2
+		[ -z "${JOBS_SECONDS:-}" ] || echo "$SECONDS $2" >>"$JOBS_SECONDS"
 		echo "$PASSED $FAILED $SKIPPED" >"$1.count"
 	) >"$1.out" 2>&1 </dev/null &
 	set +m
