@@ -378,6 +378,16 @@ check_segments(Check *check)
 						  "Table %s is no segment of %s without constraint \"%s\": its versions are missing.",
 						  naming_quoted(child), naming_quoted(history), SEGMENT_CONSTRAINT);
 	}
+	foreach(lc, segments_apart(history))
+	{
+		Oid			apart = lfirst_oid(lc);
+
+		if (is_called_segment(get_rel_name(apart), get_rel_name(history)))
+			check_finding(check, "error", "segment_apart", get_rel_name(apart),
+						  psprintf("ALTER TABLE %s INHERIT %s;", naming_quoted(apart), naming_quoted(history)),
+						  "Table %s does not inherit from %s any more: its versions are missing.",
+						  naming_quoted(apart), naming_quoted(history));
+	}
 }
 
 /* Returns true for X__history_<n>, as segments are called. */

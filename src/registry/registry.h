@@ -328,6 +328,7 @@ extern List *segments_of(Oid history);
 extern List *segments_relids(Oid history);
 extern List *segments_and_head(Oid history);
 extern List *segments_others(Oid history, LOCKMODE mode);
+extern List *segments_apart(Oid history);
 extern Oid	segments_head(Oid relid);
 extern bool segments_read(Oid relid, Segment *segment);
 extern bool segments_valid_bound(Relation rel, TimestampTz *bound);

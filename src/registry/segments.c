@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
@@ -95,6 +96,36 @@ segments_others(Oid history, LOCKMODE mode)
 	List	   *children = find_inheritance_children(history, mode);
 
 	return list_difference_oid(children, segments_relids(history));
+}
+
+/*
+ * The tables of the history's schema that have a segment's constraint and no parent: what
+ * somebody has taken away by NO INHERIT, some of this history's and some of others'; palloc'd.
+ */
+List *
+segments_apart(Oid history)
+{
+	Relation	catalog = table_open(ConstraintRelationId, AccessShareLock);
+	List	   *apart = NIL;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_constraint_conname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(SEGMENT_CONSTRAINT));
+	ScanKeyInit(&keys[1], Anum_pg_constraint_connamespace, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(get_rel_namespace(history)));
+	scan = systable_beginscan(catalog, ConstraintNameNspIndexId, true, NULL, lengthof(keys), keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			relid = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
+
+		if (OidIsValid(relid) && lineage_parents(relid) == NIL)
+			apart = lappend_oid(apart, relid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return apart;
 }
 
 /* The history table of which relid is a segment, or InvalidOid. */

@@ -5,7 +5,7 @@ CREATE EXTENSION catmaid_history;
 CREATE FUNCTION failure(cmd text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || msg FROM public.error_of(cmd) $$;
 
-SELECT plan(53);
+SELECT plan(55);
 
 CREATE TABLE doc (id int PRIMARY KEY, v text);
 SELECT create_history_table('doc');
@@ -185,6 +185,10 @@ SELECT is(failure('ALTER TABLE odd__history_3 DROP CONSTRAINT catmaid_history_se
 SELECT hint AS typed FROM check_history('odd') WHERE finding = 'segment_without_constraint' AND object = 'odd__history_3' \gset
 SELECT is(failure(:'typed'), NULL, 'check_history() finds it, and how to mend it');
 SELECT is_empty('SELECT * FROM check_history(''odd'') WHERE finding = ''segment_without_constraint''', 'mended');
+SELECT failure('ALTER TABLE odd__history_2 NO INHERIT odd__history');
+SELECT hint AS typed FROM check_history('odd') WHERE finding = 'segment_apart' AND object = 'odd__history_2' \gset
+SELECT is(failure(:'typed'), NULL, 'nor by NO INHERIT while nobody follows');
+SELECT is_empty('SELECT * FROM check_history(''odd'') WHERE finding ~ ''^segment''', 'the hint leads out');
 SELECT failure('ALTER TABLE odd__history_2 NO INHERIT odd__history');
 SELECT is(failure('DROP TABLE odd__history_2'), NULL, 'and the session knows that it is none any more');
 SELECT is((SELECT count(*) FROM odd__with_history), 3::bigint, 'the view goes on');
