@@ -160,7 +160,7 @@ CREATE FUNCTION looks_in_worker(int) RETURNS bigint LANGUAGE plpgsql PARALLEL SA
 ALTER TABLE big SET (parallel_workers = 2);
 BEGIN; SELECT tap.begun('parallel workers') \g /dev/null
 SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0;
-SET LOCAL max_parallel_workers_per_gather = 2;
+SET LOCAL max_parallel_workers_per_gather = 2; SET LOCAL parallel_leader_participation = off; -- whose look would be parallel again
 UPDATE tracked SET v = 'l';
 SELECT is((SELECT min(looks_in_worker(i)) FROM big), 1::bigint, 'seen by parallel workers');
 INSERT INTO tracked SELECT i + 1000, 'x' FROM big WHERE i % 7 = 0; COMMIT; :one
