@@ -2,7 +2,7 @@
  * reach.c
  *		When a history begins, and its pauses: what it cannot know.
  *
- * A history begins when it is created (creation_time in the registry).  From the moment
+ * A history begins when it is created, by the clock (creation_time in the registry).  From the moment
  * when tracking is disabled until it is enabled again nothing is recorded: a pause,
  * which is a row of catmaid_history_pause.  A row whose paused_from is -infinity says that
  * the history begins later than the registry says, or what the registry said
@@ -72,19 +72,6 @@ reach_relid(void)
 
 	return OidIsValid(namespace) && OidIsValid(extension_registry_or_invalid()) ?
 		get_relname_relid(REACH_TABLE, namespace) : InvalidOid;
-}
-
-/* Returns the gap in which the instant is; its bounds are set unless it is REACH_KNOWN. */
-Reach
-reach_at(const RegistryRow *row, TimestampTz at)
-{
-	if (at > GetCurrentTimestamp())
-	{
-		Reach		future = {REACH_FUTURE, GetCurrentTimestamp(), DT_NOEND};
-
-		return future;
-	}
-	return reach_between(row, at, at);
 }
 
 /*

@@ -16,8 +16,7 @@ typedef enum ReachGap
 {
 	REACH_KNOWN,
 	REACH_BEFORE_BEGIN,			/* the history begins later */
-	REACH_PAUSED,				/* nothing was recorded then */
-	REACH_FUTURE				/* later than now, by the clock */
+	REACH_PAUSED				/* nothing was recorded then */
 } ReachGap;
 
 /* A time that the history does not know: from <= t < until. */
@@ -28,9 +27,11 @@ typedef struct Reach
 	TimestampTz until;			/* DT_NOEND: for now */
 } Reach;
 
+/* horizon.c: the last instant of which a transaction can know anything */
+extern void reach_check_instant(TimestampTz instant);
+
 /* reach.c: when a history begins, and its pauses: what it cannot know */
 extern Oid	reach_relid(void);
-extern Reach reach_at(const RegistryRow *row, TimestampTz at);
 extern Reach reach_between(const RegistryRow *row, TimestampTz from, TimestampTz until);
 extern TimestampTz reach_begin(const RegistryRow *row);
 extern void reach_begin_at(const RegistryRow *row, TimestampTz begin);

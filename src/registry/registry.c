@@ -270,8 +270,7 @@ registry_insert(const RegistryRow *row)
 	memset(nulls, true, sizeof(bool) * natts);
 	values_from_row(row, values, nulls);
 	values[Anum_created - 1] =
-		TimestampTzGetDatum(row->created ? row->created :
-							GetCurrentTransactionStartTimestamp());
+		TimestampTzGetDatum(row->created ? row->created : GetCurrentTimestamp());
 	CatalogTupleInsert(registry,
 					   heap_form_tuple(RelationGetDescr(registry), values, nulls));
 	CacheInvalidateRelcache(registry);

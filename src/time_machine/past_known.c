@@ -68,6 +68,7 @@ past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child)
 	{
 		if (!registry_is_sound(*row, security_owner_of(live)))
 			registry_check_sound(*row, 0);
+		derived_check_there(*row, 0);
 		return live == relid ? PAST_TRACKED : PAST_PARTITION;
 	}
 	if (OidIsValid(segments_head(relid)) || is_ours(relid))
@@ -99,17 +100,6 @@ tracked_below(Oid relid)
 	return InvalidOid;
 }
 
-/* Error out if the instant has not come yet. */
-void
-past_check_instant(TimestampTz instant)
-{
-	if (instant > GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot read the future: %s has not come yet", as_of_shown(instant)),
-				 errhint("SET catmaid_history.as_of = ''; goes back to the present.")));
-}
-
 /* Error out if a table of which not all children are tracked may not be read with them. */
 void
 past_check_children(Oid relid, TimestampTz instant)
@@ -136,7 +126,7 @@ past_check_known(const PastTable *table, TimestampTz instant)
 	RegistryRow *row = table->row;
 	Reach		reach;
 
-	past_check_instant(instant);
+	reach_check_instant(instant);
 	reach = reach_between(row, instant, GetCurrentTimestamp());
 	if (reach.gap == REACH_BEFORE_BEGIN)
 		say_unknown(relid, instant, psprintf("Its history begins at %s.", as_of_shown(reach.until)), wanted);

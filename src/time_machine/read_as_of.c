@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "reach/reach.h"
 #include "time_machine/time_machine.h"
 
 PG_FUNCTION_INFO_V1(catmaid_history_read_as_of);
@@ -29,7 +30,7 @@ catmaid_history_read_as_of(PG_FUNCTION_ARGS)
 	{
 		TimestampTz instant = PG_GETARG_TIMESTAMPTZ(0);
 
-		past_check_instant(instant);
+		reach_check_instant(instant);
 		if (TIMESTAMP_NOT_FINITE(instant))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -70,7 +70,6 @@ extern PastKind past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child);
 extern void past_check_known(const PastTable *table, TimestampTz instant);
 extern void past_check_children(Oid relid, TimestampTz instant);
 extern void past_check_untracked(PastKind kind, Oid relid, Oid child, TimestampTz instant);
-extern void past_check_instant(TimestampTz instant);
 
 /* past_plan.c: the planner's and the executor's hooks */
 extern void past_plan_init(void);
