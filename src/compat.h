@@ -58,6 +58,7 @@
 /* 16 replaced the per-kind checks of ownership and privileges by one. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -75,6 +76,8 @@
 	object_ownercheck(ExtensionRelationId, (extension), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	object_ownercheck(RelationRelationId, (relid), (roleid))
+#define database_ownercheck_compat(datid, roleid) \
+	object_ownercheck(DatabaseRelationId, (datid), (roleid))
 #else
 #define tablespace_aclcheck_compat(tablespace, roleid, mode) \
 	pg_tablespace_aclcheck((tablespace), (roleid), (mode))
@@ -88,6 +91,8 @@
 	pg_extension_ownercheck((extension), (roleid))
 #define relation_ownercheck_compat(relid, roleid) \
 	pg_class_ownercheck((relid), (roleid))
+#define database_ownercheck_compat(datid, roleid) \
+	pg_database_ownercheck((datid), (roleid))
 #endif
 
 /*
@@ -110,6 +115,13 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 	ExecInitRangeTable(estate, list_make1(rte));
 #endif
 }
+
+/* 17 asks for the relation, not for its OID. */
+#if PG_VERSION_NUM >= 170000
+#define identity_sequence_compat(rel, attnum)	getIdentitySequence((rel), (attnum), false)
+#else
+#define identity_sequence_compat(rel, attnum)	getIdentitySequence(RelationGetRelid(rel), (attnum), false)
+#endif
 
 #if PG_VERSION_NUM >= 160000
 #define EvalPlanQualInitCompat(epq, estate) \

@@ -3,224 +3,422 @@
  *		What is to be done with each row: the plan.
  *
  * By content, in this order: the live row is as it was found: nothing; it is as it was
- * left: go; otherwise somebody has changed it since: a conflict.  A live row that is
- * where it was found is as it was left, and need not be compared.  Of an instant there is
+ * left: go; otherwise somebody has changed it since: a conflict.  A live row that the
+ * transactions made is as they left it, and need not be compared.  Of an instant there is
  * nothing that was left: whatever has come since goes.
  *
  * Compared byte by byte, without what every change changes.
+ *
+ * What is judged is not locked yet: see lock.c.
  *
  * A row of the plan has what is to be written; one that is to go has what goes, by which
  * the other half of a changed key is known (references.c).
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/timestamp.h"
 
 #include "undo/undo.h"
 
 /* columns of the plan, before those of the table */
-#define PLAN_ACT	2
-#define PLAN_KIND	3
-#define PLAN_STALE	4
+#define PLAN_N			0
+#define PLAN_ACT		1
+#define PLAN_KIND		2
+#define PLAN_DIFFER		3
+#define PLAN_COLUMNS	4
 
-static char *judge_found_sql(const UndoTable *table);
-static char *judge_left_sql(const UndoTable *table);
-static char *judge_pairs_sql(const UndoTable *table);
-static char *judge_version_sql(const UndoRun *run, const UndoColumn *column, const char *version);
-static char *judge_compared_sql(const UndoRun *run, const UndoTable *table);
-static const char *judge_kind_sql(const UndoRun *run, const UndoTable *table);
-static void judge_see(UndoTable *table, HeapTuple tuple, TupleDesc desc);
+static bool has_before(const FoundRow *row);
+static Datum value_of(const FoundRow *row, const UndoColumn *column, int at, int side, bool *isnull);
+static bool is_alike(const UndoColumn *column, Datum a, bool a_isnull, Datum b, bool b_isnull);
+static char choose_act(UndoTable *table, const FoundRow *row);
+static const char *find_kind(const UndoRun *run, const UndoTable *table, const FoundRow *row, char act, char **differ);
+static bool is_as_left(const UndoTable *table, const FoundRow *row, char **differ);
+static void put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const char *kind, const char *differ);
+static Datum next_number(const UndoColumn *column);
+static bool keeps_reference(const UndoReference *reference, const FoundRow *row);
+static bool is_compared(const UndoColumn *column);
+
+#define SIDE_OF(row, side) \
+	((row)->isnull[side] ? 0 : DatumGetInt16((row)->values[side]))
 
 /*
- * Fill the table's plan from what was found.  Its rows are locked.  The run is marked as
- * stale where a row was changed before it was locked: then all is to be found again.
+ * Begin the table's plan, for rows with these columns: n, act, kind, differ (what conflict.c
+ * tells of a row that was changed since); the table's columns c1, ...; o1, ...: what others
+ * refer to as it is now, where that is not the key; whether an UPDATE leaves a foreign key as
+ * it is; whether a column was added later.
  */
 void
-judge_rows(UndoRun *run, UndoTable *table)
+judge_begin(UndoRun *run, UndoTable *table, TupleDesc found)
 {
-	char	   *columns = psprintf("%s%s", table_list_sql(table, "z.%a", false),
-								   references_columns_sql(run, table, true));
-	char	   *sql;
+	TupleDesc	desc;
+	int			n = PLAN_COLUMNS;
+	int			at = FOUND_COLUMNS;
+	AttrNumber	attnum = PLAN_COLUMNS;
 	ListCell   *lc;
 
 	foreach(lc, table->columns)
 	{
 		UndoColumn *column = lfirst(lc);
 
-		if (column->added)
-			columns = psprintf("%s, z.absent_%s", columns, column->alias);
+		column->differs = false;
+		n += 1 + (column->is_referred ? 1 : 0) + (column->added ? 1 : 0);
+	}
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+
+		if (reference->child_table != table)
+			continue;
+		reference->ndiffer = 0;
+		n++;
 	}
 
-	table->planned[0] = table->planned[1] = table->planned[2] = 0;
+	desc = CreateTemplateTupleDesc(n);
+	TupleDescInitEntry(desc, PLAN_N + 1, "n", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_ACT + 1, "act", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_KIND + 1, "kind", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_DIFFER + 1, "differ", TEXTOID, -1, 0);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		/* with its collation */
+		TupleDescCopyEntry(desc, ++attnum, found, at + 1);
+		namestrcpy(&TupleDescAttr(desc, attnum - 1)->attname, column->alias);
+		at += 2;
+	}
+	at = FOUND_COLUMNS;
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_referred)
+		{
+			TupleDescCopyEntry(desc, ++attnum, found, at + 1);
+			namestrcpy(&TupleDescAttr(desc, attnum - 1)->attname, psprintf("o%s", column->alias));
+		}
+		at += 2;
+	}
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+
+		if (reference->child_table == table)
+			TupleDescInitEntry(desc, ++attnum, psprintf("same_%u", reference->constraint), BOOLOID, -1, 0);
+	}
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->added)
+			TupleDescInitEntry(desc, ++attnum, psprintf("absent_%s", column->alias), BOOLOID, -1, 0);
+	}
+	Assert(attnum == n);
+	table->plan = store_make(run, "plan", table, desc);
+	memset(&table->judged, 0, sizeof(table->judged));
+	memset(table->acts, 0, sizeof(table->acts));
+	memset(table->planned, 0, sizeof(table->planned));
 	table->nconflicts = 0;
-	table->stale = false;
-	sql = psprintf("SELECT y.*, CASE WHEN y.found IS NOT NULL AND y.is_live THEN CASE WHEN y.as_found AND NOT y.lost THEN NULL ELSE 'U' END "
-				   "WHEN y.found IS NOT NULL THEN 'I' WHEN y.is_live THEN 'D' END AS act FROM (%s) y OFFSET 0",
-				   judge_compared_sql(run, table));
-	sql = psprintf("SELECT pg_catalog.row_number() OVER () AS n, z.act, (%s)::pg_catalog.text AS kind, "
-				   "COALESCE(z.left_side OPERATOR(pg_catalog.=) 3 AND NOT z.own, false) AS stale, %s "
-				   "FROM (%s) z WHERE z.act IS NOT NULL",
-				   judge_kind_sql(run, table), columns, sql);
-	table->plan = store_query(run, "plan", table, sql, judge_see);
-	run->stale |= table->stale && !run->restore;
 }
 
-/* What was there before, one row a key: of several the first one. */
-static char *
-judge_found_sql(const UndoTable *table)
+/* Put into the table's plan what is to be done with a row, if anything. */
+void
+judge_row(UndoRun *run, UndoTable *table, const FoundRow *row)
 {
-	if (!table->has_repeated)
-		return psprintf("SELECT f.*, 1 AS times FROM %s f WHERE f.side OPERATOR(pg_catalog.=) 1",
-						table->found->name);
-	return psprintf("SELECT DISTINCT ON (%s) f.*, pg_catalog.count(*) FILTER (WHERE f.side OPERATOR(pg_catalog.=) 1) OVER (PARTITION BY %s) AS times "
-					"FROM %s f WHERE f.side OPERATOR(pg_catalog.=) ANY ('{1,4}') "
-					"ORDER BY %s, f.side, pg_catalog.upper(f.period), f.ender",
-					table_list_sql(table, "f.%a", true), table_list_sql(table, "f.%a", true),
-					table->found->name, table_list_sql(table, "f.%a", true));
+	char	   *differ = NULL;
+	char		act;
+	const char *kind;
+	int			which;
+
+	/* what the transactions made and ended themselves (find.c) */
+	if (row->isnull[FOUND_SIDE] && row->isnull[FOUND_LEFT])
+		return;
+	act = choose_act(table, row);
+	if (act == '\0')
+		return;
+	which = act == ACT_DELETE ? 0 : act == ACT_UPDATE ? 1 : 2;
+	kind = find_kind(run, table, row, act, &differ);
+	table->acts[which]++;
+	if (kind)
+		table->nconflicts++;
+	else
+		table->planned[which]++;
+	if (row->is_live)
+		lock_note(&table->judged, row->place, row->part);
+	put_row(run, table, row, act, kind, differ);
+	if (differ)
+		pfree(differ);
 }
 
-/* What was left, likewise: of several the live row, or the last one. */
-static char *
-judge_left_sql(const UndoTable *table)
+/* Was there something before the first of the transactions? */
+static bool
+has_before(const FoundRow *row)
 {
-	if (!table->has_repeated)
-		return psprintf("SELECT f.*, 1 AS times FROM %s f WHERE f.side OPERATOR(pg_catalog.=) ANY ('{2,3}')",
-						table->found->name);
-	return psprintf("SELECT DISTINCT ON (%s) f.*, pg_catalog.count(*) OVER (PARTITION BY %s) AS times "
-					"FROM %s f WHERE f.side OPERATOR(pg_catalog.=) ANY ('{2,3}') "
-					"ORDER BY %s, f.side DESC, pg_catalog.upper(f.period) DESC, f.ender DESC",
-					table_list_sql(table, "f.%a", true), table_list_sql(table, "f.%a", true),
-					table->found->name, table_list_sql(table, "f.%a", true));
+	return !row->isnull[FOUND_SIDE] && !DatumGetBool(row->values[FOUND_INSERTED]);
 }
 
 /*
- * Both beside each other: columns c1, ... before, and q1, ... as they were left.  Of two
- * transactions the one may have made what another one changed before the other one came:
- * that is no net effect of theirs.
+ * The column, which is the at-th, of the version before (0) or of that which was left (1):
+ * the live row's present value where it was added since.
  */
-static char *
-judge_pairs_sql(const UndoTable *table)
+static Datum
+value_of(const FoundRow *row, const UndoColumn *column, int at, int side, bool *isnull)
 {
-	StringInfoData columns;
-	char	   *both;
+	int			i = FOUND_COLUMNS + 2 * at + side;
+
+	if (column->added && DatumGetBool(row->values[column->absent_at + side]))
+		i = -1;
+	*isnull = i >= 0 ? row->isnull[i] : !row->is_live || row->live_isnull[at * row->live_step];
+	if (*isnull)
+		return (Datum) 0;
+	return i >= 0 ? row->values[i] : row->live[at * row->live_step];
+}
+
+static bool
+is_alike(const UndoColumn *column, Datum a, bool a_isnull, Datum b, bool b_isnull)
+{
+	if (a_isnull || b_isnull)
+		return a_isnull && b_isnull;
+	return datum_image_eq(a, b, column->image_by_value, column->image_length);
+}
+
+/* Does the column count when rows are compared?  (Keys that are equal may still differ.) */
+static bool
+is_compared(const UndoColumn *column)
+{
+	return !column->is_silent && !column->is_generated;
+}
+
+/* What is to be done; '\0': nothing.  Notes columns that an UPDATE changes. */
+static char
+choose_act(UndoTable *table, const FoundRow *row)
+{
+	bool		as_found = true;
+	int			at = 0;
 	ListCell   *lc;
 
-	initStringInfo(&columns);
+	if (!has_before(row))
+		return row->is_live ? ACT_DELETE : '\0';
+	if (!row->is_live)
+		return ACT_INSERT;
 	foreach(lc, table->columns)
 	{
 		UndoColumn *column = lfirst(lc);
 
-		if (column->is_key)
-			appendStringInfo(&columns, ", COALESCE(p.%s, q.%s) AS %s, COALESCE(p.%s, q.%s) AS q%s",
-							 column->alias, column->alias, column->alias,
-							 column->alias, column->alias, column->alias);
-		else
-			appendStringInfo(&columns, ", p.%s, q.%s AS q%s", column->alias, column->alias, column->alias);
-	}
-	both = psprintf("SELECT p.side AS found, q.side AS left_side, q.place, q.part, p.ender AS pender, pg_catalog.upper(p.period) AS pended, "
-					"q.ender AS qender, pg_catalog.upper(q.period) AS qended, "
-					"COALESCE(p.doubt, false) OR COALESCE(q.doubt, false) OR COALESCE(q.lost, false) AS doubt, COALESCE(p.lost, false) AS lost, "
-					"COALESCE(p.times, 0) OPERATOR(pg_catalog.>) 1 OR COALESCE(q.times, 0) OPERATOR(pg_catalog.>) 1 "
-					"OR (q.side OPERATOR(pg_catalog.=) 2 AND p.ender OPERATOR(pg_catalog.<>) q.maker "
-					"AND (pg_catalog.lower(q.period) OPERATOR(pg_catalog.>=) pg_catalog.upper(p.period)) IS NOT TRUE) AS repeated%s ",
-					columns.data);
-	if (table_has_operators(table))
-		return psprintf("%s FROM (%s) p FULL JOIN (%s) q ON %s", both, judge_found_sql(table),
-						judge_left_sql(table), table_keys_equal_sql(table, "p", "q"));
-	return psprintf("%s FROM (%s) p LEFT JOIN (%s) q ON %s UNION ALL %s FROM (%s) q LEFT JOIN (%s) p ON %s WHERE p.side IS NULL",
-					both, judge_found_sql(table), judge_left_sql(table), table_keys_equal_sql(table, "p", "q"),
-					both, judge_left_sql(table), judge_found_sql(table), table_keys_equal_sql(table, "p", "q"));
-}
-
-/* The column of the version p or q: the live row's present value where it was added since. */
-static char *
-judge_version_sql(const UndoRun *run, const UndoColumn *column, const char *version)
-{
-	char	   *value = psprintf("x.%s%s", *version == 'q' ? "q" : "", column->alias);
-
-	if (column->added == NULL)
-		return value;
-	return psprintf("CASE WHEN %s THEN %s ELSE %s END", table_absent_sql(run, column, version),
-					table_live_sql(column, "l"), value);
-}
-
-/* They and the live row. */
-static char *
-judge_compared_sql(const UndoRun *run, const UndoTable *table)
-{
-	StringInfoData columns;
-	StringInfoData before;
-	StringInfoData after;
-	StringInfoData now;
-	const char *key = NULL;
-	ListCell   *lc;
-
-	initStringInfo(&columns);
-	initStringInfo(&before);
-	initStringInfo(&after);
-	initStringInfo(&now);
-	foreach(lc, table->columns)
-	{
-		UndoColumn *column = lfirst(lc);
-		char	   *live = table_live_sql(column, "l");
-
-		if (column->is_key)
+		if (is_compared(column))
 		{
-			key = psprintf("l.%s", column->name);
-			appendStringInfo(&columns, ", x.%s", column->alias);
+			bool		isnull;
+			Datum		value = value_of(row, column, at, 0, &isnull);
+
+			if (!is_alike(column, value, isnull, row->live[at * row->live_step],
+						  row->live_isnull[at * row->live_step]))
+			{
+				as_found = false;
+				column->differs = true;
+			}
 		}
-		else
-			appendStringInfo(&columns, ", CASE WHEN x.found IS NOT NULL THEN %s WHEN x.left_side OPERATOR(pg_catalog.=) 2 THEN %s ELSE %s END AS %s",
-							 judge_version_sql(run, column, "p"), judge_version_sql(run, column, "q"), live, column->alias);
-		if (column->added)
-			appendStringInfo(&columns, ", x.found IS NOT NULL AND %s AS absent_%s", table_absent_sql(run, column, "p"), column->alias);
-		if (column->is_key || column->is_silent || column->is_generated)
-			continue;
-		appendStringInfo(&before, "%s%s", before.len > 0 ? ", " : "", judge_version_sql(run, column, "p"));
-		appendStringInfo(&after, "%s%s", after.len > 0 ? ", " : "", judge_version_sql(run, column, "q"));
-		appendStringInfo(&now, "%s%s", now.len > 0 ? ", " : "", live);
+		at++;
 	}
-	return psprintf("SELECT x.found, x.left_side, x.doubt, x.lost, x.repeated, %s IS NOT NULL AS is_live, "
-					"COALESCE(x.left_side OPERATOR(pg_catalog.=) 3 AND l.ctid OPERATOR(pg_catalog.=) x.place "
-					"AND l.tableoid OPERATOR(pg_catalog.=) x.part, false) AS own, "
-					"CASE WHEN x.found IS NOT NULL AND %s IS NOT NULL THEN pg_catalog.record_image_eq(ROW(%s), ROW(%s)) END AS as_found, "
-					"CASE WHEN x.left_side OPERATOR(pg_catalog.=) 2 AND %s IS NOT NULL THEN pg_catalog.record_image_eq(ROW(%s), ROW(%s)) END AS as_left%s%s "
-					"FROM (%s) x LEFT JOIN %s l ON %s OFFSET 0",
-					key, key, now.data, before.data, key, now.data, after.data, columns.data,
-					references_columns_sql(run, table, false),
-					judge_pairs_sql(table), table->name, table_live_equal_sql(table, "l", "x"));
+	return as_found && !DatumGetBool(row->values[FOUND_LOST]) ? '\0' : ACT_UPDATE;
 }
 
-/* Why it cannot be done; NULL: it can. */
+/* Why it cannot be done; NULL: it can.  differ: of a row that was changed since, how. */
 static const char *
-judge_kind_sql(const UndoRun *run, const UndoTable *table)
+find_kind(const UndoRun *run, const UndoTable *table, const FoundRow *row, char act, char **differ)
 {
-	/* "there was nothing" is not known of what may have been erased */
-	const char *erased = table->erased ? "z.found IS NULL" : "false";
+	int			left = SIDE_OF(row, FOUND_LEFT);
+	bool		found = has_before(row);
+	bool		repeated = DatumGetBool(row->values[FOUND_REPEATED]) || DatumGetBool(row->values[FOUND_INSERTED]);
+	bool		is_as;
 
-	if (table->unknown)
-		return "'" KIND_UNKNOWN "'";
+	/* "there was nothing" is not known of what may have been erased */
+	if (table->unknown || (table->erased && !found) ||
+		DatumGetBool(row->values[FOUND_DOUBT]) || DatumGetBool(row->values[FOUND_LOST]))
+		return KIND_UNKNOWN;
 	if (run->restore)
-		return psprintf("CASE WHEN z.doubt OR z.lost OR z.repeated OR %s THEN '" KIND_UNKNOWN "' END", erased);
-	return psprintf("CASE WHEN z.doubt OR z.lost OR %s THEN '" KIND_UNKNOWN "' WHEN z.repeated THEN '" KIND_BETWEEN "' "
-					"WHEN z.act OPERATOR(pg_catalog.=) 'I' THEN CASE WHEN z.left_side IS NOT NULL THEN '" KIND_DELETED "' END "
-					"WHEN z.own OR z.as_left THEN NULL WHEN z.left_side IS NULL THEN '" KIND_TAKEN "' ELSE '" KIND_CHANGED "' END", erased);
+		return repeated ? KIND_UNKNOWN : NULL;
+
+	/* the one may have made what another one changed before the other one came */
+	if (left == SIDE_LEFT && found && !row->isnull[FOUND_PENDER] && !row->isnull[FOUND_QMAKER] &&
+		DatumGetInt64(row->values[FOUND_PENDER]) != DatumGetInt64(row->values[FOUND_QMAKER]) &&
+		(row->isnull[FOUND_QBEGAN] || row->isnull[FOUND_PENDED] ||
+		 DatumGetTimestampTz(row->values[FOUND_QBEGAN]) < DatumGetTimestampTz(row->values[FOUND_PENDED])))
+		repeated = true;
+	if (repeated)
+		return KIND_BETWEEN;
+	if (act == ACT_INSERT)
+		return left != 0 ? KIND_DELETED : NULL;
+	if (left == SIDE_LIVE)
+		return NULL;
+	if (left == 0)
+		return KIND_TAKEN;
+	is_as = is_as_left(table, row, differ);
+	return is_as ? NULL : KIND_CHANGED;
+}
+
+/* Is the live row as it was left?  If not, differ is ": column x, y". */
+static bool
+is_as_left(const UndoTable *table, const FoundRow *row, char **differ)
+{
+	StringInfoData said;
+	int			at = 0;
+	ListCell   *lc;
+
+	initStringInfo(&said);
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (is_compared(column))
+		{
+			bool		isnull;
+			Datum		value = value_of(row, column, at, 1, &isnull);
+
+			if (!is_alike(column, value, isnull, row->live[at * row->live_step],
+						  row->live_isnull[at * row->live_step]))
+				appendStringInfo(&said, "%s%s", said.len > 0 ? ", " : ": column ", column->plain);
+		}
+		at++;
+	}
+	*differ = said.data;
+	return said.len == 0;
 }
 
 static void
-judge_see(UndoTable *table, HeapTuple tuple, TupleDesc desc)
+put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const char *kind, const char *differ)
 {
-	bool		isnull;
-	bool		no_conflict;
-	char	   *act = VARDATA_ANY(DatumGetPointer(heap_getattr(tuple, PLAN_ACT, desc, &isnull)));
-
-	(void) heap_getattr(tuple, PLAN_KIND, desc, &no_conflict);
-	if (no_conflict)
-		table->planned[*act == ACT_DELETE ? 0 : *act == ACT_UPDATE ? 1 : 2]++;
-	else
+	Datum	   *values = palloc(sizeof(Datum) * table->plan->desc->natts);
+	bool	   *isnull = palloc0(sizeof(bool) * table->plan->desc->natts);
+	bool		found = has_before(row);
+	bool		left = SIDE_OF(row, FOUND_LEFT) == SIDE_LEFT;
+	struct
 	{
-		table->nconflicts++;
-		table->stale |= DatumGetBool(heap_getattr(tuple, PLAN_STALE, desc, &isnull));
+		int32		length;
+		char		c;
+	}			act_text;
+	Datum		told[2];
+	int			i = PLAN_COLUMNS;
+	int			at = 0;
+	ListCell   *lc;
+
+	values[PLAN_N] = Int64GetDatum((int64) table->plan->count + 1);
+	SET_VARSIZE(&act_text, VARHDRSZ + 1);
+	act_text.c = act;
+	values[PLAN_ACT] = PointerGetDatum(&act_text);
+	told[0] = values[PLAN_KIND] = kind ? CStringGetTextDatum(kind) : (Datum) 0;
+	isnull[PLAN_KIND] = kind == NULL;
+	told[1] = values[PLAN_DIFFER] = differ && *differ ? CStringGetTextDatum(differ) : (Datum) 0;
+	isnull[PLAN_DIFFER] = told[1] == (Datum) 0;
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_key)
+		{
+			values[i] = row->values[FOUND_COLUMNS + 2 * at];
+			isnull[i] = row->isnull[FOUND_COLUMNS + 2 * at];
+		}
+		else if (act == ACT_INSERT && OidIsValid(column->sequence) && !run->judge_only &&
+				 DatumGetBool(row->values[column->absent_at]))
+			values[i] = next_number(column);
+		else if (found || left)
+			values[i] = value_of(row, column, at, found ? 0 : 1, &isnull[i]);
+		else
+		{
+			isnull[i] = !row->is_live || row->live_isnull[at * row->live_step];
+			values[i] = isnull[i] ? (Datum) 0 : row->live[at * row->live_step];
+		}
+		i++;
+		at++;
 	}
+	at = 0;
+	foreach(lc, table->columns)
+	{
+		if (((UndoColumn *) lfirst(lc))->is_referred)
+		{
+			isnull[i] = !row->is_live || row->live_isnull[at * row->live_step];
+			values[i] = isnull[i] ? (Datum) 0 : row->live[at * row->live_step];
+			i++;
+		}
+		at++;
+	}
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+
+		if (reference->child_table != table)
+			continue;
+		isnull[i] = !found;
+		values[i] = BoolGetDatum(found && keeps_reference(reference, row));
+		if (found && !DatumGetBool(values[i]))
+			reference->ndiffer++;
+		i++;
+	}
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->added)
+			values[i++] = BoolGetDatum(found && DatumGetBool(row->values[column->absent_at]));
+	}
+	store_put(table->plan, values, isnull);
+	for (i = 0; i < lengthof(told); i++)
+		if (told[i] != (Datum) 0)
+			pfree(DatumGetPointer(told[i]));
+	pfree(values);
+	pfree(isnull);
+}
+
+/* As an INSERT that does not name an identity column gets it, without a privilege of its own. */
+static Datum
+next_number(const UndoColumn *column)
+{
+	int64		number = nextval_internal(column->sequence, false);
+
+	switch (column->type)
+	{
+		case INT2OID:
+			return Int16GetDatum((int16) number);
+		case INT4OID:
+			return Int32GetDatum((int32) number);
+		default:
+			return Int64GetDatum(number);
+	}
+}
+
+/* Does the live row refer to the same as that which was there before? */
+static bool
+keeps_reference(const UndoReference *reference, const FoundRow *row)
+{
+	int			at = 0;
+	ListCell   *lc;
+
+	foreach(lc, reference->child_table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+		bool		is_part = false;
+		int			i;
+
+		for (i = 0; i < reference->nkeys; i++)
+			is_part |= reference->child_columns[i] == column->attnum;
+		if (is_part)
+		{
+			bool		isnull = row->isnull[FOUND_COLUMNS + 2 * at];
+			Datum		value = row->values[FOUND_COLUMNS + 2 * at];
+			bool		live_isnull = !row->is_live || row->live_isnull[at * row->live_step];
+
+			if (!column->is_key)
+				value = value_of(row, column, at, 0, &isnull);
+			if (!is_alike(column, value, isnull,
+						  live_isnull ? (Datum) 0 : row->live[at * row->live_step], live_isnull))
+				return false;
+		}
+		at++;
+	}
+	return true;
 }

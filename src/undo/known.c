@@ -16,8 +16,9 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
-#include "executor/spi.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -29,37 +30,98 @@
 #include "undo/undo.h"
 #include "compat.h"
 
+static int	compare_transactions(const void *a, const void *b);
+static UndoTransaction *transaction_of(UndoRun *run, int64 id);
 static void check_named_once(UndoRun *run);
-static void check_reach(UndoRun *run, UndoTable *table);
-static TimestampTz first_change(UndoRun *run, UndoTable *table);
+static bool check_reach(UndoRun *run, UndoTable *table);
 static bool was_erased(const UndoTable *table, TimestampTz since);
 static bool may_be_of(const UndoTable *table, char *name);
 
-/* Error out, or note with tables why it is so, where it cannot be known what was there. */
+/* Note in the run, each once, the transactions that are to be undone; the ids are none of NULL. */
 void
+known_transactions(UndoRun *run, ArrayType *ids)
+{
+	int64	   *elements = (int64 *) ARR_DATA_PTR(ids);
+	int			n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+	int			i;
+
+	Assert(!ARR_HASNULL(ids) && ARR_ELEMTYPE(ids) == INT8OID);
+	run->transactions = palloc(sizeof(UndoTransaction) * Max(n, 1));
+	for (i = 0; i < n; i++)
+	{
+		run->transactions[i].id = elements[i];
+		run->transactions[i].first = DT_NOEND;
+		run->transactions[i].last = DT_NOBEGIN;
+	}
+	qsort(run->transactions, n, sizeof(UndoTransaction), compare_transactions);
+	run->ntransactions = 0;
+	for (i = 0; i < n; i++)
+		if (i == 0 || run->transactions[i].id != run->transactions[run->ntransactions - 1].id)
+			run->transactions[run->ntransactions++] = run->transactions[i];
+}
+
+static int
+compare_transactions(const void *a, const void *b)
+{
+	int64		one = ((const UndoTransaction *) a)->id;
+	int64		other = ((const UndoTransaction *) b)->id;
+
+	return one < other ? -1 : one > other;
+}
+
+/* Note that the transaction has ended a version at that time. */
+void
+known_note(UndoRun *run, int64 ender, TimestampTz ended)
+{
+	UndoTransaction *transaction = run->ntransactions == 1 ? run->transactions : transaction_of(run, ender);
+
+	transaction->first = Min(transaction->first, ended);
+	transaction->last = Max(transaction->last, ended);
+}
+
+static UndoTransaction *
+transaction_of(UndoRun *run, int64 id)
+{
+	UndoTransaction wanted = {id, 0, 0};
+
+	return bsearch(&wanted, run->transactions, run->ntransactions, sizeof(UndoTransaction), compare_transactions);
+}
+
+/*
+ * Error out where it cannot be known what was there.  Returns false if a table's rows were
+ * judged as if it were known: why it is not is noted with the table.
+ */
+bool
 known_check(UndoRun *run)
 {
+	bool		known = true;
 	ListCell   *lc;
 
 	if (!run->restore)
 		check_named_once(run);
 	foreach(lc, run->tables)
-		check_reach(run, lfirst(lc));
+		known &= check_reach(run, lfirst(lc));
+	return known;
 }
 
 /* Does the history know all that was, from what is to be undone until now? */
-static void
+static bool
 check_reach(UndoRun *run, UndoTable *table)
 {
-	TimestampTz first;
+	TimestampTz first = table->first;
+	bool		was_unknown = table->unknown != NULL;
+	bool		had_erased = table->erased;
 	Reach		gap;
 	MemoryContext before;
 
 	table->unknown = NULL;
 	table->erased = false;
-	if (table->found->count == 0)
-		return;
-	first = run->restore ? DatumGetTimestampTz(run->params[1]) : first_change(run, table);
+	if (table->nfound == 0)
+		return true;
+	if (run->restore)
+		first = DatumGetTimestampTz(run->params[1]);
+	else if (first == DT_NOEND)
+		first = reach_begin(table->row);
 	table->erased = was_erased(table, first);
 	gap = reach_between(table->row, first, GetCurrentTimestamp());
 	before = MemoryContextSwitchTo(run->context);
@@ -77,23 +139,7 @@ check_reach(UndoRun *run, UndoTable *table)
 								  from, timestamptz_to_str(gap.until));
 	}
 	MemoryContextSwitchTo(before);
-}
-
-/* When the first of the transactions has changed the table, as far as that is known. */
-static TimestampTz
-first_change(UndoRun *run, UndoTable *table)
-{
-	TimestampTz first = reach_begin(table->row);
-	bool		isnull;
-	Datum		value;
-
-	(void) SPI_execute(psprintf("SELECT pg_catalog.min(CASE WHEN f.side OPERATOR(pg_catalog.=) 1 THEN pg_catalog.upper(f.period) ELSE pg_catalog.lower(f.period) END) "
-								"FROM %s f", table->found->name), true, 1);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		first = DatumGetTimestampTz(value);
-	SPI_freetuptable(SPI_tuptable);
-	return first;
+	return was_unknown == (table->unknown != NULL) && had_erased == table->erased;
 }
 
 /* Were versions of rows of the table erased since then?  (src/segment/erase.c) */
@@ -150,31 +196,22 @@ may_be_of(const UndoTable *table, char *name)
 static void
 check_named_once(UndoRun *run)
 {
-	StringInfoData sql;
-	ListCell   *lc;
+	int			i;
 
-	initStringInfo(&sql);
-	foreach(lc, run->tables)
+	for (i = 0; i < run->ntransactions; i++)
 	{
-		UndoTable  *table = lfirst(lc);
+		UndoTransaction *transaction = &run->transactions[i];
+		char	   *first;
 
-		if (table->found->count > 0)
-			appendStringInfo(&sql, "%sSELECT f.ender, pg_catalog.upper(f.period) AS ended FROM %s f WHERE f.side OPERATOR(pg_catalog.=) 1",
-							 sql.len > 0 ? " UNION ALL " : "", table->found->name);
-	}
-	if (sql.len == 0)
-		return;
-	(void) SPI_execute(psprintf("SELECT e.ender, pg_catalog.min(e.ended)::pg_catalog.text, pg_catalog.max(e.ended)::pg_catalog.text FROM (%s) e "
-								"GROUP BY e.ender HAVING pg_catalog.min(e.ended) OPERATOR(pg_catalog.<>) pg_catalog.max(e.ended)", sql.data), true, 1);
-	if (SPI_processed > 0)
+		if (transaction->first >= transaction->last)
+			continue;
+		first = pstrdup(timestamptz_to_str(transaction->first));
 		ereport(ERROR,
 				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-				 errmsg("transaction id %s names more than one transaction",
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
+				 errmsg("transaction id %s names more than one transaction", psprintf(INT64_FORMAT, transaction->id)),
 				 errdetail("There are changes of it at %s and at %s: the database was restored into another cluster in between.",
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2),
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3)),
+						   first, timestamptz_to_str(transaction->last)),
 				 errhint("Name tables that only one of them has changed, or take rows back to an instant: SELECT * FROM %s(tables, as_of, keys).",
 						 hint_function("restore_tables"))));
-	SPI_freetuptable(SPI_tuptable);
+	}
 }

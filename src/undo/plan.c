@@ -31,10 +31,33 @@ plan_active_sql(const UndoRun *run, const UndoTable *table, const char *alias)
 	return sql.data;
 }
 
+/*
+ * "The row of the plan, called so, is to be written in one of these ways", each a letter.  What
+ * is true of all rows is left out, so that PostgreSQL knows how many there are.
+ */
+char *
+plan_condition_sql(const UndoRun *run, const UndoTable *table, const char *alias, const char *acts)
+{
+	static const char all[] = {ACT_DELETE, ACT_UPDATE, ACT_INSERT};
+	StringInfoData list;
+	bool		others = false;
+	int			i;
+
+	initStringInfo(&list);
+	for (i = 0; i < lengthof(all); i++)
+		if (strchr(acts, all[i]) == NULL)
+			others |= table->acts[i] > 0;
+		else
+			appendStringInfo(&list, "%s'%c'", list.len > 0 ? ", " : "", all[i]);
+	if (!others)
+		return plan_active_sql(run, table, alias);
+	return psprintf("%s.act OPERATOR(pg_catalog.=) ANY (ARRAY[%s]) AND %s", alias, list.data,
+					plan_active_sql(run, table, alias));
+}
+
 /* The rows of the plan that are to be written in one of these ways. */
 char *
 plan_rows_sql(const UndoRun *run, const UndoTable *table, const char *acts)
 {
-	return psprintf("SELECT p.* FROM %s p WHERE p.act OPERATOR(pg_catalog.=) ANY ('%s') AND %s",
-					table->plan->name, acts, plan_active_sql(run, table, "p"));
+	return psprintf("SELECT p.* FROM %s p WHERE %s", table->plan->name, plan_condition_sql(run, table, "p", acts));
 }

@@ -1,17 +1,15 @@
 /*
  * references.c
- *		Foreign keys and unique values, judged before anything is written.
+ *		Foreign keys, judged before anything is written.
  *
  * A row that is to come must find the row that it refers to, as it will be: live and not
  * to go, or to come as well.  A row that is to go must leave none behind that refers to
  * it: ON DELETE CASCADE would take it along in silence.  What cannot be is left out, and
- * so may take from another one what that needs: until nothing more is left out.
+ * so may take from another one what that needs: until nothing more is left out.  Unique
+ * values are judged along with it (unique.c).
  *
  * A changed key is one row that goes and one that comes; where one of them is left out
  * the other one is, too, or there would be two of the row.
- *
- * What PostgreSQL checks with more than columns (expressions, predicates, exclusion
- * constraints, periods) it says itself when it is written.
  */
 #include "postgres.h"
 
@@ -37,8 +35,7 @@ static void reference_order(UndoRun *run);
 static bool may_see(Oid relid);
 static uint64 judge_forward(UndoRun *run, UndoReference *reference);
 static uint64 judge_backward(UndoRun *run, UndoReference *reference);
-static uint64 judge_unique(UndoRun *run, UndoTable *table);
-static uint64 judge_unique_index(UndoRun *run, UndoTable *table, Relation index);
+static char *keeps_value_sql(const UndoReference *reference);
 static uint64 judge_halves(UndoRun *run, UndoTable *table);
 static char *rows_of(Oid relid);
 static char *match_sql(const UndoReference *reference, const char *parent, bool parent_planned,
@@ -60,7 +57,7 @@ references_find(UndoRun *run)
 		appendStringInfo(&sql, "%s%u", sql.len > 0 ? "," : "", ((UndoTable *) lfirst(lc))->relid);
 	/* "conperiod" came with PostgreSQL 18 */
 	SPI_execute(psprintf("SELECT c.oid, c.conname::pg_catalog.text, c.conrelid, c.confrelid, c.conkey, c.confkey, c.conpfeqop, "
-						 "pg_catalog.strpos('cnd', c.confdeltype::pg_catalog.text) OPERATOR(pg_catalog.>) 0, c.confdeltype OPERATOR(pg_catalog.=) 'a' "
+						 "pg_catalog.strpos('cnd', c.confdeltype::pg_catalog.text) OPERATOR(pg_catalog.>) 0, c.confdeltype OPERATOR(pg_catalog.<>) 'a', c.confupdtype OPERATOR(pg_catalog.<>) 'a' "
 						 "FROM pg_catalog.pg_constraint c WHERE c.contype OPERATOR(pg_catalog.=) 'f' AND c.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid "
 						 "AND (c.conrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[]) OR c.confrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])) "
 						 "AND COALESCE(pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conperiod'::pg_catalog.text, 'false') OPERATOR(pg_catalog.<>) 'true' ORDER BY c.oid",
@@ -94,7 +91,8 @@ reference_read(UndoRun *run, HeapTuple tuple, TupleDesc desc)
 	(void) reference_numbers(tuple, desc, 6, INT2OID, (void **) &reference->parent_columns);
 	(void) reference_numbers(tuple, desc, 7, OIDOID, (void **) &reference->operators);
 	reference->spreads = DatumGetBool(heap_getattr(tuple, 8, desc, &isnull));
-	reference->no_action = DatumGetBool(heap_getattr(tuple, 9, desc, &isnull));
+	reference->delete_acts = DatumGetBool(heap_getattr(tuple, 9, desc, &isnull));
+	reference->update_acts = DatumGetBool(heap_getattr(tuple, 10, desc, &isnull));
 	reference->by_key = true;
 	for (i = 0; reference->parent_table && i < reference->nkeys; i++)
 	{
@@ -143,56 +141,6 @@ reference_order(UndoRun *run)
 	}
 }
 
-/*
- * Further columns of the table's plan, with commas in front: what others refer to as it
- * is now, where that is not the key; and whether an UPDATE leaves a foreign key as it is.
- * names_only: of z, which has them.
- */
-char *
-references_columns_sql(const UndoRun *run, const UndoTable *table, bool names_only)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-	int			i;
-
-	initStringInfo(&sql);
-	foreach(lc, table->columns)
-	{
-		UndoColumn *column = lfirst(lc);
-
-		if (column->is_referred && names_only)
-			appendStringInfo(&sql, ", z.o%s", column->alias);
-		else if (column->is_referred)
-			appendStringInfo(&sql, ", %s AS o%s", table_live_sql(column, "l"), column->alias);
-	}
-	foreach(lc, run->references)
-	{
-		UndoReference *reference = lfirst(lc);
-		StringInfoData now;
-		StringInfoData then;
-
-		if (reference->child_table != table)
-			continue;
-		if (names_only)
-		{
-			appendStringInfo(&sql, ", z.same_%u", reference->constraint);
-			continue;
-		}
-		initStringInfo(&now);
-		initStringInfo(&then);
-		for (i = 0; i < reference->nkeys; i++)
-		{
-			UndoColumn *column = table_column_of(table, reference->child_columns[i]);
-
-			appendStringInfo(&now, "%s%s", i > 0 ? ", " : "", table_live_sql(column, "l"));
-			appendStringInfo(&then, "%sx.%s", i > 0 ? ", " : "", column->alias);
-		}
-		appendStringInfo(&sql, ", CASE WHEN x.found IS NOT NULL THEN pg_catalog.record_image_eq(ROW(%s), ROW(%s)) END AS same_%u",
-						 now.data, then.data, reference->constraint);
-	}
-	return sql.data;
-}
-
 /* Note in each table's "blocked" what of its plan cannot be. */
 void
 references_judge(UndoRun *run)
@@ -205,7 +153,7 @@ references_judge(UndoRun *run)
 		UndoTable  *table = lfirst(lc);
 
 		table->blocked = store_query(run, "blocked", table,
-									 "SELECT NULL::pg_catalog.int8 AS n, NULL::pg_catalog.text AS why WHERE false", NULL);
+									 "SELECT NULL::pg_catalog.int8 AS n, NULL::pg_catalog.text AS why WHERE false");
 	}
 	do
 	{
@@ -221,7 +169,7 @@ references_judge(UndoRun *run)
 
 			if (table->plan->count == 0)
 				continue;
-			added += judge_unique(run, table);
+			added += unique_judge(run, table);
 			added += judge_halves(run, table);
 		}
 	} while (added > 0);
@@ -242,7 +190,7 @@ references_let_replace(const UndoRun *run, const UndoTable *table)
 	{
 		UndoReference *reference = lfirst(lc);
 
-		if (reference->parent_table == table && !reference->no_action)
+		if (reference->parent_table == table && reference->delete_acts)
 			return false;
 	}
 	return true;
@@ -262,12 +210,13 @@ judge_forward(UndoRun *run, UndoReference *reference)
 {
 	UndoTable  *child = reference->child_table;
 	UndoTable  *parent = reference->parent_table;
-	bool		parent_goes = parent && parent->plan->count > 0;
+	bool		parent_goes = parent && (reference->by_key ? parent->acts[0] + parent->acts[2] > 0 : parent->plan->count > 0);
 	StringInfoData not_null;
 	StringInfoData sql;
 	int			i;
 
-	if (child == NULL || child->plan->count == 0 || !may_see(reference->parent))
+	if (child == NULL || child->plan->count == 0 || (!parent_goes && reference->ndiffer == 0) ||
+		!may_see(reference->parent))
 		return 0;
 	initStringInfo(&not_null);
 	for (i = 0; i < reference->nkeys; i++)
@@ -277,26 +226,34 @@ judge_forward(UndoRun *run, UndoReference *reference)
 	appendStringInfo(&sql, "SELECT c.n, %s FROM (%s) c LEFT JOIN %s r ON %s",
 					 quote_literal_cstr(psprintf("it refers to a row of table \"%s\" that is not there (constraint \"%s\")",
 												 get_rel_name(reference->parent), reference->name)),
-					 plan_rows_sql(run, child, "{I,U}"), rows_of(reference->parent),
+					 plan_rows_sql(run, child, "IU"), rows_of(reference->parent),
 					 match_sql(reference, "r", false, false, "c", true));
 	if (parent_goes)
 		appendStringInfo(&sql, " LEFT JOIN (%s) d ON %s LEFT JOIN (%s) i ON %s",
-						 plan_rows_sql(run, parent, "{D,U}"), table_live_equal_sql(parent, "r", "d"),
-						 plan_rows_sql(run, parent, "{I,U}"), match_sql(reference, "i", true, false, "c", true));
+						 plan_rows_sql(run, parent, "DU"), table_live_equal_sql(parent, "r", "d"),
+						 plan_rows_sql(run, parent, "IU"), match_sql(reference, "i", true, false, "c", true));
 	appendStringInfo(&sql, " WHERE (r.ctid IS NULL%s)%s%s", parent_goes ? " OR d.n IS NOT NULL) AND (i.n IS NULL" : "",
 					 not_null.data, parent_goes ? "" : psprintf(" AND c.same_%u IS NOT TRUE", reference->constraint));
 	return store_add(run, child->blocked, sql.data);
 }
 
-/* Rows that go, and others refer to them. */
+/*
+ * Rows that go, or lose a value, and others refer to them.  If another row comes with the same
+ * value they may, unless the foreign key does something to them then: it would do it to rows
+ * that come back as well.
+ */
 static uint64
 judge_backward(UndoRun *run, UndoReference *reference)
 {
 	UndoTable  *child = reference->child_table;
 	UndoTable  *parent = reference->parent_table;
+	StringInfoData acting;
 	StringInfoData sql;
+	char	   *goes;
+	char	   *comes;
+	uint64		added;
 
-	if (parent == NULL || parent->plan->count == 0)
+	if (parent == NULL || parent->plan->count == 0 || (reference->by_key && parent->acts[0] == 0))
 		return 0;
 	if (!may_see(reference->child))
 	{
@@ -304,85 +261,55 @@ judge_backward(UndoRun *run, UndoReference *reference)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(reference->child));
 		return 0;
 	}
+	initStringInfo(&acting);
+	appendStringInfo(&acting, "%s", reference->delete_acts ? "p.act OPERATOR(pg_catalog.=) 'D'" : "false");
+	if (reference->update_acts && !reference->by_key)
+		appendStringInfo(&acting, " OR (p.act OPERATOR(pg_catalog.=) 'U' AND NOT (%s))", keeps_value_sql(reference));
+	goes = plan_rows_sql(run, parent, reference->by_key ? "D" : "DU");
+	comes = plan_rows_sql(run, parent, "IU");
+
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT DISTINCT p.n, %s FROM (%s) p JOIN %s k ON %s LEFT JOIN (%s) i ON %s",
 					 quote_literal_cstr(psprintf("a row of table \"%s\" refers to it (constraint \"%s\")",
 												 get_rel_name(reference->child), reference->name)),
-					 plan_rows_sql(run, parent, reference->by_key ? "{D}" : "{D,U}"), rows_of(reference->child),
-					 match_sql(reference, "p", true, true, "k", false),
-					 plan_rows_sql(run, parent, "{I,U}"), match_sql(reference, "i", true, false, "k", false));
+					 goes, rows_of(reference->child), match_sql(reference, "p", true, true, "k", false),
+					 comes, match_sql(reference, "i", true, false, "k", false));
 	if (child && child->plan->count > 0)
-		appendStringInfo(&sql, " LEFT JOIN (%s) d ON %s", plan_rows_sql(run, child, "{D,U}"),
+		appendStringInfo(&sql, " LEFT JOIN (%s) d ON %s", plan_rows_sql(run, child, "DU"),
 						 table_live_equal_sql(child, "k", "d"));
-	appendStringInfo(&sql, " WHERE i.n IS NULL%s", child && child->plan->count > 0 ? " AND d.n IS NULL" : "");
-	return store_add(run, parent->blocked, sql.data);
+	appendStringInfo(&sql, " WHERE (i.n IS NULL OR %s)%s", acting.data,
+					 child && child->plan->count > 0 ? " AND d.n IS NULL" : "");
+	added = store_add(run, parent->blocked, sql.data);
+	if (reference->by_key || child == NULL || child->plan->count == 0 ||
+		!(reference->delete_acts || reference->update_acts))
+		return added;
+	return added +
+		store_add(run, parent->blocked,
+				  psprintf("SELECT DISTINCT p.n, %s FROM (%s) p JOIN (%s) k ON %s WHERE %s",
+						   quote_literal_cstr(psprintf("a row of table \"%s\" that comes back refers to its value (constraint \"%s\")",
+													   get_rel_name(reference->child), reference->name)),
+						   goes, plan_rows_sql(run, child, "IU"), match_sql(reference, "p", true, true, "k", true),
+						   acting.data));
 }
 
-/* Rows that come, whose unique values another row has that stays. */
-static uint64
-judge_unique(UndoRun *run, UndoTable *table)
+/* "The parent p has the values that are referred to before and after." */
+static char *
+keeps_value_sql(const UndoReference *reference)
 {
-	uint64		added = 0;
-	List	   *indexes = RelationGetIndexList(table->live);
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		plain = index->rd_index->indisunique && index->rd_index->indisvalid &&
-			!index->rd_index->indisprimary &&
-			RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
-
-		if (plain)
-			added += judge_unique_index(run, table, index);
-		index_close(index, AccessShareLock);
-	}
-	return added;
-}
-
-static uint64
-judge_unique_index(UndoRun *run, UndoTable *table, Relation index)
-{
-	char	   *why = quote_literal_cstr(psprintf("another row has its value (index \"%s\")",
-												  RelationGetRelationName(index)));
-	StringInfoData equal;
-	StringInfoData same;
-	uint64		added;
+	StringInfoData before;
+	StringInfoData after;
 	int			i;
 
-	initStringInfo(&equal);
-	initStringInfo(&same);
-	for (i = 0; i < index->rd_index->indnkeyatts; i++)
+	initStringInfo(&before);
+	initStringInfo(&after);
+	for (i = 0; i < reference->nkeys; i++)
 	{
-		UndoColumn *column = table_column_of(table, index->rd_index->indkey.values[i]);
-		Oid			type = getBaseType(column->type);
+		UndoColumn *column = table_column_of(reference->parent_table, reference->parent_columns[i]);
 
-		if (!OidIsValid(columns_key_opclass(index, i, type)))
-			return 0;
-		if (i > 0)
-		{
-			appendStringInfoString(&equal, " AND ");
-			appendStringInfoString(&same, " AND ");
-		}
-		table_equal_sql(&equal, table_live_sql(column, "l"), column->type,
-						columns_key_equality(index, i, type),
-						psprintf("p.%s", column->alias), column->type);
-		table_equal_sql(&same, psprintf("o.%s", column->alias), column->type,
-						columns_key_equality(index, i, type),
-						psprintf("p.%s", column->alias), column->type);
+		appendStringInfo(&before, "%sp.%s%s", i > 0 ? ", " : "", column->is_referred ? "o" : "", column->alias);
+		appendStringInfo(&after, "%sp.%s", i > 0 ? ", " : "", column->alias);
 	}
-	added = store_add(run, table->blocked,
-					  psprintf("SELECT p.n, %s FROM (%s) p JOIN %s l ON %s LEFT JOIN (%s) d ON %s "
-							   "WHERE d.n IS NULL AND NOT (%s)", why,
-							   plan_rows_sql(run, table, "{I,U}"), table->name, equal.data,
-							   plan_rows_sql(run, table, "{D,U}"), table_live_equal_sql(table, "l", "d"),
-							   table_live_equal_sql(table, "l", "p")));
-	/* of several transactions, two rows that had it one after the other */
-	if (!run->restore && run->ntransactions > 1)
-		added += store_add(run, table->blocked,
-						   psprintf("SELECT DISTINCT p.n, %s FROM (%s) p JOIN (%s) o ON %s WHERE o.n OPERATOR(pg_catalog.<) p.n",
-									why, plan_rows_sql(run, table, "{I,U}"), plan_rows_sql(run, table, "{I,U}"), same.data));
-	return added;
+	return psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", before.data, after.data);
 }
 
 /* One half of a changed key is left out: so is the other one, which is alike but for the key. */
@@ -410,7 +337,7 @@ judge_halves(UndoRun *run, UndoTable *table)
 					 psprintf("SELECT a.n, 'it may be the same row under another key as one that is in conflict'::pg_catalog.text "
 							  "FROM (%s) a WHERE EXISTS (SELECT FROM %s b WHERE b.act OPERATOR(pg_catalog.<>) a.act "
 							  "AND b.act OPERATOR(pg_catalog.<>) 'U' AND NOT (%s) AND pg_catalog.record_image_eq(ROW(%s), ROW(%s)))",
-							  plan_rows_sql(run, table, "{D,I}"), table->plan->name,
+							  plan_rows_sql(run, table, "DI"), table->plan->name,
 							  plan_active_sql(run, table, "b"), a.data, b.data));
 }
 
@@ -469,7 +396,7 @@ match_sql(const UndoReference *reference, const char *parent, bool parent_planne
 static void
 count_again(UndoRun *run, UndoTable *table)
 {
-	static const char *const acts[] = {"{D}", "{U}", "{I}"};
+	static const char *const acts[] = {"D", "U", "I"};
 	int			i;
 
 	if (table->nconflicts == 0 && table->blocked->count == 0)

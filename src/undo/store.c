@@ -17,103 +17,170 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
 #include "undo/undo.h"
 
-#define ROWS_AT_A_TIME	500
-
 static Oid	param_types[] = {INT8ARRAYOID, TIMESTAMPTZOID, JSONBARRAYOID};
 
-static Store *store_begin(UndoRun *run, char *name, TupleDesc desc);
-static uint64 store_fetch(UndoRun *run, Store **store, char *name, UndoTable *table, const char *sql,
-						  void (*see) (UndoTable *table, HeapTuple tuple, TupleDesc desc));
+/* Takes the rows of a query, one by one; the receiver comes first, so that it can be told by that. */
+typedef struct StoreReceiver
+{
+	DestReceiver receiver;
+	StoreSeeDesc begin;
+	StoreSee	see;
+	void	   *arg;
+	uint64		count;
+} StoreReceiver;
+
+/* A new store, as a row of its query is seen. */
+typedef struct StoreFill
+{
+	UndoRun    *run;
+	const char *prefix;
+	const UndoTable *table;
+	Store	   *store;
+} StoreFill;
+
+static void fill_begin(void *arg, TupleDesc desc);
+static void fill_see(void *arg, TupleTableSlot *slot);
+static void receive_begin(DestReceiver *self, int operation, TupleDesc desc);
+static bool receive(TupleTableSlot *slot, DestReceiver *self);
+static void receive_nothing(DestReceiver *self);
+
+/*
+ * Run the query and show each of its rows to see, with arg; before them begin is told of
+ * what columns they have.  Neither may run a query.
+ */
+void
+store_see(UndoRun *run, const char *sql, StoreSeeDesc begin, StoreSee see, void *arg)
+{
+	StoreReceiver receiver;
+	Portal		portal;
+	int			level = naming_begin_qualified();
+
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.receiver.receiveSlot = receive;
+	receiver.receiver.rStartup = receive_begin;
+	receiver.receiver.rShutdown = receive_nothing;
+	receiver.receiver.rDestroy = receive_nothing;
+	receiver.receiver.mydest = DestNone;
+	receiver.begin = begin;
+	receiver.see = see;
+	receiver.arg = arg;
+	portal = SPI_cursor_open_with_args(NULL, sql, lengthof(param_types), param_types, run->params,
+									   run->nulls, false, CURSOR_OPT_NO_SCROLL);
+	AtEOXact_GUC(true, level);
+
+	/* as SPI_cursor_fetch() does, without a copy of each row */
+	(void) PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &receiver.receiver);
+	SPI_cursor_close(portal);
+}
+
+static void
+receive_begin(DestReceiver *self, int operation, TupleDesc desc)
+{
+	StoreReceiver *receiver = (StoreReceiver *) self;
+
+	if (receiver->begin)
+		receiver->begin(receiver->arg, desc);
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	StoreReceiver *receiver = (StoreReceiver *) self;
+
+	receiver->see(receiver->arg, slot);
+	return true;
+}
+
+static void
+receive_nothing(DestReceiver *self)
+{
+}
 
 /*
  * Run the query and keep its rows in a new store, called prefix and the table's number.
- * see: is shown each row.  The store lasts until store_forget_all.
+ * The store lasts until store_forget_all.
  */
 Store *
-store_query(UndoRun *run, const char *prefix, const UndoTable *table, const char *sql,
-			void (*see) (UndoTable *table, HeapTuple tuple, TupleDesc desc))
+store_query(UndoRun *run, const char *prefix, const UndoTable *table, const char *sql)
 {
-	Store	   *store = NULL;
-	MemoryContext before = MemoryContextSwitchTo(run->context);
-	char	   *name = psprintf("%s_%d", prefix, table->number);
+	StoreFill	fill = {run, prefix, table, NULL};
 
-	MemoryContextSwitchTo(before);
-	(void) store_fetch(run, &store, name, unconstify(UndoTable *, table), sql, see);
-	return store;
+	store_see(run, sql, fill_begin, fill_see, &fill);
+	return fill.store;
+}
+
+static void
+fill_begin(void *arg, TupleDesc desc)
+{
+	StoreFill  *fill = arg;
+
+	fill->store = store_make(fill->run, fill->prefix, fill->table, desc);
+}
+
+static void
+fill_see(void *arg, TupleTableSlot *slot)
+{
+	store_put_slot(((StoreFill *) arg)->store, slot);
 }
 
 /* Run the query, whose columns are those of the store, and add its rows to it; result: their number. */
 uint64
 store_add(UndoRun *run, Store *store, const char *sql)
 {
-	return store_fetch(run, &store, NULL, NULL, sql, NULL);
+	StoreFill	fill = {run, NULL, NULL, store};
+	uint64		before = store->count;
+
+	store_see(run, sql, NULL, fill_see, &fill);
+	return store->count - before;
 }
 
-static uint64
-store_fetch(UndoRun *run, Store **store, char *name, UndoTable *table, const char *sql,
-			void (*see) (UndoTable *table, HeapTuple tuple, TupleDesc desc))
-{
-	Portal		portal;
-	uint64		count = 0;
-	uint64		fetched;
-	uint64		i;
-	int			level = naming_begin_qualified();
-
-	portal = SPI_cursor_open_with_args(NULL, sql, lengthof(param_types), param_types, run->params,
-									   run->nulls, false, CURSOR_OPT_NO_SCROLL);
-	AtEOXact_GUC(true, level);
-	if (*store == NULL)
-		*store = store_begin(run, name, portal->tupDesc);
-	do
-	{
-		SPI_cursor_fetch(portal, true, ROWS_AT_A_TIME);
-		fetched = SPI_processed;
-		for (i = 0; i < fetched; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-
-			if (see)
-				see(table, tuple, SPI_tuptable->tupdesc);
-			tuplestore_puttuple((*store)->tuples, tuple);
-		}
-		count += fetched;
-		SPI_freetuptable(SPI_tuptable);
-	} while (fetched == ROWS_AT_A_TIME);
-	SPI_cursor_close(portal);
-	(*store)->count += count;
-	(*store)->enr.md.enrtuples = (*store)->count;
-	return count;
-}
-
-/* It belongs to the run, whatever subtransaction is going on. */
-static Store *
-store_begin(UndoRun *run, char *name, TupleDesc desc)
+/*
+ * An empty store of that name, with these columns, which are copied.  It belongs to the
+ * run, whatever subtransaction is going on.
+ */
+Store *
+store_make(UndoRun *run, const char *prefix, const UndoTable *table, TupleDesc desc)
 {
 	MemoryContext context = MemoryContextSwitchTo(run->context);
 	ResourceOwner owner = CurrentResourceOwner;
 	Store	   *store = palloc0(sizeof(Store));
 
-	store->name = name;
+	store->name = psprintf("%s_%d", prefix, table->number);
 	store->desc = CreateTupleDescCopy(desc);
 	CurrentResourceOwner = run->owner;
 	store->tuples = tuplestore_begin_heap(false, false, work_mem);
 	CurrentResourceOwner = owner;
-	store->enr.md.name = name;
+	store->enr.md.name = store->name;
 	store->enr.md.reliddesc = InvalidOid;
 	store->enr.md.tupdesc = store->desc;
 	store->enr.md.enrtype = ENR_NAMED_TUPLESTORE;
 	store->enr.reldata = store->tuples;
 	if (SPI_register_relation(&store->enr) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the relation \"%s\"", name);
+		elog(ERROR, "could not register the relation \"%s\"", store->name);
 	run->stores = lappend(run->stores, store);
 	MemoryContextSwitchTo(context);
 	return store;
+}
+
+void
+store_put(Store *store, const Datum *values, const bool *isnull)
+{
+	tuplestore_putvalues(store->tuples, store->desc, unconstify(Datum *, values), unconstify(bool *, isnull));
+	store->enr.md.enrtuples = ++store->count;
+}
+
+void
+store_put_slot(Store *store, TupleTableSlot *slot)
+{
+	tuplestore_puttupleslot(store->tuples, slot);
+	store->enr.md.enrtuples = ++store->count;
 }
 
 /* Run a query that is not kept; result: the number in its first row, or of its rows. */

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -31,10 +32,12 @@
 #include "utils/rls.h"
 
 #include "undo/undo.h"
+#include "compat.h"
 
 static List *tables_named(ArrayType *tables, bool children_too);
 static List *tables_all(void);
-static void tables_note_left_out(List *left_out);
+static void tables_note_left_out(List *left_out, bool strange);
+static bool owner_is_trusted(Oid relid);
 static bool table_may_read(const RegistryRow *row);
 static void table_require(Oid relid);
 static UndoTable *table_open_for(UndoRun *run, Oid relid, int number);
@@ -111,6 +114,7 @@ tables_all(void)
 {
 	List	   *relids = NIL;
 	List	   *left_out = NIL;
+	List	   *strange = NIL;
 	ListCell   *lc;
 
 	foreach(lc, registry_all())
@@ -119,18 +123,35 @@ tables_all(void)
 
 		if (get_rel_name(row->live) == NULL || get_rel_name(row->history) == NULL)
 			continue;
-		if (table_may_read(row))
-			relids = lappend_oid(relids, row->live);
-		else
+		if (!table_may_read(row))
 			left_out = lappend_oid(left_out, row->live);
+		else if (!owner_is_trusted(row->live))
+			strange = lappend_oid(strange, row->live);
+		else
+			relids = lappend_oid(relids, row->live);
 	}
-	tables_note_left_out(left_out);
+	tables_note_left_out(left_out, false);
+	tables_note_left_out(strange, true);
 	return relids;
+}
+
+/*
+ * Returns true if the owner of the table may have her code run by the caller, who has not named
+ * it: she is the caller, a role that the caller is a member of, a superuser, or owns the database.
+ * Who owns a table owns its history, and so may write there whose transaction has changed it.
+ */
+static bool
+owner_is_trusted(Oid relid)
+{
+	Oid			owner = security_owner_of(relid);
+
+	return is_member_of_role_nosuper(GetUserId(), owner) || superuser_arg(owner) ||
+		database_ownercheck_compat(MyDatabaseId, owner);
 }
 
 /* A part of a transaction is not taken back in silence. */
 static void
-tables_note_left_out(List *left_out)
+tables_note_left_out(List *left_out, bool strange)
 {
 	StringInfoData names;
 	ListCell   *lc;
@@ -141,8 +162,11 @@ tables_note_left_out(List *left_out)
 	foreach(lc, left_out)
 		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", naming_quoted(lfirst_oid(lc)));
 	ereport(NOTICE,
-			(errmsg("%d tables were left out, which you may not read", list_length(left_out)),
-			 errdetail("Tables: %s.", names.data)));
+			(strange ?
+			 errmsg("%d tables of other owners were left out", list_length(left_out)) :
+			 errmsg("%d tables were left out, which you may not read", list_length(left_out)),
+			 errdetail("Tables: %s.", names.data),
+			 strange ? errhint("Their triggers would run with your rights: name the tables whose owners you trust, or SET ROLE to the owner.") : 0));
 }
 
 static bool
@@ -276,6 +300,8 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 	column->type_sql = format_type_extended(held->atttypid, held->atttypmod,
 											FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 	column->same_type = held->atttypid == att->atttypid;
+	column->image_length = held->attlen;
+	column->image_by_value = held->attbyval;
 	foreach(lc, table->row->key)
 		column->is_key |= strcmp(lfirst(lc), column->plain) == 0;
 	column->is_silent = !OidIsValid(table->row->tracking) &&
@@ -283,9 +309,31 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 		 strcmp(table->row->txid_column, column->plain) == 0);
 	column->is_generated = att->attgenerated != '\0';
 	if (comments_added(table->row->history, held->attnum, &column->added, &column->added_after))
+	{
 		column->default_sql = columns_default_sql(table->relid, att->attnum);
+		if (att->attidentity != '\0')
+			column->sequence = identity_sequence_compat(table->live, att->attnum);
+	}
 	column->is_identity = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	return column;
+}
+
+/* Returns true if the plan takes from others what they may refer to. */
+bool
+table_lets_go(const UndoTable *table)
+{
+	ListCell   *lc;
+
+	if (table->acts[0] > 0 || table->replace)
+		return true;
+	foreach(lc, table->columns)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (column->is_referred && column->differs)
+			return true;
+	}
+	return false;
 }
 
 /* The table among those to be undone; NULL: it is not. */

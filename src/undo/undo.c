@@ -2,12 +2,12 @@
  * undo.c
  *		undo_transactions() and restore_tables(): how a call goes.
  *
- * All is done in a subtransaction, as the caller: find, lock, judge, write.  A dry run
+ * All is done in a subtransaction, as the caller: find, judge, lock, write.  A dry run
  * does the same, has all constraints checked, and rolls the subtransaction back; where
  * nothing can be written, on a standby, it ends when it has judged.
  *
- * A row that was changed between being found and being locked is found again, with the
- * locks held.  Keys that are not there cannot be locked: if another one has taken such a
+ * If a row was changed between being judged and being locked all is found and judged again,
+ * with the locks held.  Keys that are not there cannot be locked: if another one has taken such a
  * key, or a row that was referred to, by the time of writing, the subtransaction is begun
  * once more.  Likewise in another way where unique values are in each other's way.
  *
@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -22,6 +23,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -36,13 +38,13 @@
 
 #include "undo/undo.h"
 
-/* rounds of finding and locking; then what has changed is a conflict */
-#define ROUNDS		5
-#define RETRIES		8
+/* rounds of finding and locking */
+#define ROUNDS		20
+#define RETRIES		30
 
 static void undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *function);
 static UndoRun *undo_begin(FunctionCallInfo fcinfo, int on_conflict, int dry_run);
-static int	check_transactions(ArrayType *transactions);
+static void check_transactions(ArrayType *transactions);
 static bool is_in_progress(int64 id);
 static void check_instant(TimestampTz as_of);
 static void check_keys(UndoRun *run, ArrayType *keys);
@@ -50,8 +52,11 @@ static void check_key(const UndoTable *table, Jsonb *key);
 static void undo_work(void *arg);
 static void undo_find(UndoRun *run);
 static bool undo_may_retry(UndoRun *run, ErrorData *error);
-static bool make_way(UndoRun *run, UndoTable *table, const char *constraint);
-static List *columns_of_constraint(UndoTable *table, const char *name);
+static bool is_in_the_way(const ErrorData *error);
+static UndoTable *table_of_error(UndoRun *run, ErrorData *error, Oid *index);
+static bool make_way(UndoRun *run, UndoTable *table, Oid index);
+static bool make_park(UndoRun *run, UndoTable *table, Oid index);
+static bool make_strict(UndoRun *run);
 
 PG_FUNCTION_INFO_V1(catmaid_history_undo_transactions);
 PG_FUNCTION_INFO_V1(catmaid_history_restore_tables);
@@ -66,7 +71,8 @@ catmaid_history_undo_transactions(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"transactions\" must not be null")));
-	run->ntransactions = check_transactions(PG_GETARG_ARRAYTYPE_P(0));
+	check_transactions(PG_GETARG_ARRAYTYPE_P(0));
+	known_transactions(run, PG_GETARG_ARRAYTYPE_P(0));
 	run->params[0] = PG_GETARG_DATUM(0);
 	run->nulls[0] = ' ';
 	undo_run(fcinfo, run, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), "undo_transactions()");
@@ -119,8 +125,8 @@ undo_begin(FunctionCallInfo fcinfo, int on_conflict, int dry_run)
 	return run;
 }
 
-/* Error out if it is not known, or not yet, what they did; result: how many they are. */
-static int
+/* Error out if it is not known, or not yet, what they did. */
+static void
 check_transactions(ArrayType *transactions)
 {
 	Datum	   *elements;
@@ -149,7 +155,6 @@ check_transactions(ArrayType *transactions)
 					 errmsg("transaction %s is still in progress", psprintf(INT64_FORMAT, id)),
 					 errhint("Wait for its end, and call the function again.")));
 	}
-	return n;
 }
 
 static bool
@@ -190,7 +195,7 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 	while ((error = run->dry_run ? attempt_dry(undo_work, run) : attempt_or_error(undo_work, run)) != NULL)
 	{
 		if (!undo_may_retry(run, error))
-			ReThrowError(run->one_by_one ? run->first : error);
+			ReThrowError(run->first && (is_in_the_way(error) || run->one_by_one) ? run->first : error);
 		if (run->first == NULL)
 			run->first = error;
 		store_forget_all(run);
@@ -266,7 +271,7 @@ undo_work(void *arg)
 		(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 }
 
-/* Find, lock and judge the rows of all tables, until what was found is what was locked. */
+/* Find, judge and lock the rows of all tables, until what was judged is what was locked. */
 static void
 undo_find(UndoRun *run)
 {
@@ -275,17 +280,23 @@ undo_find(UndoRun *run)
 
 	for (round = 1;; round++)
 	{
-		run->stale = false;
+		bool		again = false;
+
 		foreach(lc, run->tables)
-			find_rows(run, lfirst(lc));
-		known_check(run);
-		if (!run->judge_only)
+			again |= !find_rows(run, lfirst(lc));
+		again |= !known_check(run);
+		if (!again)
+		{
 			foreach(lc, run->tables)
-				lock_rows(run, lfirst(lc));
-		foreach(lc, run->tables)
-			judge_rows(run, lfirst(lc));
-		if (!run->stale || round == ROUNDS)
-			return;
+				again |= !run->judge_only && !lock_rows(run, lfirst(lc));
+			if (!again)
+				return;
+		}
+		if (round >= ROUNDS)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("rows were changed by others as often as they were looked at"),
+					 errhint("Call the function again, or LOCK TABLE ... IN SHARE ROW EXCLUSIVE MODE; before it, in one transaction.")));
 		store_forget_all(run);
 	}
 }
@@ -294,55 +305,77 @@ undo_find(UndoRun *run)
 static bool
 undo_may_retry(UndoRun *run, ErrorData *error)
 {
-	Oid			namespace;
 	UndoTable  *table;
+	Oid			index;
 
 	if (++run->retries > RETRIES || error->elevel > ERROR)
 		return false;
-	if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION)
-		return run->retries == 1 && !IsolationUsesXactSnapshot();
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION && error->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION)
-		return false;
+	if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && run->retries == 1)
+		return !IsolationUsesXactSnapshot();
+	if (is_in_the_way(error) &&
+		(table = table_of_error(run, error, &index)) != NULL)
+	{
+		if (run->first_table == NULL)
+		{
+			run->first_table = table;
+			run->first_index = index;
+		}
+		if (make_way(run, table, index))
+			return true;
+	}
+	return (is_in_the_way(error) || run->one_by_one) && make_strict(run);
+}
+
+/* Has the constraint another row's value, which may be ours? */
+static bool
+is_in_the_way(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
+/* The table whose constraint is violated, and the index of that; NULL: it is none of the run's. */
+static UndoTable *
+table_of_error(UndoRun *run, ErrorData *error, Oid *index)
+{
+	Oid			namespace;
+	UndoTable  *table;
+
 	if (error->schema_name == NULL || error->table_name == NULL || error->constraint_name == NULL)
-		return false;
+		return NULL;
 	namespace = get_namespace_oid(error->schema_name, true);
-	table = OidIsValid(namespace) ? table_of(run, lineage_root(get_relname_relid(error->table_name, namespace))) : NULL;
-	if (table == NULL)
-		return false;
-	return make_way(run, table, error->constraint_name);
+	if (!OidIsValid(namespace))
+		return NULL;
+	table = table_of(run, lineage_root(get_relname_relid(error->table_name, namespace)));
+	*index = get_relname_relid(error->constraint_name, namespace);
+	if (table == NULL || !OidIsValid(*index))
+		return NULL;
+
+	/* of a partition's index, that of the root */
+	while (get_rel_relispartition(*index))
+		*index = get_partition_parent(*index, true);
+	return table;
 }
 
 /*
- * Values of the constraint are in each other's way.  First it may be another one's
- * row, which a new judgement finds; then rows are replaced, or the columns are NULL for a
- * moment; at last it may be a row that a trigger has written.
+ * Values of the index are in each other's way.  First it may be another one's row, which a new
+ * judgement finds; then the columns are NULL for a moment, or rows are replaced; at
+ * last it may be a row that a trigger has written.
  */
 static bool
-make_way(UndoRun *run, UndoTable *table, const char *constraint)
+make_way(UndoRun *run, UndoTable *table, Oid index)
 {
-	List	   *columns = columns_of_constraint(table, constraint);
-	bool		may_replace = references_let_replace(run, table);
-	List	   *park = NIL;
-	ListCell   *lc;
-
-	foreach(lc, columns)
+	if (table->planned[1] > 0 && !table->replace && !OidIsValid(table->strict))
 	{
-		UndoColumn *column = lfirst(lc);
-
-		if (!column->is_key && !column->is_generated && !column->is_identity &&
-			!TupleDescAttr(RelationGetDescr(table->live), column->attnum - 1)->attnotnull)
-			park = lappend(park, column);
-	}
-	if (table->planned[1] > 0 && !table->replace && table->park == NIL)
-	{
-		if (park != NIL)
-			table->park = park;
-		else if (may_replace)
-			table->replace = true;
-		if (park != NIL || may_replace)
+		if (table->park == NIL && make_park(run, table, index))
 			return true;
+		table->park = NIL;
+		if (references_let_replace(run, table))
+		{
+			table->replace = true;
+			return true;
+		}
 	}
-	if (!run->one_by_one)
+	if (!run->one_by_one && !OidIsValid(table->strict))
 	{
 		run->one_by_one = true;
 		return true;
@@ -350,21 +383,48 @@ make_way(UndoRun *run, UndoTable *table, const char *constraint)
 	return false;
 }
 
-/* The table's columns that the index of that name has. */
-static List *
-columns_of_constraint(UndoTable *table, const char *name)
+/*
+ * Columns of the index may be NULL for a moment, those of rows that change it: none that others
+ * refer to, as that does something to them, or is refused.
+ */
+static bool
+make_park(UndoRun *run, UndoTable *table, Oid index)
 {
-	List	   *columns = NIL;
-	Oid			index = get_relname_relid(name, RelationGetNamespace(table->live));
-	int			i;
-	char	   *column;
+	Relation	rel = index_open(index, AccessShareLock);
+	List	   *plain = NIL;
+	MemoryContext before = MemoryContextSwitchTo(run->context);
 	ListCell   *lc;
 
-	if (!OidIsValid(index))
-		return NIL;
-	for (i = 1; (column = get_attname(index, i, true)) != NULL; i++)
-		foreach(lc, table->columns)
-			if (strcmp(((UndoColumn *) lfirst(lc))->plain, column) == 0)
-				columns = lappend(columns, lfirst(lc));
-	return columns;
+	table->park_for = unique_columns(table, rel, &plain);
+	foreach(lc, plain)
+	{
+		UndoColumn *column = lfirst(lc);
+
+		if (!column->is_key && !column->is_generated && !column->is_identity && !column->is_referred &&
+			!TupleDescAttr(RelationGetDescr(table->live), column->attnum - 1)->attnotnull)
+			table->park = lappend(table->park, column);
+	}
+	MemoryContextSwitchTo(before);
+	index_close(rel, AccessShareLock);
+	return table->park != NIL;
+}
+
+/* There is no way: who exchanges values of the first constraint is in conflict. */
+static bool
+make_strict(UndoRun *run)
+{
+	ListCell   *lc;
+
+	if (run->first_table == NULL || OidIsValid(run->first_table->strict))
+		return false;
+	run->one_by_one = false;
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+
+		table->park = NIL;
+		table->replace = false;
+	}
+	run->first_table->strict = run->first_index;
+	return true;
 }

@@ -2,10 +2,10 @@
  * undo.h
  *		Taking back what transactions did, and bringing tables back to an instant.
  *
- * A call is a Run: over its tables it finds what was there before (find.c), locks the
- * rows (lock.c), judges what is to be done (judge.c, references.c), and writes it
- * (write.c); conflict.c puts into words what is in the way.  Each step is one query a
- * table, whose result is kept in a Store, by whose name the next step reads it.
+ * A call is a Run: over its tables it finds what was there before (find.c), judges what is
+ * to be done (judge.c), locks the rows (lock.c), judges what they refer to (references.c),
+ * and writes it (write.c); conflict.c puts into words what is in the way.  What is to be
+ * done is kept in a Store, by whose name the queries of the next steps read it.
  */
 #ifndef CATMAID_HISTORY_UNDO_H
 #define CATMAID_HISTORY_UNDO_H
@@ -51,8 +51,20 @@ typedef struct UndoColumn
 	char	   *added;			/* when, and the snapshot; NULL: it was always there */
 	char	   *added_after;
 	char	   *default_sql;	/* or NULL */
+	Oid			sequence;		/* of an identity column that was added */
 	bool		is_referred;	/* a foreign key refers to it, and it is no key's */
+	int			image_length;	/* typlen and typbyval, to compare byte by byte */
+	bool		image_by_value;
+	bool		differs;		/* an UPDATE of the plan changes it */
+	int			absent_at;		/* in what find.c finds: was it added later than before, and than left */
 } UndoColumn;
+
+/* Rows by where they are, so that two sets can be compared: how many, and a sum of hashes. */
+typedef struct UndoPlaces
+{
+	uint64		count;
+	uint64		sum;
+} UndoPlaces;
 
 /* What is to be done with a row; in stores "U" for UPDATE and so on. */
 #define ACT_INSERT	'I'
@@ -76,19 +88,24 @@ typedef struct UndoTable
 	Relation	history;
 	char	   *name;			/* as FROM has it, with ONLY */
 	List	   *columns;		/* of UndoColumn */
-	Store	   *found;
+	Store	   *rest;			/* rows found, whose live row is not told yet */
 	Store	   *plan;
 	Store	   *blocked;		/* rows of the plan that cannot be, and why */
 	Store	   *told;			/* conflicts in words */
-	bool		stale;			/* a row was changed before it was locked */
-	bool		has_repeated;	/* found: several of one key, or an unknown one */
+	Store	   *places;			/* where the rows are before they are written */
+	bool		several;		/* there may be several versions of a key to choose from */
 	bool		erased;			/* versions of its rows were erased since */
-	uint64		planned[3];		/* rows to delete, update, insert; without the blocked ones */
+	TimestampTz first;			/* of what was found, the first change; DT_NOEND: none is known */
+	uint64		nfound;
+	UndoPlaces	made;			/* live rows that the transactions made, or that are younger */
+	UndoPlaces	judged;			/* live rows that the plan is about */
+	uint64		acts[3];		/* rows of the plan to delete, update, insert; all of them */
+	uint64		planned[3];		/* likewise, without conflicts and the blocked ones */
 	uint64		nconflicts;		/* rows of the plan with a kind */
-	uint64		nunmade;		/* versions found of which it is not known who made them */
-	uint64		ndelete;		/* rows found that may have to be deleted */
 	bool		replace;		/* delete and insert in place of an update */
 	List	   *park;			/* columns that are NULL until they are written */
+	List	   *park_for;		/* where one of these changes */
+	Oid			strict;			/* an index whose values cannot be exchanged */
 	char	   *unknown;		/* why its past cannot be known, or NULL */
 	int			order;			/* parents have higher numbers */
 } UndoTable;
@@ -107,9 +124,60 @@ typedef struct UndoReference
 	AttrNumber *parent_columns;
 	bool		by_key;			/* the parent's columns are its key's */
 	bool		spreads;		/* ON DELETE CASCADE and the like */
-	bool		no_action;		/* neither that nor RESTRICT */
+	bool		delete_acts;	/* ON DELETE is not NO ACTION */
+	bool		update_acts;	/* ON UPDATE is not NO ACTION */
 	Oid		   *operators;		/* parent = child */
+	uint64		ndiffer;		/* rows of the child's plan that come, or will refer to another row */
 } UndoReference;
+
+/* A transaction that is to be undone, and when it has ended versions. */
+typedef struct UndoTransaction
+{
+	int64		id;
+	TimestampTz first;			/* DT_NOEND: it has ended none */
+	TimestampTz last;
+} UndoTransaction;
+
+/*
+ * What was found of a row, as judge.c is given it: columns of find.c's query, of which
+ * FOUND_COLUMNS come before those of the table, two for each: before, and as it was left;
+ * and the live row.
+ */
+typedef struct FoundRow
+{
+	const Datum *values;
+	const bool *isnull;
+	const Datum *live;
+	const bool *live_isnull;
+	int			live_step;		/* from one column to the next */
+	bool		is_live;
+	ItemPointer place;
+	Oid			part;
+} FoundRow;
+
+#define FOUND_SIDE		0		/* what was found; null: nothing was there */
+#define FOUND_LEFT		1		/* what was left; null: nothing */
+#define FOUND_PLACE		2		/* of the live row that was left */
+#define FOUND_PART		3
+#define FOUND_PENDER	4
+#define FOUND_PENDED	5
+#define FOUND_QENDER	6
+#define FOUND_QENDED	7
+#define FOUND_QMAKER	8
+#define FOUND_QBEGAN	9
+#define FOUND_DOUBT		10
+#define FOUND_LOST		11
+#define FOUND_REPEATED	12
+#define FOUND_FIRST		13
+#define FOUND_UNMADE	14
+#define FOUND_INSERTED	15		/* the first of the transactions had found nothing */
+#define FOUND_COLUMNS	16
+
+#define SIDE_FOUND		1
+#define SIDE_LEFT		2
+#define SIDE_LIVE		3
+#define SIDE_DOUBTFUL	4
+#define SIDE_INNER		5
 
 typedef struct UndoRun
 {
@@ -117,16 +185,18 @@ typedef struct UndoRun
 	Datum		params[3];		/* of the queries: transactions, instant, keys */
 	char		nulls[4];
 	int			ntransactions;
+	UndoTransaction *transactions;	/* by id, each once */
 	OnConflict	on_conflict;
 	bool		dry_run;
 	bool		judge_only;		/* nothing may be written */
 	bool		one_by_one;		/* a statement a table */
-	bool		stale;			/* what was found has changed until it was locked */
 	List	   *tables;			/* of UndoTable, by OID */
 	List	   *references;		/* of UndoReference */
 	List	   *stores;
 	int			retries;
 	ErrorData  *first;			/* what made it be tried in another way */
+	UndoTable  *first_table;	/* that of its constraint */
+	Oid			first_index;
 	MemoryContext context;
 	ResourceOwner owner;
 } UndoRun;
@@ -138,30 +208,43 @@ pg_noreturn extern void conflict_refuse(UndoRun *run);
 extern void conflict_put_rows(UndoRun *run, ReturnSetInfo *result);
 
 /* find.c: what was there before */
-extern void find_rows(UndoRun *run, UndoTable *table);
+extern bool find_rows(UndoRun *run, UndoTable *table);
 
 /* judge.c: what is to be done */
-extern void judge_rows(UndoRun *run, UndoTable *table);
+extern void judge_begin(UndoRun *run, UndoTable *table, TupleDesc found);
+extern void judge_row(UndoRun *run, UndoTable *table, const FoundRow *row);
 
 /* known.c: what cannot be known */
-extern void known_check(UndoRun *run);
+extern void known_transactions(UndoRun *run, ArrayType *ids);
+extern void known_note(UndoRun *run, int64 ender, TimestampTz ended);
+extern bool known_check(UndoRun *run);
+
+/* live.c: live rows that are to be judged */
+extern char *live_from_sql(const UndoRun *run, const UndoTable *table);
+extern char *live_start_sql(const UndoTable *table);
 
 /* lock.c: the rows, in one order */
-extern void lock_rows(UndoRun *run, UndoTable *table);
+extern void lock_note(UndoPlaces *places, ItemPointer place, Oid part);
+extern bool lock_rows(UndoRun *run, UndoTable *table);
 
 /* plan.c: which rows are to be written */
 extern char *plan_active_sql(const UndoRun *run, const UndoTable *table, const char *alias);
+extern char *plan_condition_sql(const UndoRun *run, const UndoTable *table, const char *alias, const char *acts);
 extern char *plan_rows_sql(const UndoRun *run, const UndoTable *table, const char *acts);
 
 /* references.c: foreign keys and unique values, to a fixpoint */
 extern void references_find(UndoRun *run);
-extern char *references_columns_sql(const UndoRun *run, const UndoTable *table, bool names_only);
 extern void references_judge(UndoRun *run);
 extern bool references_let_replace(const UndoRun *run, const UndoTable *table);
 
 /* store.c: results that later queries read */
-extern Store *store_query(UndoRun *run, const char *prefix, const UndoTable *table, const char *sql,
-						  void (*see) (UndoTable *table, HeapTuple tuple, TupleDesc desc));
+typedef void (*StoreSee) (void *arg, TupleTableSlot *slot);
+typedef void (*StoreSeeDesc) (void *arg, TupleDesc desc);
+extern void store_see(UndoRun *run, const char *sql, StoreSeeDesc begin, StoreSee see, void *arg);
+extern Store *store_make(UndoRun *run, const char *prefix, const UndoTable *table, TupleDesc desc);
+extern void store_put(Store *store, const Datum *values, const bool *isnull);
+extern void store_put_slot(Store *store, TupleTableSlot *slot);
+extern Store *store_query(UndoRun *run, const char *prefix, const UndoTable *table, const char *sql);
 extern uint64 store_add(UndoRun *run, Store *store, const char *sql);
 extern uint64 store_execute(UndoRun *run, const char *sql);
 extern void store_forget_all(UndoRun *run);
@@ -172,6 +255,7 @@ extern void tables_close(UndoRun *run);
 extern UndoTable *table_of(const UndoRun *run, Oid relid);
 extern UndoColumn *table_column_of(const UndoTable *table, AttrNumber attnum);
 extern void table_equal_sql(StringInfo sql, const char *a, Oid a_type, Oid equal, const char *b, Oid b_type);
+extern bool table_lets_go(const UndoTable *table);
 extern bool table_has_operators(const UndoTable *table);
 extern char *table_lost_sql(const UndoTable *table, const char *version);
 extern char *table_absent_sql(const UndoRun *run, const UndoColumn *column, const char *version);
@@ -180,6 +264,10 @@ extern char *table_keys_equal_sql(const UndoTable *table, const char *a, const c
 extern char *table_live_equal_sql(const UndoTable *table, const char *live, const char *b);
 extern char *table_row_sql(const UndoTable *table, const char *alias, bool live);
 extern char *table_list_sql(const UndoTable *table, const char *format, bool keys_only);
+
+/* unique.c: unique values and exclusion constraints */
+extern uint64 unique_judge(UndoRun *run, UndoTable *table);
+extern List *unique_columns(const UndoTable *table, Relation index, List **plain);
 
 /* write.c: it is done */
 extern void write_rows(UndoRun *run);

@@ -55,7 +55,9 @@ static char *write_update_sql(UndoRun *run, const UndoTable *table, const char *
 static char *write_insert_sql(UndoRun *run, const UndoTable *table, const char *condition);
 static char *write_value_sql(const UndoTable *table, const UndoColumn *column);
 static void write_park(UndoRun *run, UndoTable *table);
-static void write_check(const WritePart *part, uint64 written);
+static void write_note_places(UndoRun *run, UndoTable *table);
+static void write_check_places(UndoRun *run, UndoTable *table);
+static void write_check(const UndoTable *table, uint64 planned, uint64 written);
 static void write_settle(UndoRun *run, CommandId cid);
 static bool write_fires_triggers(UndoRun *run);
 
@@ -78,11 +80,22 @@ write_rows(UndoRun *run)
 	cid = GetCurrentCommandId(false);
 	if (write_needs_single_statements(run, parts))
 	{
+		foreach(lc, run->tables)
+			write_note_places(run, lfirst(lc));
 		write_one_by_one(run, parts);
 		write_settle(run, InvalidCommandId);
+		foreach(lc, run->tables)
+			write_check_places(run, lfirst(lc));
 		return;
 	}
-	write_at_once(run, parts);
+	if (list_length(parts) == 1)
+	{
+		WritePart  *part = linitial(parts);
+
+		write_check(part->table, part->planned, store_execute(run, write_part_sql(run, part, NULL)));
+	}
+	else
+		write_at_once(run, parts);
 	if (write_fires_triggers(run))
 		write_settle(run, cid);
 }
@@ -107,7 +120,7 @@ write_choose(UndoRun *run, UndoTable *table)
 	}
 	if (differ.len == 0 ||
 		store_execute(run, psprintf("SELECT pg_catalog.count(*) FROM (%s) p JOIN %s l ON %s WHERE %s",
-									plan_rows_sql(run, table, "{U}"), table->name,
+									plan_rows_sql(run, table, "U"), table->name,
 									table_live_equal_sql(table, "l", "p"), differ.data)) == 0)
 		return;
 	if (!references_let_replace(run, table))
@@ -203,9 +216,11 @@ write_at_once(UndoRun *run, List *parts)
 		elog(ERROR, "SPI_execute returned %s for %s", SPI_result_code_string(code), sql.data);
 	foreach(lc, parts)
 	{
+		WritePart  *part = lfirst(lc);
 		bool		isnull;
 
-		write_check(lfirst(lc), DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, ++i, &isnull)));
+		write_check(part->table, part->planned,
+					DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, ++i, &isnull)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -220,6 +235,33 @@ write_one_by_one(UndoRun *run, List *parts)
 		(void) store_execute(run, write_part_sql(run, lfirst(lc), NULL));
 }
 
+/* Where the rows are that are to be written, as what is counted says little where there are rules. */
+static void
+write_note_places(UndoRun *run, UndoTable *table)
+{
+	if (table->plan->count > 0)
+		table->places = store_query(run, "places", table,
+									psprintf("SELECT p.n, l.ctid AS place, l.tableoid AS part FROM (%s) p JOIN %s l ON %s",
+											 plan_rows_sql(run, table, "DU"), table->name, table_live_equal_sql(table, "l", "p")));
+}
+
+/* Rows that are still there as they were, or are still not there, have not been written. */
+static void
+write_check_places(UndoRun *run, UndoTable *table)
+{
+	uint64		planned = table->planned[0] + table->planned[1] + table->planned[2];
+	uint64		left;
+
+	if (planned == 0)
+		return;
+	left = store_execute(run, psprintf("SELECT pg_catalog.count(*) FROM (%s) p LEFT JOIN %s b ON b.n OPERATOR(pg_catalog.=) p.n LEFT JOIN %s l ON %s "
+									   "WHERE CASE WHEN l.ctid IS NULL THEN p.act OPERATOR(pg_catalog.<>) 'D' ELSE p.act OPERATOR(pg_catalog.<>) 'I' "
+									   "AND l.ctid OPERATOR(pg_catalog.=) b.place AND l.tableoid OPERATOR(pg_catalog.=) b.part END",
+									   plan_rows_sql(run, table, "DUI"), table->places->name, table->name,
+									   table_live_equal_sql(table, "l", "p")));
+	write_check(table, planned, planned - left);
+}
+
 /* after: the part that must have been done, or NULL where each is a statement. */
 static char *
 write_part_sql(UndoRun *run, const WritePart *part, const char *after)
@@ -232,7 +274,7 @@ write_part_sql(UndoRun *run, const WritePart *part, const char *after)
 		case ACT_DELETE:
 			return write_delete_sql(run, part->table, condition);
 		case ACT_UPDATE:
-			return write_update_sql(run, part->table, "{U}", condition);
+			return write_update_sql(run, part->table, "U", condition);
 		default:
 			if (run->one_by_one)
 				condition = psprintf("NOT EXISTS (SELECT FROM %s l WHERE %s)", part->table->name,
@@ -244,9 +286,8 @@ write_part_sql(UndoRun *run, const WritePart *part, const char *after)
 static char *
 write_delete_sql(UndoRun *run, const UndoTable *table, const char *condition)
 {
-	return psprintf("DELETE FROM %s l USING %s p WHERE p.act OPERATOR(pg_catalog.=) ANY ('%s') AND %s AND %s AND %s",
-					table->name, table->plan->name, table->replace ? "{D,U}" : "{D}",
-					plan_active_sql(run, table, "p"), table_live_equal_sql(table, "l", "p"), condition);
+	return psprintf("DELETE FROM %s l USING %s p WHERE %s AND %s AND %s",
+					table->name, table->plan->name, plan_condition_sql(run, table, "p", table->replace ? "DU" : "D"), table_live_equal_sql(table, "l", "p"), condition);
 }
 
 static char *
@@ -262,14 +303,13 @@ write_update_sql(UndoRun *run, const UndoTable *table, const char *acts, const c
 		char	   *value = write_value_sql(table, column);
 
 		/* the trigger writes the txid column */
-		if (column->is_key || column->is_identity || value == NULL ||
+		if ((column->is_key && !column->differs) || column->is_identity || value == NULL ||
 			(column->is_silent && strcmp(column->plain, table->row->txid_column) == 0))
 			continue;
 		appendStringInfo(&set, "%s%s = %s", set.len > 0 ? ", " : "", column->name, value);
 	}
-	return psprintf("UPDATE %s l SET %s FROM %s p WHERE p.act OPERATOR(pg_catalog.=) ANY ('%s') AND %s AND %s AND %s",
-					table->name, set.data, table->plan->name, acts,
-					plan_active_sql(run, table, "p"), table_live_equal_sql(table, "l", "p"), condition);
+	return psprintf("UPDATE %s l SET %s FROM %s p WHERE %s AND %s AND %s",
+					table->name, set.data, table->plan->name, plan_condition_sql(run, table, "p", acts), table_live_equal_sql(table, "l", "p"), condition);
 }
 
 static char *
@@ -291,9 +331,9 @@ write_insert_sql(UndoRun *run, const UndoTable *table, const char *condition)
 		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", column->name);
 		appendStringInfo(&values, "%s%s", values.len > 0 ? ", " : "", value);
 	}
-	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s p WHERE p.act OPERATOR(pg_catalog.=) ANY ('%s') AND %s AND %s",
+	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s p WHERE %s AND %s",
 					naming_quoted(table->relid), names.data, values.data, table->plan->name,
-					table->replace ? "{I,U}" : "{I}", plan_active_sql(run, table, "p"), condition);
+					plan_condition_sql(run, table, "p", table->replace ? "IU" : "I"), condition);
 }
 
 /* What the column gets; NULL: it is computed. */
@@ -336,31 +376,32 @@ write_park(UndoRun *run, UndoTable *table)
 	initStringInfo(&now);
 	initStringInfo(&then);
 	foreach(lc, table->park)
+		appendStringInfo(&set, "%s%s = NULL", set.len > 0 ? ", " : "", ((UndoColumn *) lfirst(lc))->name);
+	foreach(lc, table->park_for)
 	{
 		UndoColumn *column = lfirst(lc);
 
-		appendStringInfo(&set, "%s%s = NULL", set.len > 0 ? ", " : "", column->name);
 		appendStringInfo(&now, "%s%s", now.len > 0 ? ", " : "", table_live_sql(column, "l"));
 		appendStringInfo(&then, "%sp.%s", then.len > 0 ? ", " : "", column->alias);
 	}
-	(void) store_execute(run, psprintf("UPDATE %s l SET %s FROM %s p WHERE p.act OPERATOR(pg_catalog.=) 'U' AND %s AND %s "
+	(void) store_execute(run, psprintf("UPDATE %s l SET %s FROM %s p WHERE %s AND %s "
 									   "AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))",
-									   table->name, set.data, table->plan->name, plan_active_sql(run, table, "p"),
+									   table->name, set.data, table->plan->name, plan_condition_sql(run, table, "p", "U"),
 									   table_live_equal_sql(table, "l", "p"), now.data, then.data));
 }
 
 static void
-write_check(const WritePart *part, uint64 written)
+write_check(const UndoTable *table, uint64 planned, uint64 written)
 {
-	if (written == part->planned)
+	if (written == planned)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			 errmsg("only %s of %s rows of table \"%s\" could be written", psprintf(UINT64_FORMAT, written),
-					psprintf(UINT64_FORMAT, part->planned), RelationGetRelationName(part->table->live)),
-			 errdetail("A trigger of the table has suppressed the others, or written them itself."),
+					psprintf(UINT64_FORMAT, planned), RelationGetRelationName(table->live)),
+			 errdetail("A trigger or a rule of the table has suppressed the others, or written them itself."),
 			 errhint("Look at the triggers of the table: SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal;",
-					 hint_table(part->table->relid))));
+					 hint_table(table->relid))));
 }
 
 /*
@@ -383,7 +424,7 @@ write_settle(UndoRun *run, CommandId cid)
 							 table_row_sql(table, "p", false));
 		if (cid != InvalidCommandId)
 			condition = psprintf("NOT l.cmin OPERATOR(pg_catalog.=) '%u'::pg_catalog.cid AND %s", cid, condition);
-		(void) store_execute(run, write_update_sql(run, table, "{I,U}", condition));
+		(void) store_execute(run, write_update_sql(run, table, "IU", condition));
 	}
 }
 

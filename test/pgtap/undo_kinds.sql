@@ -154,7 +154,7 @@ SELECT create_history_table('guarded');
 INSERT INTO guarded VALUES (1, 'a'), (2, 'b');
 BEGIN; SELECT step('guard'); UPDATE guarded SET v = 'x'; COMMIT;
 CREATE TRIGGER guard BEFORE UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
-SELECT is(undo('{guard}'), '09000 only 1 of 2 rows of table "guarded" could be written A trigger of the table has suppressed the others, or written them itself.', 'a trigger that suppresses');
+SELECT is(undo('{guard}'), '09000 only 1 of 2 rows of table "guarded" could be written A trigger or a rule of the table has suppressed the others, or written them itself.', 'a trigger that suppresses');
 SELECT is(rows('guarded'), '1:x, 2:x', 'nothing was done');
 DROP TRIGGER guard ON guarded;
 CREATE TABLE seen (id int);

@@ -41,7 +41,7 @@ my $main = PgWire->new($node, name => 'main');
 make_tables();
 my @sessions = map { PgWire->new($node, name => "session $_") } 1 .. 3;
 
-my (@done, @instants, %count, $faults);
+my (@done, @instants, %count, $faults, $chains);
 for my $round (1 .. $transactions / 10)
 {
 	load();
@@ -215,6 +215,8 @@ sub changes
 		if (defined $is && (!defined $was || $was ne $is)) { note_change(\%chain, $is, $tx, undef, $new) }
 		elsif (defined $is) { note_change(\%chain, $is, $tx, $old, $new) }
 	}
+	# who has made and taken away a row himself has done nothing
+	$chain{$_} = [ grep { defined $_->{old} || defined $_->{new} } @{ $chain{$_} } ] for keys %chain;
 	return \%chain;
 }
 
@@ -241,6 +243,7 @@ sub key_of
 sub undo_some
 {
 	my $before = contents();
+	return if !@done;
 	my %of = map { $done[ rand @done ] => 1 } 1 .. (rand() < 0.6 ? 1 : 3);
 	my @ids = sort { $a <=> $b } keys %of;
 	my $wanted = model($before, \%of);
@@ -284,7 +287,7 @@ sub rows_of
 sub model
 {
 	my ($now, $of) = @_;
-	my $chain = changes();
+	my $chain = $chains = changes();
 	my %wanted;
 	for my $key (keys %$chain)
 	{
@@ -329,7 +332,7 @@ sub undone
 		my ($action, $conflict) = @{ $real->{$key} // [ 'none', undef ] };
 		my $moved = !alike($before->{$key}, $after->{$key});
 		my $told = "undoing $ids: $key ($action" . (defined $conflict ? ", $conflict" : '') . '): ' .
-			join ' > ', map { $_ // 'nothing' } $before->{$key}, $after->{$key};
+			join(' > ', map { $_ // 'nothing' } $before->{$key}, $after->{$key}) . '; by transactions: ' . told_chain($key);
 		if (!ref $want)
 		{
 			fault("$told, and it was to stay") if $moved;
@@ -348,6 +351,13 @@ sub undone
 		}
 	}
 	return $id;
+}
+
+# What was done to a row, for a fault's message.
+sub told_chain
+{
+	my ($key) = @_;
+	return join ', ', map { "$_->{tx} " . ($_->{old} // 'nothing') . ' > ' . ($_->{new} // 'nothing') } @{ $chains->{$key} // [] };
 }
 
 # Is what is said to be in the way of a row there, in the end?
