@@ -136,7 +136,7 @@ SELECT disable_history_tracking_for_table('vt');
 SELECT drop_history_view_for_table('vt');
 ALTER TABLE vt DROP edition_time;
 ALTER TABLE vt ADD edition_time timestamptz GENERATED ALWAYS AS (base);
-SELECT results_eq('SELECT severity, finding, object FROM check_history(''vt'')', $$VALUES ('error', 'time_column_unfit', 'edition_time')$$,
+SELECT results_eq('SELECT severity, finding, object FROM check_history(''vt'') WHERE severity <> ''info''', $$VALUES ('error', 'time_column_unfit', 'edition_time')$$,
 	'check_history finds a time column that is virtual');
 SELECT tap.state('SELECT enable_history_tracking_for_table(''vt'')') \g /dev/null
 SELECT tap.state('SELECT enable_history_tracking_for_table(''vt'', NULL, false)') \g /dev/null
