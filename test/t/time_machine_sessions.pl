@@ -64,7 +64,7 @@ like(ask("SET catmaid_history.as_of = 'rubbish'"), qr/^invalid value for paramet
 }
 {
 	local $ENV{PGOPTIONS} = "-c catmaid_history.as_of=$utc";
-	$node->command_fails_like([ 'pg_dump', '-d', $node->connstr('app'), '--data-only' ], qr/belongs to a history/, 'pg_dump of the history, too, fails');
+	command_fails_like([ 'pg_dump', '-d', $node->connstr('app'), '--data-only' ], qr/belongs to a history/, 'pg_dump of the history, too, fails');
 	my @options = ('--exclude-table=*.*__history*', '--exclude-table=*.*__tracking');
 	push @options, '--extension=plpgsql' if $node->safe_psql('app', 'SHOW server_version_num') >= 140000;
 	push @options, '--table=public.t' if @options == 2;
