@@ -247,6 +247,8 @@ extern List *lineage_parents(Oid relid);
 extern int	lineage_depth(Oid relid);
 extern Oid	lineage_origin(Oid relid, const char *column);
 extern List *lineage_of(Oid relid);
+extern List *lineage_below(Oid relid);
+extern bool lineage_may_have_below(Oid relid);
 extern Oid	lineage_root(Oid relid);
 extern bool lineage_attached_here(Oid relid);
 extern List *lineage_partition_tree(Oid root, LOCKMODE mode);

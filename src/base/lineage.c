@@ -21,6 +21,7 @@
 #include "compat.h"
 
 static List *read_parents(Oid relid, bool *here);
+static List *read_children(Oid relid);
 static bool is_detaching(Oid relid);
 
 /* Returns true if the column is inherited from a parent. */
@@ -122,6 +123,66 @@ lineage_ancestors(Oid relid)
 	foreach(lc, ancestors)
 		ancestors = list_concat_unique_oid(ancestors, lineage_parents(lfirst_oid(lc)));
 	return ancestors;
+}
+
+/*
+ * The relation and all that inherits from it, in the order of find_all_inheritors: parents
+ * first, siblings by OID.  None is locked, and any of them, the first one too, may go
+ * meanwhile, which find_all_inheritors takes for an error.  A partition whose
+ * DETACH CONCURRENTLY has begun is none any more.
+ */
+List *
+lineage_below(Oid relid)
+{
+	List	   *below = list_make1_oid(relid);
+	int			i;
+
+	for (i = 0; i < list_length(below); i++)
+		below = list_concat_unique_oid(below, read_children(list_nth_oid(below, i)));
+	return below;
+}
+
+/* Returns true if the relation has, or has had, children; false if it has gone. */
+bool
+lineage_may_have_below(Oid relid)
+{
+	HeapTuple	class = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		may;
+
+	if (!HeapTupleIsValid(class))
+		return false;
+	may = ((Form_pg_class) GETSTRUCT(class))->relhassubclass;
+	ReleaseSysCache(class);
+	return may;
+}
+
+/* The relation's children, by OID. */
+static List *
+read_children(Oid relid)
+{
+	List	   *children = NIL;
+	Relation	inherits;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!lineage_may_have_below(relid))
+		return NIL;
+	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		if (!inherits_is_detaching_compat(form))
+			children = lappend_oid(children, form->inhrelid);
+	}
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	list_sort(children, list_oid_cmp);
+	return children;
 }
 
 /*

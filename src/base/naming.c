@@ -18,7 +18,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_opclass.h"
 #include "mb/pg_wchar.h"
 #include "commands/defrem.h"
@@ -140,11 +139,11 @@ naming_free_column(Oid relid, Oid other, const char *name, bool moving)
 {
 	char	   *base = pstrdup(name);
 	char	   *underscore = strrchr(base, '_');
-	List	   *tables = find_all_inheritors(relid, NoLock, NULL);
+	List	   *tables = lineage_below(relid);
 	int			n;
 
 	if (OidIsValid(other))
-		tables = list_concat(tables, find_all_inheritors(other, NoLock, NULL));
+		tables = list_concat(tables, lineage_below(other));
 	if (moving && underscore && underscore != base && underscore[1] != '\0' &&
 		strspn(underscore + 1, "0123456789") == strlen(underscore + 1))
 		*underscore = '\0';

@@ -19,7 +19,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -143,7 +142,7 @@ truncate_store_rows(Relation rel, CaptureRelation *capture, TruncatedTracking fa
 static void
 store_uncovered_partitions(Relation root, Trigger *trigger)
 {
-	List	   *relids = find_all_inheritors(RelationGetRelid(root), NoLock, NULL);
+	List	   *relids = lineage_below(RelationGetRelid(root));
 	ListCell   *lc;
 
 	foreach(lc, relids)

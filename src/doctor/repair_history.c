@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -162,7 +161,7 @@ lock_views_of_hierarchies(List *rows)
 			continue;
 		security_check_owner(live, 0);
 		lives = list_concat_unique_oid(lives, lineage_of(live));
-		lives = list_concat_unique_oid(lives, find_all_inheritors(live, NoLock, NULL));
+		lives = list_concat_unique_oid(lives, lineage_below(live));
 	}
 	view_lock_all(lives, AccessExclusiveLock);
 }

@@ -23,7 +23,6 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -252,7 +251,7 @@ drops_unrelated(DropStmt *statement, const List *named)
 		Oid			relid = ((NamedRelation *) lfirst(lc))->relid;
 
 		if (get_rel_relkind(relid) != RELKIND_RELATION || get_rel_relispartition(relid) ||
-			has_subclass(relid) || OidIsValid(registered_live(relid)) ||
+			lineage_may_have_below(relid) || OidIsValid(registered_live(relid)) ||
 			dependents_use_row_type(get_rel_type_id(relid)))
 			return false;
 		relids = lappend_oid(relids, relid);

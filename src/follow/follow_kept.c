@@ -6,7 +6,6 @@
 
 #include "access/table.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -23,7 +22,7 @@ follow_kept_free_name(Oid history, const char *name)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+	foreach(lc, lineage_below(history))
 	{
 		Oid			relid = lfirst_oid(lc);
 

@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "storage/sinval.h"
 #include "utils/lsyscache.h"
 
@@ -61,7 +60,7 @@ followed_lock_views(Oid relid, bool parents, Oid new_parent, ColumnChange change
 		 get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE) ||
 		get_rel_relispartition(relid))
 		return NIL;
-	related = find_all_inheritors(relid, NoLock, NULL);
+	related = lineage_below(relid);
 	foreach(lc, related)
 		if (registered(lfirst_oid(lc)))
 			changed = lappend_oid(changed, lfirst_oid(lc));
@@ -86,7 +85,7 @@ followed_lock_views(Oid relid, bool parents, Oid new_parent, ColumnChange change
 		/* a session that writes to a partition locks that before the history */
 		if (change != COLUMNS_STAY && derived != DERIVED_NONE &&
 			get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
-			all = list_concat_unique_oid(all, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+			all = list_concat_unique_oid(all, lineage_below(lfirst_oid(lc)));
 		if (derived == DERIVED_NONE || (change == COLUMNS_STAY && lfirst_oid(lc) != relid) ||
 			!followed_row(lfirst_oid(lc), &row))
 			continue;

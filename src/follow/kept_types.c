@@ -22,7 +22,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
@@ -78,11 +77,11 @@ kept_types_before_alter(AlterTableStmt *statement)
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid) || !relation_ownercheck_compat(relid, GetUserId()))
 		return;
-	if (!kept_types_cascades(statement) && !has_subclass(relid) &&
+	if (!kept_types_cascades(statement) && !lineage_may_have_below(relid) &&
 		!dependents_use_row_type(get_rel_type_id(relid)))
 		return;					/* as it is with most tables */
 	dependents = dependents_of_command(kept_types_cascades(statement));
-	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach(lc, lineage_below(relid))
 	{
 		dependents_alter(dependents, get_rel_type_id(lfirst_oid(lc)));
 		if (dependents_cascade(dependents))

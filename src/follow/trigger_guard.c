@@ -25,7 +25,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -269,7 +268,7 @@ check_tables(List *tables)
 	before = as_before_command();
 	foreach(lc, tables)
 		if (get_rel_relispartition(lfirst_oid(lc)) && !may_change(lfirst_oid(lc)))
-			foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
+			foreach(lc2, lineage_below(lfirst_oid(lc)))
 				if (triggers_changed(lfirst_oid(lc2), before))
 					trigger_guard_refuse(lfirst_oid(lc2));
 	UnregisterSnapshot(before);

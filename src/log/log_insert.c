@@ -10,7 +10,6 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "pgstat.h"
 #include "utils/rel.h"
@@ -51,7 +50,7 @@ has_new_rows(Relation rel)
 
 	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		return has_inserted(rel);
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel), NoLock, NULL))
+	foreach(lc, lineage_below(RelationGetRelid(rel)))
 	{
 		Relation	leaf;
 

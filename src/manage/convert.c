@@ -28,7 +28,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -129,7 +128,7 @@ convert_rows(Oid history, const TableColumn *column, const char *from, Node *usi
 		return;
 
 	/* what a site has put under the history may be a foreign table */
-	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+	foreach(lc, lineage_below(history))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
 			convert_relation(&conversion, lfirst_oid(lc));
 	if (conversion.denied)

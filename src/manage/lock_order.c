@@ -68,7 +68,7 @@ lock_order_take(List *lives, LOCKMODE mode, List *changing)
 					  ShareUpdateExclusiveLock);
 
 	foreach(lc, lock_order_roots(tables))
-		foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
+		foreach(lc2, lineage_below(lfirst_oid(lc)))
 		{
 			Oid			table = lfirst_oid(lc2);
 

@@ -280,7 +280,7 @@ rekey_put_descendants(const RegistryRow *row)
 
 	if (get_rel_name(row->history) == NULL)
 		return;
-	foreach(lc, find_all_inheritors(row->history, NoLock, NULL))
+	foreach(lc, lineage_below(row->history))
 	{
 		RegistryRow *other = registry_get_by_derived(lfirst_oid(lc));
 

@@ -56,7 +56,7 @@ segments_of(Oid history)
 	List	   *segments = NIL;
 	ListCell   *lc;
 
-	if (get_rel_relkind(history) != RELKIND_RELATION || !has_subclass(history))
+	if (get_rel_relkind(history) != RELKIND_RELATION || !lineage_may_have_below(history))
 		return NIL;
 	foreach(lc, find_inheritance_children(history, NoLock))
 	{

@@ -19,7 +19,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
@@ -371,7 +370,7 @@ triggers_clones_fit(Oid relid, const TriggerSpec *spec, const RegistryRow *row)
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
 		!(spec->type & TRIGGER_TYPE_ROW))
 		return true;
-	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach(lc, lineage_below(relid))
 		if (!triggers_fit(triggers_find(lfirst_oid(lc), spec->name), spec, row))
 			return false;
 	return true;
