@@ -378,6 +378,13 @@ exchange_all_frozen_compat(Form_pg_class a, Form_pg_class b)
 #define inherits_is_detaching_compat(form) false
 #endif
 
+/* 14 raises an error for a partition that is being detached, unless told not to. */
+#if PG_VERSION_NUM >= 140000
+#define get_partition_parent_compat(relid)	get_partition_parent((relid), true)
+#else
+#define get_partition_parent_compat(relid)	get_partition_parent(relid)
+#endif
+
 /* 14 asks whether the statement may be scribbled on. */
 #if PG_VERSION_NUM >= 140000
 #define ProcessUtilityCompat(planned, sql) \

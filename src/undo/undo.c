@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "undo/undo.h"
 
 /* rounds of finding and locking */
@@ -352,7 +353,7 @@ table_of_error(UndoRun *run, ErrorData *error, Oid *index)
 
 	/* of a partition's index, that of the root */
 	while (get_rel_relispartition(*index))
-		*index = get_partition_parent(*index, true);
+		*index = get_partition_parent_compat(*index);
 	return table;
 }
 
