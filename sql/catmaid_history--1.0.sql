@@ -187,6 +187,50 @@ SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_his
     ' paused_from, paused_until FROM catmaid_history_internal.catmaid_history_pause'
     ' WHERE history_table IN (SELECT oid FROM pg_catalog.pg_class)');
 
+-- What is known since a time only (src/reach/since.c), and the same as pg_dump takes it, by name.
+CREATE TABLE catmaid_history_internal.catmaid_history_since (
+    relation regclass,
+    what text,
+    column_number smallint,
+    since timestamptz,
+    snapshot pg_snapshot,
+    PRIMARY KEY (relation, what, column_number, since)
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_since IS
+    'Since when columns of histories, and what inherits from tables, are what they are. Written by the extension alone.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_since.relation IS
+    'A history table, of column; a tracked table, of children; a child of one, of made.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_since.what IS
+    'column: it was added then. children: what inherits from the table changed. made: the table was created.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_since.column_number IS
+    'The number of the history''s column; or 0.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_since.since IS
+    'When, by the clock.';
+COMMENT ON COLUMN catmaid_history_internal.catmaid_history_since.snapshot IS
+    'Of a column: what is visible in it may have been stored without the column.';
+
+CREATE TABLE catmaid_history_internal.catmaid_history_since_by_name (
+    relation text,
+    what text,
+    column_name text,
+    since timestamptz,
+    snapshot pg_snapshot
+);
+COMMENT ON TABLE catmaid_history_internal.catmaid_history_since_by_name IS
+    'For pg_dump and pg_restore, and always empty: what is inserted goes to catmaid_history_since.';
+
+CREATE TRIGGER catmaid_history_restore BEFORE INSERT ON catmaid_history_internal.catmaid_history_since_by_name
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_restore();
+ALTER TABLE catmaid_history_internal.catmaid_history_since_by_name ENABLE ALWAYS TRIGGER catmaid_history_restore;
+
+SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_history_since_by_name',
+    'WHERE false UNION ALL SELECT s.relation::pg_catalog.text, s.what, a.attname::pg_catalog.text, s.since, s.snapshot'
+    ' FROM catmaid_history_internal.catmaid_history_since s LEFT JOIN pg_catalog.pg_attribute a'
+    ' ON a.attrelid OPERATOR(pg_catalog.=) s.relation AND a.attnum OPERATOR(pg_catalog.=) s.column_number'
+    ' AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped'
+    ' WHERE s.relation IN (SELECT oid FROM pg_catalog.pg_class)'
+    ' AND (s.column_number OPERATOR(pg_catalog.=) 0 OR a.attname IS NOT NULL)');
+
 -- ---------------------------------------------------------------------------
 -- The transaction log
 -- ---------------------------------------------------------------------------
@@ -423,8 +467,9 @@ BEGIN
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA catmaid_history_internal TO %1$s;
             GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON catmaid_history_table, catmaid_transaction_info,
             catmaid_history_internal.catmaid_history_table_by_name, catmaid_history_internal.catmaid_history_pause_by_name,
+            catmaid_history_internal.catmaid_history_since_by_name,
             catmaid_history_internal.catmaid_transaction_info_dump TO %1$s;
-            GRANT SELECT ON catmaid_history_internal.catmaid_history_pause TO %1$s;
+            GRANT SELECT ON catmaid_history_internal.catmaid_history_pause, catmaid_history_internal.catmaid_history_since TO %1$s;
             GRANT SELECT, INSERT ON catmaid_history_dump, catmaid_history_internal.catmaid_history_retention,
             catmaid_history_internal.catmaid_history_erasure TO %1$s',
         CASE WHEN pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 140000

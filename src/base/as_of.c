@@ -342,7 +342,7 @@ check_as_of(char **text, void **extra, GucSource source)
 	memset(new, 0, sizeof(AsOfValue));
 	new->depth = present_depth;
 	new->number = ++last_number;
-	new->set = (*text)[strspn(*text, " \t\n")] != '\0';
+	new->set = (*text)[0] != '\0';
 	*extra = new;
 
 	/* values from elsewhere are read later */

@@ -150,6 +150,23 @@ command_invalidated(void)
 }
 
 /*
+ * The relations that the innermost command has touched and holds a lock on, tracked or not;
+ * *more: there are more of them.
+ */
+List *
+command_touched(bool *more)
+{
+	List	   *touched = NIL;
+	int			i;
+
+	*more = too_many;
+	for (i = 0; i < ninvalidated; i++)
+		if (command_holds(invalidated[i]))
+			touched = lappend_oid(touched, invalidated[i]);
+	return touched;
+}
+
+/*
  * The innermost command is about to drop these tables, what is part of them, and
  * nothing else; none of them has to do with a registered table.  (By their names: if
  * other tables have got these by the time that it has its locks, those are dropped.)

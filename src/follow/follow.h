@@ -60,11 +60,15 @@ extern void command_init(void);
 extern void command_begin(Node *statement, bool follows);
 extern void command_is_innermost(Node *statement);
 extern List *command_invalidated(void);
+extern List *command_touched(bool *more);
 extern void command_drops_unrelated(List *relids);
 extern bool command_sets_aside(Oid live);
 extern CommandId command_since(Oid live);
 extern Node *command_waiting(void);
 extern void command_end(void);
+
+/* follow_children.c: what inherits from tracked tables, noted */
+extern void follow_children(Node *statement);
 
 /* follow_columns.c: column changes, followed */
 extern bool follow_columns_changed(const TableState *before,
@@ -143,6 +147,9 @@ extern void table_state_compare(const RegistryRow *row, CommandId since,
 								TableState **before, TableState **now);
 extern TableState *table_state_before(const RegistryRow *row, CommandId since);
 extern TableState *table_state_now(const RegistryRow *row);
+extern bool table_state_existed(Oid relid, CommandId since);
+extern List *table_state_parents(Oid relid, CommandId since);
+extern List *table_state_children(Oid relid, CommandId since);
 extern Snapshot table_state_snapshot(CommandId curcid);
 extern bool table_state_equal(const TableState *a, const TableState *b);
 extern bool table_state_same_column(const ColumnState *a, const ColumnState *b);

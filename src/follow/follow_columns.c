@@ -339,11 +339,15 @@ convert_column(RegistryRow *row, const ColumnState *now,
 			   const char *temporary, Node *using)
 {
 	Relation	live;
+	ListCell   *lc;
 
 	catalog_add_column(row->history, temporary, now->type, now->typmod, now->collation);
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);
+	foreach(lc, find_all_inheritors(row->history, NoLock, NULL))
+		since_copy_column(lfirst_oid(lc), get_attnum(lfirst_oid(lc), NameStr(now->name)),
+						  get_attnum(lfirst_oid(lc), temporary));
 	convert_rows(row->history, table_column(temporary, now), NameStr(now->name), using,
 				 !is_key(row, NameStr(now->name)));
 }

@@ -101,7 +101,11 @@ catmaid_history_ddl_end(PG_FUNCTION_ARGS)
 	drop_functions_take_back(statement);
 	command_is_innermost(statement);
 	if (settings_follow_any())
+	{
 		follower_follow(statement);
+		if (OidIsValid(extension_registry_or_invalid()))
+			follow_children(statement);
+	}
 	else
 		view_resume(statement);
 	trigger_guard_switched(statement);

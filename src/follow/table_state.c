@@ -81,6 +81,40 @@ table_state_now(const RegistryRow *row)
 	return table_state_before(row, InvalidCommandId);
 }
 
+/* Returns true if there was the relation, as of the command id. */
+bool
+table_state_existed(Oid relid, CommandId since)
+{
+	Snapshot	snapshot = table_state_snapshot(since);
+	FormData_pg_class form;
+	bool		existed = read_class(relid, snapshot, &form);
+
+	UnregisterSnapshot(snapshot);
+	return existed;
+}
+
+/* What it inherited from, and what from it, as of the command id; InvalidCommandId: now. */
+List *
+table_state_parents(Oid relid, CommandId since)
+{
+	Snapshot	snapshot = table_state_snapshot(since);
+	List	   *parents = parents_of(relid, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return parents;
+}
+
+List *
+table_state_children(Oid relid, CommandId since)
+{
+	Snapshot	snapshot = table_state_snapshot(since);
+	List	   *children = children_of(relid, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	list_sort(children, list_oid_cmp);
+	return children;
+}
+
 /* Returns true if they differ in nothing that is followed. */
 bool
 table_state_equal(const TableState *a, const TableState *b)

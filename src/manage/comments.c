@@ -13,7 +13,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "manage/manage.h"
@@ -25,6 +24,7 @@
 
 static void comment_on_column(Oid relid, const char *column, const char *comment);
 static void comment_on(Oid relid, AttrNumber attnum, const char *comment);
+static TimestampTz time_of(char *text);
 
 /*
  * Tell what history table, tracking table and view are, those that are there, and the
@@ -73,44 +73,51 @@ comments_put_tracking(Oid tracking, int n)
 }
 
 /*
- * Note when the history's column was added: NULL in versions that were stored before does
- * not mean that the row had none.  The caller's lock on the live table keeps writers away:
- * whoever has stored one before has committed.
+ * Tell when the history's column was added (since.c).
  */
 void
-comments_put_added(Oid history, const char *column)
+comments_put_added(Oid history, const char *column, const Since *since)
 {
-	char	   *snapshot;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	snapshot = DatumGetCString(DirectFunctionCall1(pg_snapshot_out,
-												   DirectFunctionCall1(pg_current_snapshot, (Datum) 0)));
-	PopActiveSnapshot();
 	comment_on_column(history, column,
 					  psprintf(ADDED_AT "%s" ADDED_AFTER "%s" ADDED_END,
-							   timestamptz_to_str(GetCurrentTimestamp()), snapshot));
+							   timestamptz_to_str(since->since), since->snapshot));
 }
 
 /*
- * When was the history's column added: a time, and a snapshot in which those are visible
- * that may have stored versions before, as text; palloc'd.  Returns false where that is not
- * known, or it was there from the beginning.
+ * When was the history's column added; since->snapshot is palloc'd.  Returns false where that is
+ * not known, or it was there from the beginning.  Databases of an early 1.0 have it in the
+ * comment alone.
  */
 bool
-comments_added(Oid history, AttrNumber attnum, char **added, char **snapshot)
+comments_added(Oid history, AttrNumber attnum, Since *since)
 {
-	char	   *comment = GetComment(history, RelationRelationId, attnum);
+	char	   *comment;
 	char	   *after;
 	char	   *end;
 
+	since->what = SINCE_COLUMN;
+	since->column = attnum;
+	if (since_get(history, since))
+		return true;
+	comment = GetComment(history, RelationRelationId, attnum);
 	if (comment == NULL || strncmp(comment, ADDED_AT, strlen(ADDED_AT)) != 0 ||
 		(after = strstr(comment, ADDED_AFTER)) == NULL ||
 		(end = strstr(after, ADDED_END)) == NULL)
 		return false;
-	*added = pnstrdup(comment + strlen(ADDED_AT), after - comment - strlen(ADDED_AT));
+	since->since = time_of(pnstrdup(comment + strlen(ADDED_AT),
+									after - comment - strlen(ADDED_AT)));
 	after += strlen(ADDED_AFTER);
-	*snapshot = pnstrdup(after, end - after);
+	since->snapshot = pnstrdup(after, end - after);
 	return true;
+}
+
+/* A time as timestamptz_to_str writes it. */
+static TimestampTz
+time_of(char *text)
+{
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(-1)));
 }
 
 static void

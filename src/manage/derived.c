@@ -14,13 +14,17 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 #include "compat.h"
@@ -30,6 +34,8 @@ static Oid	create_table(Relation live, const char *name, char persistence,
 static List *history_columns(Relation live, List *columns, TupleDesc names);
 static List *add_history_column(Relation live, List *columns, const char *name);
 static TableColumn *column_of(char *name, Oid type, const char *constraints);
+static List *histories_lacking(Oid history, const char *column);
+static void note_added(List *histories, const char *column);
 static void copy_storage(Relation live, Oid history);
 
 /*
@@ -67,6 +73,7 @@ derived_create_history(Relation live, Oid parent, bool with_maker)
 
 	/* of a table that had its OID, and was dropped by somebody else */
 	reach_forget(history);
+	since_forget(history);
 	return history;
 }
 
@@ -188,6 +195,7 @@ derived_drop_with(Oid relid, bool cascade)
 		catalog_drop(RelationRelationId, lfirst_oid(lc), cascade);
 	catalog_drop(RelationRelationId, relid, cascade);
 	reach_forget(relid);
+	since_forget(relid);
 }
 
 /*
@@ -210,15 +218,55 @@ void
 derived_add_column(Oid relid, Form_pg_attribute att)
 {
 	FormData_pg_attribute copy;
+	List	   *lacking;
 	Oid			type;
 	int32		typmod;
 
 	/* the relation's descriptor may move while DDL runs */
 	memcpy(&copy, att, ATTRIBUTE_FIXED_PART_SIZE);
 	types_below_domains(&copy, &type, &typmod);
+	lacking = histories_lacking(relid, NameStr(copy.attname));
 	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
-	comments_put_added(relid, NameStr(copy.attname));
+	note_added(lacking, NameStr(copy.attname));
+}
+
+/* The histories, this one and those below it, that have no such column. */
+static List *
+histories_lacking(Oid history, const char *column)
+{
+	List	   *lacking = NIL;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(history, NoLock, NULL))
+		if (!OidIsValid(segments_head(lfirst_oid(lc))) &&
+			get_attnum(lfirst_oid(lc), column) == InvalidAttrNumber)
+			lacking = lappend_oid(lacking, lfirst_oid(lc));
+	return lacking;
+}
+
+/*
+ * Note when the histories' column was added: just now.  The caller's lock on the live table keeps
+ * writers away: whoever has stored a version before has committed.
+ */
+static void
+note_added(List *histories, const char *column)
+{
+	Since		since = {.what = SINCE_COLUMN,.since = GetCurrentTimestamp()};
+	ListCell   *lc;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	since.snapshot = DatumGetCString(DirectFunctionCall1(pg_snapshot_out,
+														 DirectFunctionCall1(pg_current_snapshot, (Datum) 0)));
+	PopActiveSnapshot();
+	foreach(lc, histories)
+	{
+		since.column = get_attnum(lfirst_oid(lc), column);
+		if (since.column == InvalidAttrNumber)
+			continue;
+		since_note(lfirst_oid(lc), &since);
+		comments_put_added(lfirst_oid(lc), column, &since);
+	}
 }
 
 /*

@@ -38,6 +38,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -46,6 +47,7 @@
 #define DUMP_TABLE	"catmaid_history_table_by_name"
 #define FORMER_DUMP_TABLE "catmaid_history_dump"
 #define PAUSE_DUMP_TABLE "catmaid_history_pause_by_name"
+#define SINCE_DUMP_TABLE "catmaid_history_since_by_name"
 
 /* its columns, in the registry's order */
 enum
@@ -59,8 +61,16 @@ enum
 #define ANUM_PAUSED_FROM	3
 #define ANUM_PAUSED_UNTIL	4
 
+/* of the one for what is known since a time only */
+enum
+{
+	Anum_since_relation = 1, Anum_since_what, Anum_since_column, Anum_since_since, Anum_since_snapshot
+};
+
 static bool is_dump_table(Oid relid);
+static bool is_named(Oid relid, const char *name);
 static bool is_pause_dump(Oid relid);
+static bool is_since_dump(Oid relid);
 static bool is_former_dump_table(Oid relid);
 static bool switches_on_triggers(AlterTableStmt *statement);
 static void take_up_rows(Oid relid);
@@ -68,6 +78,7 @@ static void take_up_retentions(Oid relid);
 static bool is_retained(Relation retention, Oid live);
 static void take_up_row(Oid relid, HeapTuple tuple, TupleDesc desc);
 static void take_up_pause(HeapTuple tuple, TupleDesc desc);
+static void take_up_since(HeapTuple tuple, TupleDesc desc);
 static void take_up(HeapTuple tuple, TupleDesc desc);
 static bool may_be_entered(const RegistryRow *row);
 static Oid	table_named(HeapTuple tuple, TupleDesc desc, AttrNumber attnum);
@@ -94,6 +105,7 @@ catmaid_history_restore(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
 		(!is_dump_table(RelationGetRelid(data->tg_relation)) &&
 		 !is_pause_dump(RelationGetRelid(data->tg_relation)) &&
+		 !is_since_dump(RelationGetRelid(data->tg_relation)) &&
 		 !is_former_dump_table(RelationGetRelid(data->tg_relation))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -122,7 +134,7 @@ dump_follow_command(Node *statement)
 		RangeVar   *name = ((AlterTableStmt *) statement)->relation;
 		Oid			relid = RangeVarGetRelid(name, NoLock, true);
 
-		if (is_dump_table(relid) || is_pause_dump(relid))
+		if (is_dump_table(relid) || is_pause_dump(relid) || is_since_dump(relid))
 			take_up_rows(relid);
 		else if (OidIsValid(relid) && relid == retention_relid())
 			take_up_retentions(relid);
@@ -141,6 +153,7 @@ switches_on_triggers(AlterTableStmt *statement)
 	if (statement->relation == NULL ||
 		(strcmp(statement->relation->relname, DUMP_TABLE) != 0 &&
 		 strcmp(statement->relation->relname, PAUSE_DUMP_TABLE) != 0 &&
+		 strcmp(statement->relation->relname, SINCE_DUMP_TABLE) != 0 &&
 		 strcmp(statement->relation->relname, "catmaid_history_retention") != 0 &&
 		 !log_dump_is_named(statement->relation->relname)))
 		return false;
@@ -158,15 +171,26 @@ switches_on_triggers(AlterTableStmt *statement)
 static bool
 is_dump_table(Oid relid)
 {
+	return is_named(relid, DUMP_TABLE);
+}
+
+static bool
+is_named(Oid relid, const char *name)
+{
 	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
-		relid == get_relname_relid(DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
+		relid == get_relname_relid(name, get_namespace_oid(INTERNAL_SCHEMA, true));
 }
 
 static bool
 is_pause_dump(Oid relid)
 {
-	return OidIsValid(relid) && OidIsValid(extension_registry_or_invalid()) &&
-		relid == get_relname_relid(PAUSE_DUMP_TABLE, get_namespace_oid(INTERNAL_SCHEMA, true));
+	return is_named(relid, PAUSE_DUMP_TABLE);
+}
+
+static bool
+is_since_dump(Oid relid)
+{
+	return is_named(relid, SINCE_DUMP_TABLE);
 }
 
 static bool
@@ -253,6 +277,8 @@ take_up_row(Oid relid, HeapTuple tuple, TupleDesc desc)
 {
 	if (is_pause_dump(relid))
 		take_up_pause(tuple, desc);
+	else if (is_since_dump(relid))
+		take_up_since(tuple, desc);
 	else
 		take_up(tuple, desc);
 }
@@ -271,6 +297,29 @@ take_up_pause(HeapTuple tuple, TupleDesc desc)
 		reach_restore(row.live, row.history, from,
 					  heap_attisnull(tuple, ANUM_PAUSED_UNTIL, desc) ? DT_NOEND :
 					  time_of(tuple, desc, ANUM_PAUSED_UNTIL));
+}
+
+/* Note what the row says, if its table and column are there, and the current user's. */
+static void
+take_up_since(HeapTuple tuple, TupleDesc desc)
+{
+	RegistryRow row = {.live = table_named(tuple, desc, Anum_since_relation)};
+	char	   *column = text_of(tuple, desc, Anum_since_column);
+	char	   *what = text_of(tuple, desc, Anum_since_what);
+	Since		since = {0};
+	Datum		snapshot;
+	bool		isnull;
+
+	if (!OidIsValid(row.live) || what == NULL || heap_attisnull(tuple, Anum_since_since, desc) ||
+		(!superuser() && OidIsValid(registry_guard_lacks(&row, GetUserId()))))
+		return;
+	if (column && (since.column = get_attnum(row.live, column)) == InvalidAttrNumber)
+		return;
+	since.since = time_of(tuple, desc, Anum_since_since);
+	snapshot = heap_getattr(tuple, Anum_since_snapshot, desc, &isnull);
+	if (!isnull)
+		since.snapshot = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, snapshot));
+	since_restore(row.live, what, &since);
 }
 
 /*
@@ -461,7 +510,7 @@ dump_mended(ArrayType *conditions)
 			continue;
 		}
 		if (strncmp(condition, "WHERE false UNION ALL ", 22) != 0 || from == NULL ||
-			strstr(from, REACH_TABLE) != NULL)
+			strstr(from, REACH_TABLE) != NULL || strstr(from, SINCE_TABLE) != NULL)
 			continue;
 		*from = '\0';
 		elements[i] = CStringGetTextDatum(psprintf("%s FROM %s", condition,

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 #include "compat.h"
@@ -298,6 +299,9 @@ create_one(Oid live, Oid parent_history, Oid parent_tracking,
 	mark_set(&row);
 	if (taken_up)
 		reach_take_up(&row);
+	/* since when the rows are as they are went with the former tracking table */
+	if (taken_up && OidIsValid(row.tracking))
+		reach_begin_at(&row, GetCurrentTimestamp());
 
 	if (OidIsValid(parent_history))
 	{

@@ -35,8 +35,8 @@ extern RegistryRow *api_require_history(Oid live, int sqlstate);
 /* comments.c: what \d+ says of history tables, tracking tables and views */
 extern void comments_put(const RegistryRow *row);
 extern void comments_put_tracking(Oid tracking, int n);
-extern void comments_put_added(Oid history, const char *column);
-extern bool comments_added(Oid history, AttrNumber attnum, char **added, char **snapshot);
+extern void comments_put_added(Oid history, const char *column, const Since *since);
+extern bool comments_added(Oid history, AttrNumber attnum, Since *since);
 
 /* convert.c: old values into a column of a new type */
 extern void convert_rows(Oid history, const TableColumn *column, const char *from,

@@ -12,6 +12,8 @@
 /* in the schema catmaid_history_internal */
 #define REACH_TABLE	"catmaid_history_pause"
 
+#define SINCE_TABLE	"catmaid_history_since"
+
 typedef enum ReachGap
 {
 	REACH_KNOWN,
@@ -26,6 +28,23 @@ typedef struct Reach
 	TimestampTz from;			/* DT_NOBEGIN: since ever */
 	TimestampTz until;			/* DT_NOEND: for now */
 } Reach;
+
+/* What is known since a time only; see since.c. */
+typedef enum SinceWhat
+{
+	SINCE_COLUMN,				/* of a history, was added */
+	SINCE_CHILDREN,				/* of a live table, have come or gone */
+	SINCE_MADE,					/* the table was, as a child of a tracked one */
+	SINCE_KINDS
+} SinceWhat;
+
+typedef struct Since
+{
+	SinceWhat	what;
+	AttrNumber	column;			/* of the history; or 0 */
+	TimestampTz since;
+	char	   *snapshot;		/* of a column: of the transactions that may lack it; or NULL */
+} Since;
 
 /* horizon.c: the last instant of which a transaction can know anything */
 extern void reach_check_instant(TimestampTz instant);
@@ -42,6 +61,14 @@ extern void reach_keep(const RegistryRow *row);
 extern void reach_take_up(const RegistryRow *row);
 extern void reach_forget(Oid history);
 extern void reach_restore(Oid live, Oid history, TimestampTz from, TimestampTz until);
+
+/* since.c: what is known since a time only: columns that were added, children that came or went */
+extern Oid	since_relid(void);
+extern bool since_get(Oid relation, Since *since);
+extern void since_note(Oid relation, const Since *since);
+extern void since_copy_column(Oid history, AttrNumber from, AttrNumber to);
+extern void since_forget(Oid relation);
+extern void since_restore(Oid relation, const char *what, Since *since);
 
 #pragma GCC visibility pop
 

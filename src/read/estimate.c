@@ -24,6 +24,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_amop.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_statistic.h"
@@ -33,6 +36,7 @@
 #include "nodes/pathnodes.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
 #include "utils/selfuncs.h"
@@ -54,6 +58,8 @@ static bool is_history(Oid relid);
 static void estimate_arm(PlannerInfo *root, Index relid);
 static void estimate_first(RelOptInfo *rel, RestrictInfo *first);
 static bool estimate_may_fail(Node *node, void *context);
+static bool operator_may_fail(Oid operator, Oid type, List *args);
+static bool compares(Oid operator);
 static bool begun_share(PlannerInfo *root, Expr *clause, Index relid, double *share);
 static Node *start_of_live_period(Node *node);
 static bool time_asked_for(PlannerInfo *root, Oid operator, Node *value, bool *known,
@@ -231,14 +237,55 @@ estimate_may_fail(Node *node, void *context)
 				return true;
 			break;
 		case T_OpExpr:
-			if (((OpExpr *) node)->opresulttype != BOOLOID &&
-				!get_func_leakproof(get_opcode(((OpExpr *) node)->opno)))
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			if (operator_may_fail(((OpExpr *) node)->opno, ((OpExpr *) node)->opresulttype,
+								  ((OpExpr *) node)->args))
+				return true;
+			break;
+		case T_ScalarArrayOpExpr:
+			if (operator_may_fail(((ScalarArrayOpExpr *) node)->opno, BOOLOID,
+								  ((ScalarArrayOpExpr *) node)->args))
 				return true;
 			break;
 		default:
 			break;
 	}
 	return expression_tree_walker(node, estimate_may_fail, context);
+}
+
+/*
+ * An operator of PostgreSQL's own that tells true or false fails by what is on its right, as
+ * a pattern, or not at all, if it compares.
+ */
+static bool
+operator_may_fail(Oid operator, Oid type, List *args)
+{
+	Oid			function = get_opcode(operator);
+
+	if (get_func_leakproof(function))
+		return false;
+	if (function >= FirstNormalObjectId || type != BOOLOID || list_length(args) != 2)
+		return true;
+	return contain_var_clause(lsecond(args)) && !compares(operator);
+}
+
+/* Returns true for =, <, <=, > and >=. */
+static bool
+compares(Oid operator)
+{
+	CatCList   *families = SearchSysCacheList1(AMOPOPID, ObjectIdGetDatum(operator));
+	bool		found = false;
+	int			i;
+
+	for (i = 0; i < families->n_members && !found; i++)
+	{
+		Oid			method = ((Form_pg_amop) GETSTRUCT(&families->members[i]->tuple))->amopmethod;
+
+		found = method == BTREE_AM_OID || method == HASH_AM_OID;
+	}
+	ReleaseSysCacheList(families);
+	return found;
 }
 
 /* The share of rows for which the clause is true, if it is about a live row's period. */

@@ -25,12 +25,14 @@
 #include "catalog/heap.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/prep.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -43,6 +45,13 @@ typedef struct PastContext
 	PlannerInfo *root;			/* for inlining */
 	Oid			view;			/* whose query this is part of, or InvalidOid */
 } PastContext;
+
+/* A command that writes what others tell. */
+typedef struct GuardedWrite
+{
+	Oid			relid;
+	TimestampTz instant;
+} GuardedWrite;
 
 /* What a query says of one of its entries besides its columns. */
 typedef struct EntryUse
@@ -70,6 +79,9 @@ static void change_entry(Query *query, Index rti, PastContext *context);
 static bool is_pseudo_entry(Query *query, Index rti);
 static Oid	view_of_entry(RangeTblEntry *rte);
 static void refuse_write(Query *query, PastContext *context);
+static bool is_others_write(Query *query);
+static bool is_read_as_other(Query *query, RangeTblEntry *rte);
+static bool refuse_guard(Node *node, void *context);
 static void refuse_use(Query *query, Index rti, RangeTblEntry *rte, const EntryUse *use,
 					   TimestampTz instant);
 static bool find_uses(Node *node, void *context);
@@ -195,6 +207,70 @@ refuse_write(Query *query, PastContext *context)
 	(void) past_kind(relid, false, &row, &child);
 	if (row)
 		as_of_refuse_write(relid, context->instant);
+	if (is_others_write(query))
+		(void) refuse_guard((Node *) query, &(GuardedWrite) {relid, context->instant});
+}
+
+/*
+ * Returns true if others say what the command writes: through a view, by rules.  (One who
+ * writes to a table of her own rights says herself of what.)
+ */
+static bool
+is_others_write(Query *query)
+{
+	RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+	Relation	rel;
+	bool		ruled;
+
+	if (is_read_as_other(query, rte))
+		return true;
+	rel = table_open(rte->relid, NoLock);
+	ruled = rel->rd_rules != NULL;
+	table_close(rel, NoLock);
+	return ruled && !relation_ownercheck_compat(rte->relid, GetUserId());
+}
+
+/* Returns true if the entry, of a relation, is used with the rights of a role that the user is none of. */
+static bool
+is_read_as_other(Query *query, RangeTblEntry *rte)
+{
+	QueryPrivilegesCompat *privileges = query_privileges_compat(query, rte);
+
+	return privileges && OidIsValid(privileges->checkAsUser) &&
+		!has_privs_of_role(GetUserId(), privileges->checkAsUser);
+}
+
+/*
+ * A walker that errors out if a tracked table is read with others' rights: what those tell by
+ * it may be which rows she may write today.
+ */
+static bool
+refuse_guard(Node *node, void *context)
+{
+	GuardedWrite *write = context;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, refuse_guard, context);
+	foreach(lc, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		RegistryRow *row;
+		Oid			child;
+
+		if (rte->rtekind != RTE_RELATION || !is_read_as_other((Query *) node, rte))
+			continue;
+		if (past_kind(rte->relid, rte->inh, &row, &child) == PAST_PARENT || row)
+			ereport(ERROR,
+					(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+					 errmsg("cannot write \"%s\" through another's view or rule, which reads table \"%s\", while the session reads the past, as of %s",
+							get_rel_name(write->relid), get_rel_name(rte->relid),
+							as_of_shown(write->instant)),
+					 errhint("SET catmaid_history.as_of = ''; goes back to the present.")));
+	}
+	return query_tree_walker((Query *) node, refuse_guard, context, 0);
 }
 
 /* Change an entry of a relation, if it is a tracked table. */
@@ -217,8 +293,7 @@ change_entry(Query *query, Index rti, PastContext *context)
 	(void) query_tree_walker(query, find_uses, &use, 0);
 	refuse_use(query, rti, rte, &use, context->instant);
 	past_check_known(table, context->instant);
-	if (rte->inh)
-		past_check_children(rte->relid, context->instant);
+	past_check_children(table, context->instant);
 
 	/* ONLY of a partitioned table is empty, ever */
 	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)

@@ -166,20 +166,15 @@ read_added(PastTable *table, TupleDesc desc)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		PastColumn *column;
-		char	   *added;
-		char	   *snapshot;
+		Since		added;
 
 		if (att->attisdropped ||
 			!comments_added(table->row->history,
-							get_attnum(table->row->history, NameStr(att->attname)),
-							&added, &snapshot))
+							get_attnum(table->row->history, NameStr(att->attname)), &added))
 			continue;
 		column = palloc(sizeof(PastColumn));
 		column->attnum = i + 1;
-		column->added = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-																CStringGetDatum(added),
-																ObjectIdGetDatum(InvalidOid),
-																Int32GetDatum(-1)));
+		column->added = added.since;
 		table->added = lappend(table->added, column);
 	}
 }

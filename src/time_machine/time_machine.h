@@ -19,6 +19,7 @@ typedef enum PastKind
 	PAST_NO_TABLE,				/* a catalog, a view, a sequence, … */
 	PAST_OURS,					/* a history, a tracking table, the registry, the log, … */
 	PAST_UNTRACKED,
+	PAST_UNREGISTERED,			/* has our triggers, as a dump of the tables alone leaves it */
 	PAST_TRACKED,
 	PAST_PARTITION,				/* of a tracked table */
 	PAST_PARENT					/* untracked, with tracked tables below it */
@@ -68,7 +69,7 @@ extern void past_command_init(void);
 /* past_known.c: whose past it is, and whether it is known */
 extern PastKind past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child);
 extern void past_check_known(const PastTable *table, TimestampTz instant);
-extern void past_check_children(Oid relid, TimestampTz instant);
+extern void past_check_children(const PastTable *table, TimestampTz instant);
 extern void past_check_untracked(PastKind kind, Oid relid, Oid child, TimestampTz instant);
 
 /* past_plan.c: the planner's and the executor's hooks */

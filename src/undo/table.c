@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/timestamp.h"
 
 #include "undo/undo.h"
 #include "compat.h"
@@ -282,6 +283,7 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 {
 	UndoColumn *column = palloc0(sizeof(UndoColumn));
 	Form_pg_attribute held = columns_find(table->history, NameStr(att->attname));
+	Since		added;
 	ListCell   *lc;
 
 	if (held == NULL)
@@ -308,8 +310,10 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 		(strcmp(table->row->time_column, column->plain) == 0 ||
 		 strcmp(table->row->txid_column, column->plain) == 0);
 	column->is_generated = att->attgenerated != '\0';
-	if (comments_added(table->row->history, held->attnum, &column->added, &column->added_after))
+	if (comments_added(table->row->history, held->attnum, &added))
 	{
+		column->added = pstrdup(timestamptz_to_str(added.since));
+		column->added_after = added.snapshot;
 		column->default_sql = columns_default_sql(table->relid, att->attnum);
 		if (att->attidentity != '\0')
 			column->sequence = identity_sequence_compat(table->live, att->attnum);

@@ -55,6 +55,10 @@ sub contents
 		# Pauses of histories that are gone are not dumped, nor a table that is.
 		$sql =~ s/to_jsonb\((its_row)\)(::text FROM ONLY $table its_row)\z/(to_jsonb($1) - 'live_table')$2 JOIN pg_class c ON c.oid = its_row.history_table AND its_row.paused_from < '$pauses_before'/
 		  if $table =~ /catmaid_history_pause\z/;
+
+		# A column has another number afterwards.
+		$sql =~ s/to_jsonb\((its_row)\)(::text FROM ONLY $table its_row)\z/(to_jsonb($1) - 'column_number' || jsonb_build_object('column', a.attname))$2 JOIN pg_class c ON c.oid = its_row.relation LEFT JOIN pg_attribute a ON a.attrelid = its_row.relation AND a.attnum = its_row.column_number AND a.attnum > 0 WHERE its_row.column_number = 0 OR NOT a.attisdropped/
+		  if $table =~ /catmaid_history_since\z/;
 	}
 	return $node->safe_psql($db, "SELECT line FROM ($sql) x(line) ORDER BY line COLLATE \"C\"");
 }

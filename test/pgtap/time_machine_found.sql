@@ -1,0 +1,229 @@
+-- Section 11: what was found to be shown of the past, or done in it, that was not so.
+\ir lib/start.psql
+CREATE EXTENSION catmaid_history;
+SELECT plan(48);
+SET client_min_messages = error;
+
+-- a value of blanks is no instant, and not the present
+SELECT throws_ok($$SET catmaid_history.as_of = ' '$$, '22023', NULL, 'blanks are no instant');
+
+-- a condition that fails of rows of other instants
+CREATE FUNCTION small(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF $1 > 10 THEN RAISE 'too large'; END IF; RETURN true; END $$;
+CREATE OPERATOR ?! (rightarg = int, function = small);
+CREATE OPERATOR ?! (leftarg = int, rightarg = int, function = int4larger);
+CREATE TABLE pattern (id int PRIMARY KEY, s text, n int);
+SELECT create_history_table('pattern');
+INSERT INTO pattern VALUES (1, 'a', 1);
+SELECT clock_timestamp() AS t1 \gset
+UPDATE pattern SET s = '(', n = 100;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT results_eq($$SELECT id FROM pattern WHERE 'abc' ~ s$$, 'VALUES (1)', 'a pattern that is a column');
+SELECT results_eq($$SELECT id FROM pattern WHERE 'a' ~ ANY (ARRAY[s])$$, 'VALUES (1)', 'within an array');
+SELECT results_eq('SELECT id FROM pattern WHERE ?! n', 'VALUES (1)', 'an operator of a user''s');
+SELECT read_as_of(NULL) AS ok \gset
+UPDATE pattern SET s = E'\\';
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT results_eq($$SELECT id FROM pattern WHERE 'a' LIKE s$$, 'VALUES (1)', 'LIKE');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- a history that was kept begins again where the starts of the rows have gone
+CREATE TABLE kept (id int PRIMARY KEY, v text);
+CREATE TABLE kept_time (id int PRIMARY KEY, v text, edition_time timestamptz DEFAULT now(), txid bigint);
+SELECT create_history_table('kept'), create_history_table('kept_time', 'edition_time', 'txid');
+INSERT INTO kept VALUES (1, 'a'), (2, 'b');
+INSERT INTO kept_time VALUES (1, 'a'), (2, 'b');
+SELECT clock_timestamp() AS t1 \gset
+UPDATE kept SET v = 'x' WHERE id = 1;
+SELECT drop_history_table_keep_data('kept'), drop_history_table_keep_data('kept_time');
+SELECT create_history_table('kept'), create_history_table('kept_time', 'edition_time', 'txid');
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM kept', '55000', NULL, 'a history that was kept begins when it is taken up, if the tracking table has gone');
+SELECT set_eq('SELECT id FROM kept_time', 'VALUES (1), (2)', 'with a time column it does not');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- registry and tables that are not in step
+CREATE TABLE schema_only (id int PRIMARY KEY, v text);
+SELECT create_history_table('schema_only');
+INSERT INTO schema_only VALUES (1, 'a');
+SELECT clock_timestamp() AS t1 \gset
+UPDATE schema_only SET v = 'b';
+DELETE FROM catmaid_history_table WHERE live_table = 'schema_only'::regclass;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM schema_only', '55000', NULL, 'a table with our triggers that is not registered is not shown as it is now');
+SELECT throws_ok('COPY schema_only TO $$/dev/null$$', '55000', NULL, 'nor copied');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- others say by what was what is written today
+CREATE ROLE time_machine_found_alice;
+CREATE ROLE time_machine_found_bob;
+GRANT CREATE, USAGE ON SCHEMA public TO time_machine_found_alice;
+GRANT USAGE ON SCHEMA tap, public TO time_machine_found_bob;
+GRANT EXECUTE ON FUNCTION read_as_of TO time_machine_found_bob;
+SET ROLE time_machine_found_alice;
+CREATE TABLE guard (usr name PRIMARY KEY);
+GRANT SELECT ON guard TO time_machine_found_bob;
+SELECT create_history_table('guard');
+INSERT INTO guard VALUES ('time_machine_found_bob');
+SELECT clock_timestamp() AS t2 \gset
+DELETE FROM guard;
+CREATE TABLE hidden (id int, v text);
+INSERT INTO hidden VALUES (1, 'secret');
+CREATE VIEW guarded AS SELECT * FROM hidden WHERE EXISTS (SELECT FROM guard WHERE usr = current_user);
+CREATE VIEW by_trigger AS SELECT h.*, count(*) OVER () FROM hidden h WHERE EXISTS (SELECT FROM guard WHERE usr = current_user);
+CREATE FUNCTION removes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN DELETE FROM hidden WHERE id = OLD.id; RETURN OLD; END $$;
+CREATE TRIGGER removes INSTEAD OF DELETE ON by_trigger FOR EACH ROW EXECUTE FUNCTION removes();
+CREATE TABLE ruled (id int);
+CREATE RULE r AS ON INSERT TO ruled WHERE NOT EXISTS (SELECT FROM guard WHERE usr = current_user) DO INSTEAD NOTHING;
+GRANT ALL ON guarded, by_trigger, ruled TO time_machine_found_bob;
+CREATE VIEW plain AS SELECT * FROM hidden;
+GRANT ALL ON plain TO time_machine_found_bob;
+RESET ROLE;
+SET ROLE time_machine_found_bob;
+CREATE TEMP TABLE mine (id int, v text);
+SELECT read_as_of(:'t2') IS NOT NULL AS ok \gset
+SELECT throws_ok(statement, '25006', NULL, statement) FROM unnest(ARRAY['DELETE FROM guarded', $$UPDATE guarded SET v = 'x'$$,
+	'INSERT INTO ruled VALUES (1)', 'DELETE FROM by_trigger', 'WITH d AS (DELETE FROM guarded RETURNING *) SELECT * FROM d']) statement;
+SELECT lives_ok('INSERT INTO mine SELECT * FROM guarded', 'what another''s view shows can be kept in a table of one''s own');
+SELECT lives_ok($$UPDATE plain SET v = 'y'$$, 'and written through a view that asks no tracked table');
+SELECT read_as_of(NULL) AS ok \gset
+SELECT lives_ok('DELETE FROM guarded', 'in the present all is as the view says');
+RESET ROLE;
+SELECT is((SELECT count(*)::int FROM hidden), 1, 'nothing has gone');
+SELECT is((SELECT count(*)::int FROM ruled), 0, 'nothing has come');
+DROP OWNED BY time_machine_found_alice, time_machine_found_bob CASCADE;
+DROP ROLE time_machine_found_alice, time_machine_found_bob;
+-- what inherits from a table: each child's past must be known as its own
+CREATE TABLE p (id int PRIMARY KEY, v text);
+CREATE TABLE c3 (PRIMARY KEY (id)) INHERITS (p);
+CREATE TABLE c5 (PRIMARY KEY (id)) INHERITS (p);
+SELECT create_history_table('c3'), create_history_table('c5');
+INSERT INTO p VALUES (1, 'p');
+INSERT INTO c3 VALUES (4, 'c3');
+INSERT INTO c5 VALUES (9, 'c5');
+SELECT clock_timestamp() AS t1 \gset
+SELECT disable_history_tracking_for_table('c5');
+UPDATE c5 SET v = 'in pause';
+SELECT clock_timestamp() AS t2 \gset
+SELECT read_as_of(:'t2') IS NOT NULL AS ok \gset
+SELECT throws_like('SELECT * FROM p', 'the past of table "c5" is not known at %', 'a child that is not recorded: as by itself');
+SELECT read_as_of(NULL) AS ok \gset
+SELECT enable_history_tracking_for_table('c5');
+SELECT read_as_of(:'t2') IS NOT NULL AS ok \gset
+SELECT throws_like('SELECT * FROM p', 'the past of table "c5" is not known at %', 'in a pause of the child''s');
+SELECT set_eq('SELECT * FROM ONLY p', $$VALUES (1, 'p')$$, 'ONLY the parent is known');
+SELECT set_eq('SELECT * FROM c3', $$VALUES (4, 'c3')$$, 'the other child, too');
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT id FROM p', 'VALUES (1), (4), (9)', 'before the pause all rows are shown, with a WARNING');
+SELECT read_as_of(NULL) AS ok \gset
+SELECT drop_history_table('c3'), create_history_table('c3');
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_like('SELECT * FROM p', 'the past of table "c3" is not known at %', 'before the child''s history began');
+SET catmaid_history.as_of_incomplete = warning;
+SELECT set_eq('SELECT id FROM p', 'VALUES (1), (9)', 'or what is known, if one wants it');
+RESET catmaid_history.as_of_incomplete;
+SELECT read_as_of(NULL) AS ok \gset
+
+-- children that came and went
+CREATE TABLE q (id int PRIMARY KEY, v text);
+CREATE TABLE q1 (PRIMARY KEY (id)) INHERITS (q);
+CREATE TABLE q2 (PRIMARY KEY (id)) INHERITS (q);
+CREATE TABLE q11 (PRIMARY KEY (id)) INHERITS (q1);
+CREATE TABLE out1 (id int PRIMARY KEY, v text);
+SELECT create_history_table('q11'), create_history_table('q2'), create_history_table('out1');
+INSERT INTO q VALUES (1, 'q');
+INSERT INTO q2 VALUES (2, 'q2');
+SELECT clock_timestamp() AS t1 \gset
+CREATE TABLE q4 (PRIMARY KEY (id)) INHERITS (q);
+SELECT create_history_table('q4');
+INSERT INTO q4 VALUES (4, 'q4');
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT id FROM q', 'VALUES (1), (2)', 'a child that was made later had no rows');
+SELECT read_as_of(NULL) AS ok \gset
+SELECT clock_timestamp() AS t2 \gset
+SELECT is((SELECT count(*)::int FROM catmaid_history_internal.catmaid_history_since WHERE what = 'children'), 0, 'nothing has gone');
+ALTER TABLE q2 NO INHERIT q;
+SELECT clock_timestamp() AS t3 \gset
+SELECT read_as_of(:'t2') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM q', '55000', NULL, 'NO INHERIT');
+SELECT set_eq('SELECT id FROM ONLY q', 'VALUES (1)', 'ONLY');
+SELECT set_eq('SELECT id FROM q2', 'VALUES (2)', 'the child by itself');
+SELECT read_as_of(:'t3') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT id FROM q', 'VALUES (1), (4)', 'afterwards all is known');
+SELECT read_as_of(NULL) AS ok \gset
+DROP TABLE q11;
+SELECT clock_timestamp() AS t4 \gset
+SELECT read_as_of(:'t3') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM q', '55000', NULL, 'DROP TABLE of what is below a child');
+SELECT throws_ok('SELECT * FROM q1', '55000', NULL, 'for the child itself, too');
+SELECT read_as_of(NULL) AS ok \gset
+ALTER TABLE out1 INHERIT q;
+SELECT clock_timestamp() AS t5 \gset
+SELECT read_as_of(:'t4') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM q', '55000', NULL, 'INHERIT');
+SET catmaid_history.as_of_incomplete = warning;
+SELECT lives_ok('SELECT * FROM q', 'or a WARNING');
+RESET catmaid_history.as_of_incomplete;
+SELECT read_as_of(NULL) AS ok \gset
+CREATE SCHEMA goes;
+CREATE TABLE goes.q5 () INHERITS (q);
+SELECT clock_timestamp() AS t6 \gset
+SELECT read_as_of(:'t5') IS NOT NULL AS ok \gset
+SELECT lives_ok('SELECT * FROM q', 'a new one that is not tracked');
+SET catmaid_history.as_of_untracked = error;
+SELECT throws_ok('SELECT * FROM q', '55000', NULL, 'is refused, if one wants that');
+RESET catmaid_history.as_of_untracked;
+SELECT read_as_of(NULL) AS ok \gset
+DROP SCHEMA goes CASCADE;
+SELECT read_as_of(:'t6') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM q', '55000', NULL, 'one that is not tracked goes with its schema');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- histories that are kept apart
+CREATE TABLE ap (id int PRIMARY KEY, v text);
+CREATE TABLE ac (PRIMARY KEY (id)) INHERITS (ap);
+SELECT create_history_table('ac', copy_inheritance => false), create_history_table('ap', copy_inheritance => false);
+INSERT INTO ap VALUES (1, 'p');
+INSERT INTO ac VALUES (2, 'c');
+SELECT clock_timestamp() AS t1 \gset
+UPDATE ap SET v = v || ' PRESENT';
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM ap', '0A000', NULL, 'with a child whose history is kept apart');
+SELECT set_eq('SELECT * FROM ONLY ap', $$VALUES (1, 'p')$$, 'the parent alone');
+SELECT set_eq('SELECT * FROM ac', $$VALUES (2, 'c')$$, 'the child');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- columns that were added
+CREATE TABLE co (id int PRIMARY KEY, v text);
+CREATE TABLE coc (w int, PRIMARY KEY (id)) INHERITS (co);
+SELECT create_history_table('coc');
+INSERT INTO co VALUES (1, 'a'), (2, 'b');
+INSERT INTO coc VALUES (3, 'c', 7);
+SELECT clock_timestamp() AS t1 \gset
+ALTER TABLE co ADD COLUMN c int DEFAULT 5, ADD COLUMN d varchar(10) DEFAULT 'dd', ADD COLUMN g text DEFAULT '8', ADD COLUMN w int DEFAULT 9;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT id, c, d, g FROM co', $$VALUES (1, NULL::int, NULL::varchar, NULL::text), (2, NULL, NULL, NULL), (3, NULL, NULL, NULL)$$, 'columns that were added are NULL');
+SELECT set_eq('SELECT id, c, d, g FROM coc', $$VALUES (3, NULL::int, NULL::varchar, NULL::text)$$, 'in a child');
+SELECT set_eq('SELECT w FROM coc', 'VALUES (7)', 'not one that the child had before');
+SELECT read_as_of(NULL) AS ok \gset
+UPDATE co SET v = 'b2' WHERE id = 2;
+ALTER TABLE co ALTER c TYPE text USING 'x' || c;
+ALTER TABLE co ALTER d TYPE varchar(1) USING substr(d, 1, 1);
+ALTER TABLE co ALTER g TYPE varchar(30);
+ALTER TABLE co RENAME c TO c_2;
+COMMENT ON COLUMN co__history.d IS 'documentation';
+COMMENT ON COLUMN co__history.g IS NULL;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT id, v, c_2, d, g FROM ONLY co', $$VALUES (1, 'a', NULL::text, NULL::varchar, NULL::varchar), (2, 'b', NULL, NULL, NULL)$$, 'whatever has become of them, and of their comments');
+SELECT set_eq('SELECT id, v, c_2, d, g FROM coc', $$VALUES (3, 'c', NULL::text, NULL::varchar, NULL::varchar)$$, 'in a child as well');
+SELECT read_as_of(NULL) AS ok \gset
+CREATE TABLE early (id int PRIMARY KEY);
+SELECT create_history_table('early');
+INSERT INTO early VALUES (1);
+SELECT clock_timestamp() AS t1 \gset
+ALTER TABLE early ADD COLUMN c int DEFAULT 5;
+DELETE FROM catmaid_history_internal.catmaid_history_since WHERE relation = 'early__history'::regclass;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT set_eq('SELECT c FROM early', 'VALUES (NULL::int)', 'a database of an early 1.0 has it in the comment');
+SELECT read_as_of(NULL) AS ok \gset
+
+SELECT * FROM finish();
