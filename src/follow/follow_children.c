@@ -54,7 +54,7 @@ follow_children(Node *statement)
 		parents = changed_parents(lfirst_oid(lc), parents);
 	foreach(lc, parents)
 		note(lfirst_oid(lc), SINCE_CHILDREN);
-	foreach(lc, touched)
+	foreach(lc, parents ? touched : NIL)
 		if (get_rel_name(lfirst_oid(lc)) == NULL)
 			since_forget(lfirst_oid(lc));
 }
