@@ -39,10 +39,12 @@ typedef struct ResultRows
 static char *conflict_told_sql(UndoRun *run, UndoTable *table);
 static char *conflict_log_sql(void);
 static char *conflict_rows_sql(UndoRun *run, UndoTable *table, bool conflicts_only, bool key_apart);
+static bool conflict_of_table(const UndoRun *run, const UndoTable *table);
 static UndoColumn *conflict_key_column(const UndoTable *table, const char *name);
 static Oid *result_key_types(const UndoTable *table);
+static void result_put_table(ResultRows *rows);
 static void result_see(void *arg, TupleTableSlot *slot);
-static Datum result_key_of(const ResultRows *rows, const Datum *values);
+static Datum result_key_of(const ResultRows *rows, const Datum *values, const bool *isnull);
 
 /* Fill "told" of each table that has conflicts. */
 void
@@ -70,10 +72,20 @@ conflict_any(const UndoRun *run)
 	{
 		UndoTable  *table = lfirst(lc);
 
-		if (table->nconflicts > 0 || table->blocked->count > 0)
+		if (table->nconflicts > 0 || table->blocked->count > 0 || conflict_of_table(run, table))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Returns true if it is not known what the table held, whatever rows were found: one that was
+ * deleted and is not known of leaves nothing.
+ */
+static bool
+conflict_of_table(const UndoRun *run, const UndoTable *table)
+{
+	return run->restore && table->unknown != NULL;
 }
 
 /* For each row of the plan with a kind: n, the text, the transactions in the way. */
@@ -192,10 +204,14 @@ conflict_refuse(UndoRun *run)
 		if (table->nconflicts > 0 || table->blocked->count > 0)
 			appendStringInfo(&sql, "%sSELECT %u::pg_catalog.oid::pg_catalog.regclass AS live_table, x.* FROM (%s) x",
 							 sql.len > 0 ? " UNION ALL " : "", table->relid, conflict_rows_sql(run, table, true, false));
+		if (conflict_of_table(run, table))
+			appendStringInfo(&sql, "%sSELECT %u::pg_catalog.oid::pg_catalog.regclass AS live_table, 'skip'::pg_catalog.text AS action, "
+							 "%s::pg_catalog.text AS conflict, NULL::pg_catalog.int8[] AS others, NULL::pg_catalog.jsonb AS key",
+							 sql.len > 0 ? " UNION ALL " : "", table->relid, quote_literal_cstr(table->unknown));
 	}
 
 	/* each on a line of its own */
-	(void) SPI_execute_with_args(psprintf("SELECT pg_catalog.format('table %%I, key %%s: %%s', c.live_table, c.key, c.conflict), pg_catalog.count(*) OVER (), "
+	(void) SPI_execute_with_args(psprintf("SELECT pg_catalog.format('table %%s, key %%s: %%s', c.live_table, COALESCE(c.key::pg_catalog.text, 'unknown'), c.conflict), pg_catalog.count(*) OVER (), "
 										  "pg_catalog.array_to_string(ARRAY(SELECT DISTINCT u.t FROM (SELECT pg_catalog.unnest($1) UNION ALL SELECT pg_catalog.unnest(d.others) FROM (%s) d) u (t) WHERE u.t IS NOT NULL ORDER BY u.t), ', ') "
 										  ", EXISTS (SELECT FROM (%s) d, pg_catalog.unnest(d.others) u (t) WHERE NOT u.t OPERATOR(pg_catalog.=) ANY ($1)) "
 										  "FROM (%s) c ORDER BY c.live_table::pg_catalog.oid, c.key LIMIT %d", sql.data, sql.data, sql.data, LINES_IN_DETAIL),
@@ -235,6 +251,8 @@ conflict_put_rows(UndoRun *run, ReturnSetInfo *result)
 	{
 		ResultRows	rows = {lfirst(lc), result, NULL, NULL};
 
+		if (conflict_of_table(run, rows.table))
+			result_put_table(&rows);
 		if (rows.table->plan->count == 0)
 			continue;
 		rows.types = result_key_types(rows.table);
@@ -266,6 +284,17 @@ result_key_types(const UndoTable *table)
 	return types;
 }
 
+/* The conflict of a table, without a key. */
+static void
+result_put_table(ResultRows *rows)
+{
+	Datum		values[4] = {ObjectIdGetDatum(rows->table->relid), (Datum) 0, CStringGetTextDatum("skip"),
+	CStringGetTextDatum(rows->table->unknown)};
+	bool		nulls[4] = {false, true, false, false};
+
+	tuplestore_putvalues(rows->result->setResult, rows->result->setDesc, values, nulls);
+}
+
 /* A row of conflict_rows_sql(). */
 static void
 result_see(void *arg, TupleTableSlot *slot)
@@ -278,7 +307,7 @@ result_see(void *arg, TupleTableSlot *slot)
 	slot_getallattrs(slot);
 	before = MemoryContextSwitchTo(rows->scratch);
 	values[0] = ObjectIdGetDatum(rows->table->relid);
-	values[1] = rows->types == NULL ? slot->tts_values[3] : result_key_of(rows, slot->tts_values + 3);
+	values[1] = rows->types == NULL ? slot->tts_values[3] : result_key_of(rows, slot->tts_values + 3, slot->tts_isnull + 3);
 	values[2] = slot->tts_values[0];
 	values[3] = slot->tts_values[1];
 	nulls[3] = slot->tts_isnull[1];
@@ -289,7 +318,7 @@ result_see(void *arg, TupleTableSlot *slot)
 
 /* As to_jsonb() of a row makes it, which looks up the types for each. */
 static Datum
-result_key_of(const ResultRows *rows, const Datum *values)
+result_key_of(const ResultRows *rows, const Datum *values, const bool *isnull)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *lc;
@@ -305,8 +334,11 @@ result_key_of(const ResultRows *rows, const Datum *values)
 		name.val.string.val = lfirst(lc);
 		name.val.string.len = strlen(lfirst(lc));
 		(void) pushJsonbValue(&state, WJB_KEY, &name);
-		switch (rows->types[i])
+		switch (isnull[i] ? InvalidOid : rows->types[i])
 		{
+			case InvalidOid:
+				value.type = jbvNull;
+				break;
 			case INT2OID:
 				value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int2_numeric, values[i]));
 				value.type = jbvNumeric;

@@ -61,7 +61,7 @@ static bool find_begin_keys(Finding *finding);
 static void find_seen_columns(void *arg, TupleDesc desc);
 static void find_see(void *arg, TupleTableSlot *slot);
 static void find_see_pair(Finding *finding, TupleTableSlot *slot);
-static void find_note_key(Finding *finding, const Datum *values);
+static void find_note_key(Finding *finding, const Datum *values, const bool *isnull);
 static bool find_has_repeated(Finding *finding);
 static int	compare_hashes(const void *a, const void *b);
 static char *find_pairs_sql(const UndoRun *run, const UndoTable *table);
@@ -199,7 +199,7 @@ find_see_pair(Finding *finding, TupleTableSlot *slot)
 	else if (!isnull[FOUND_SIDE] && !isnull[FOUND_PENDED] && !finding->run->restore)
 		known_note(finding->run, DatumGetInt64(values[FOUND_PENDER]), DatumGetTimestampTz(values[FOUND_PENDED]));
 	if (finding->may_repeat)
-		find_note_key(finding, values);
+		find_note_key(finding, values, isnull);
 
 	if (isnull[FOUND_LEFT] || DatumGetInt16(values[FOUND_LEFT]) != SIDE_LIVE)
 	{
@@ -219,11 +219,15 @@ find_see_pair(Finding *finding, TupleTableSlot *slot)
 }
 
 static void
-find_note_key(Finding *finding, const Datum *values)
+find_note_key(Finding *finding, const Datum *values, const bool *isnull)
 {
 	uint64		hash = 0;
 	int			i;
 
+	/* of an older key: it is not known which row that is (judge.c) */
+	for (i = 0; i < finding->nkeys; i++)
+		if (isnull[finding->key_columns[i]])
+			return;
 	for (i = 0; i < finding->nkeys; i++)
 		hash = hash_combine64(hash, DatumGetUInt64(FunctionCall2Coll(&finding->functions[i], finding->collations[i],
 																	 values[finding->key_columns[i]], UInt64GetDatum(0))));
@@ -419,7 +423,9 @@ find_live_sql(const UndoRun *run, const UndoTable *table)
 	ListCell   *lc;
 
 	if (run->restore)
-		doubt = psprintf("%s IS NULL OR %s OPERATOR(pg_catalog.=) '-infinity'", start, start);
+		doubt = psprintf("%s IS NULL OR %s OPERATOR(pg_catalog.=) '-infinity'%s", start, start,
+						 /* it appeared by syncing, and may be older */
+						 OidIsValid(table->row->tracking) ? " OR (t.txid OPERATOR(pg_catalog.>) 0) IS NOT TRUE" : "");
 	else if (!OidIsValid(table->row->tracking))
 		doubt = psprintf("COALESCE(l.%s OPERATOR(pg_catalog.<) '%s'::pg_catalog.timestamptz, false)",
 						 quote_identifier(table->row->time_column), timestamptz_to_str(table->row->created));

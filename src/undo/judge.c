@@ -17,7 +17,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
+#include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -32,6 +32,7 @@
 #define PLAN_DIFFER		3
 #define PLAN_COLUMNS	4
 
+static bool has_key(const UndoTable *table, const FoundRow *row);
 static bool has_before(const FoundRow *row);
 static Datum value_of(const FoundRow *row, const UndoColumn *column, int at, int side, bool *isnull);
 static bool is_alike(const UndoColumn *column, Datum a, bool a_isnull, Datum b, bool b_isnull);
@@ -39,7 +40,6 @@ static char choose_act(UndoTable *table, const FoundRow *row);
 static const char *find_kind(const UndoRun *run, const UndoTable *table, const FoundRow *row, char act, char **differ);
 static bool is_as_left(const UndoTable *table, const FoundRow *row, char **differ);
 static void put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const char *kind, const char *differ);
-static Datum next_number(const UndoColumn *column);
 static bool keeps_reference(const UndoReference *reference, const FoundRow *row);
 static bool is_compared(const UndoColumn *column);
 
@@ -135,6 +135,9 @@ judge_row(UndoRun *run, UndoTable *table, const FoundRow *row)
 	const char *kind;
 	int			which;
 
+	if (!has_key(table, row))
+		table->keyless = true;
+
 	/* what the transactions made and ended themselves (find.c) */
 	if (row->isnull[FOUND_SIDE] && row->isnull[FOUND_LEFT])
 		return;
@@ -153,6 +156,22 @@ judge_row(UndoRun *run, UndoTable *table, const FoundRow *row)
 	put_row(run, table, row, act, kind, differ);
 	if (differ)
 		pfree(differ);
+}
+
+/* Is it known which row it is?  (The key may have got a column that was not there yet.) */
+static bool
+has_key(const UndoTable *table, const FoundRow *row)
+{
+	int			at = 0;
+	ListCell   *lc;
+
+	foreach(lc, table->columns)
+	{
+		if (((UndoColumn *) lfirst(lc))->is_key && row->isnull[FOUND_COLUMNS + 2 * at])
+			return false;
+		at++;
+	}
+	return true;
 }
 
 /* Was there something before the first of the transactions? */
@@ -236,8 +255,9 @@ find_kind(const UndoRun *run, const UndoTable *table, const FoundRow *row, char 
 	bool		repeated = DatumGetBool(row->values[FOUND_REPEATED]) || DatumGetBool(row->values[FOUND_INSERTED]);
 	bool		is_as;
 
-	/* "there was nothing" is not known of what may have been erased */
+	/* "there was nothing" is not known of what may have been erased, or have another key */
 	if (table->unknown || (table->erased && !found) ||
+		(table->keyless && !(found && row->is_live)) || !has_key(table, row) ||
 		DatumGetBool(row->values[FOUND_DOUBT]) || DatumGetBool(row->values[FOUND_LOST]))
 		return KIND_UNKNOWN;
 	if (run->restore)
@@ -323,9 +343,9 @@ put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const cha
 			values[i] = row->values[FOUND_COLUMNS + 2 * at];
 			isnull[i] = row->isnull[FOUND_COLUMNS + 2 * at];
 		}
-		else if (act == ACT_INSERT && OidIsValid(column->sequence) && !run->judge_only &&
+		else if (act == ACT_INSERT && column->default_value && !run->judge_only &&
 				 DatumGetBool(row->values[column->absent_at]))
-			values[i] = next_number(column);
+			values[i] = ExecEvalExprSwitchContext(column->default_value, table->econtext, &isnull[i]);
 		else if (found || left)
 			values[i] = value_of(row, column, at, found ? 0 : 1, &isnull[i]);
 		else
@@ -372,23 +392,8 @@ put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const cha
 			pfree(DatumGetPointer(told[i]));
 	pfree(values);
 	pfree(isnull);
-}
-
-/* As an INSERT that does not name an identity column gets it, without a privilege of its own. */
-static Datum
-next_number(const UndoColumn *column)
-{
-	int64		number = nextval_internal(column->sequence, false);
-
-	switch (column->type)
-	{
-		case INT2OID:
-			return Int16GetDatum((int16) number);
-		case INT4OID:
-			return Int32GetDatum((int32) number);
-		default:
-			return Int64GetDatum(number);
-	}
+	if (table->econtext)
+		ResetExprContext(table->econtext);
 }
 
 /* Does the live row refer to the same as that which was there before? */
@@ -401,12 +406,8 @@ keeps_reference(const UndoReference *reference, const FoundRow *row)
 	foreach(lc, reference->child_table->columns)
 	{
 		UndoColumn *column = lfirst(lc);
-		bool		is_part = false;
-		int			i;
 
-		for (i = 0; i < reference->nkeys; i++)
-			is_part |= reference->child_columns[i] == column->attnum;
-		if (is_part)
+		if (list_member_ptr(reference->own_columns, column))
 		{
 			bool		isnull = row->isnull[FOUND_COLUMNS + 2 * at];
 			Datum		value = row->values[FOUND_COLUMNS + 2 * at];

@@ -110,13 +110,13 @@ check_reach(UndoRun *run, UndoTable *table)
 {
 	TimestampTz first = table->first;
 	bool		was_unknown = table->unknown != NULL;
-	bool		had_erased = table->erased;
+	bool		was_incomplete = table->is_incomplete;
 	Reach		gap;
 	MemoryContext before;
 
 	table->unknown = NULL;
 	table->erased = false;
-	if (table->nfound == 0)
+	if (table->nfound == 0 && !run->restore)
 		return true;
 	if (run->restore)
 		first = DatumGetTimestampTz(run->params[1]);
@@ -139,7 +139,8 @@ check_reach(UndoRun *run, UndoTable *table)
 								  from, timestamptz_to_str(gap.until));
 	}
 	MemoryContextSwitchTo(before);
-	return was_unknown == (table->unknown != NULL) && had_erased == table->erased;
+	table->is_incomplete = table->erased || table->keyless;
+	return was_unknown == (table->unknown != NULL) && was_incomplete == table->is_incomplete;
 }
 
 /* Were versions of rows of the table erased since then?  (src/segment/erase.c) */

@@ -16,6 +16,7 @@
 #include "access/genam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -30,10 +31,12 @@
 #include "undo/undo.h"
 
 static UndoReference *reference_read(UndoRun *run, HeapTuple tuple, TupleDesc desc);
+static UndoColumn *column_of(const UndoTable *table, Oid relid, AttrNumber attnum);
 static int	reference_numbers(HeapTuple tuple, TupleDesc desc, int column, Oid type, void **numbers);
 static void reference_order(UndoRun *run);
 static bool may_see(Oid relid);
 static uint64 judge_forward(UndoRun *run, UndoReference *reference);
+static uint64 judge_left_out(UndoRun *run, UndoReference *reference);
 static uint64 judge_backward(UndoRun *run, UndoReference *reference);
 static char *keeps_value_sql(const UndoReference *reference);
 static uint64 judge_halves(UndoRun *run, UndoTable *table);
@@ -54,10 +57,18 @@ references_find(UndoRun *run)
 		return;
 	initStringInfo(&sql);
 	foreach(lc, run->tables)
-		appendStringInfo(&sql, "%s%u", sql.len > 0 ? "," : "", ((UndoTable *) lfirst(lc))->relid);
+	{
+		UndoTable  *table = lfirst(lc);
+		List	   *relids = table->live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+			find_all_inheritors(table->relid, NoLock, NULL) : list_make1_oid(table->relid);
+		ListCell   *of;
+
+		foreach(of, relids)
+			appendStringInfo(&sql, "%s%u", sql.len > 0 ? "," : "", lfirst_oid(of));
+	}
 	/* "conperiod" came with PostgreSQL 18 */
 	SPI_execute(psprintf("SELECT c.oid, c.conname::pg_catalog.text, c.conrelid, c.confrelid, c.conkey, c.confkey, c.conpfeqop, "
-						 "pg_catalog.strpos('cnd', c.confdeltype::pg_catalog.text) OPERATOR(pg_catalog.>) 0, c.confdeltype OPERATOR(pg_catalog.<>) 'a', c.confupdtype OPERATOR(pg_catalog.<>) 'a' "
+						 "c.confdeltype OPERATOR(pg_catalog.<>) 'a', c.confupdtype OPERATOR(pg_catalog.<>) 'a' "
 						 "FROM pg_catalog.pg_constraint c WHERE c.contype OPERATOR(pg_catalog.=) 'f' AND c.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid "
 						 "AND (c.conrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[]) OR c.confrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])) "
 						 "AND COALESCE(pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conperiod'::pg_catalog.text, 'false') OPERATOR(pg_catalog.<>) 'true' ORDER BY c.oid",
@@ -85,23 +96,34 @@ reference_read(UndoRun *run, HeapTuple tuple, TupleDesc desc)
 	reference->name = TextDatumGetCString(heap_getattr(tuple, 2, desc, &isnull));
 	reference->child = DatumGetObjectId(heap_getattr(tuple, 3, desc, &isnull));
 	reference->parent = DatumGetObjectId(heap_getattr(tuple, 4, desc, &isnull));
-	reference->child_table = table_of(run, reference->child);
-	reference->parent_table = table_of(run, reference->parent);
+	reference->child_table = table_of(run, lineage_root(reference->child));
+	reference->parent_table = table_of(run, lineage_root(reference->parent));
 	reference->nkeys = reference_numbers(tuple, desc, 5, INT2OID, (void **) &reference->child_columns);
 	(void) reference_numbers(tuple, desc, 6, INT2OID, (void **) &reference->parent_columns);
 	(void) reference_numbers(tuple, desc, 7, OIDOID, (void **) &reference->operators);
-	reference->spreads = DatumGetBool(heap_getattr(tuple, 8, desc, &isnull));
-	reference->delete_acts = DatumGetBool(heap_getattr(tuple, 9, desc, &isnull));
-	reference->update_acts = DatumGetBool(heap_getattr(tuple, 10, desc, &isnull));
+	reference->delete_acts = DatumGetBool(heap_getattr(tuple, 8, desc, &isnull));
+	reference->update_acts = DatumGetBool(heap_getattr(tuple, 9, desc, &isnull));
 	reference->by_key = true;
 	for (i = 0; reference->parent_table && i < reference->nkeys; i++)
 	{
-		UndoColumn *column = table_column_of(reference->parent_table, reference->parent_columns[i]);
+		UndoColumn *column = column_of(reference->parent_table, reference->parent, reference->parent_columns[i]);
 
 		column->is_referred |= !column->is_key;
 		reference->by_key &= column->is_key;
 	}
+	for (i = 0; reference->child_table && i < reference->nkeys; i++)
+		reference->own_columns = lappend(reference->own_columns,
+										 column_of(reference->child_table, reference->child, reference->child_columns[i]));
 	return reference;
+}
+
+/* The column of the table, or of a partition of it, among those of the table. */
+static UndoColumn *
+column_of(const UndoTable *table, Oid relid, AttrNumber attnum)
+{
+	if (relid != table->relid)
+		attnum = get_attnum(table->relid, get_attname(relid, attnum, false));
+	return table_column_of(table, attnum);
 }
 
 static int
@@ -161,6 +183,7 @@ references_judge(UndoRun *run)
 		foreach(lc, run->references)
 		{
 			added += judge_forward(run, lfirst(lc));
+			added += judge_left_out(run, lfirst(lc));
 			added += judge_backward(run, lfirst(lc));
 		}
 		foreach(lc, run->tables)
@@ -196,6 +219,24 @@ references_let_replace(const UndoRun *run, const UndoTable *table)
 	return true;
 }
 
+/* Returns true if a foreign key does something to what refers to rows that are written. */
+bool
+references_act(const UndoRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->references)
+	{
+		UndoReference *reference = lfirst(lc);
+
+		if (reference->parent_table && reference->child_table &&
+			((reference->delete_acts && reference->parent_table->acts[0] > 0) ||
+			 (reference->update_acts && !reference->by_key && reference->parent_table->acts[1] > 0)))
+			return true;
+	}
+	return false;
+}
+
 /* Returns true if the caller may see all rows of the table. */
 static bool
 may_see(Oid relid)
@@ -221,7 +262,7 @@ judge_forward(UndoRun *run, UndoReference *reference)
 	initStringInfo(&not_null);
 	for (i = 0; i < reference->nkeys; i++)
 		appendStringInfo(&not_null, " AND c.%s IS NOT NULL",
-						 table_column_of(child, reference->child_columns[i])->alias);
+						 column_of(child, reference->child, reference->child_columns[i])->alias);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT c.n, %s FROM (%s) c LEFT JOIN %s r ON %s",
 					 quote_literal_cstr(psprintf("it refers to a row of table \"%s\" that is not there (constraint \"%s\")",
@@ -235,6 +276,29 @@ judge_forward(UndoRun *run, UndoReference *reference)
 	appendStringInfo(&sql, " WHERE (r.ctid IS NULL%s)%s%s", parent_goes ? " OR d.n IS NOT NULL) AND (i.n IS NULL" : "",
 					 not_null.data, parent_goes ? "" : psprintf(" AND c.same_%u IS NOT TRUE", reference->constraint));
 	return store_add(run, child->blocked, sql.data);
+}
+
+/*
+ * Rows that come, and what they referred to is left out, as there is another row of its key by
+ * now: they would be that row's.
+ */
+static uint64
+judge_left_out(UndoRun *run, UndoReference *reference)
+{
+	UndoTable  *child = reference->child_table;
+	UndoTable  *parent = reference->parent_table;
+
+	if (child == NULL || child->plan->count == 0 || parent == NULL || parent->nconflicts == 0)
+		return 0;
+	return store_add(run, child->blocked,
+					 psprintf("SELECT DISTINCT c.n, %s FROM (%s) c JOIN %s x ON %s "
+							  "WHERE c.same_%u IS NOT TRUE AND x.act OPERATOR(pg_catalog.<>) 'D' "
+							  "AND x.kind OPERATOR(pg_catalog.=) ANY (ARRAY['" KIND_TAKEN "', '" KIND_BETWEEN "']) AND NOT (%s)",
+							  quote_literal_cstr(psprintf("it refers to a row of table \"%s\" that does not come back (constraint \"%s\")",
+														  get_rel_name(reference->parent), reference->name)),
+							  plan_rows_sql(run, child, "IU"), parent->plan->name,
+							  match_sql(reference, "x", true, false, "c", true), reference->constraint,
+							  plan_active_sql(run, parent, "x")));
 }
 
 /*
@@ -255,17 +319,18 @@ judge_backward(UndoRun *run, UndoReference *reference)
 
 	if (parent == NULL || parent->plan->count == 0 || (reference->by_key && parent->acts[0] == 0))
 		return 0;
-	if (!may_see(reference->child))
-	{
-		if (reference->spreads && parent->planned[0] > 0)
-			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(reference->child));
-		return 0;
-	}
 	initStringInfo(&acting);
 	appendStringInfo(&acting, "%s", reference->delete_acts ? "p.act OPERATOR(pg_catalog.=) 'D'" : "false");
 	if (reference->update_acts && !reference->by_key)
 		appendStringInfo(&acting, " OR (p.act OPERATOR(pg_catalog.=) 'U' AND NOT (%s))", keeps_value_sql(reference));
 	goes = plan_rows_sql(run, parent, reference->by_key ? "D" : "DU");
+	if (!may_see(reference->child))
+	{
+		/* what refuses by itself need not be looked at */
+		if (store_execute(run, psprintf("SELECT pg_catalog.count(*) FROM (%s) p WHERE %s", goes, acting.data)) > 0)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(reference->child));
+		return 0;
+	}
 	comes = plan_rows_sql(run, parent, "IU");
 
 	initStringInfo(&sql);
@@ -304,7 +369,7 @@ keeps_value_sql(const UndoReference *reference)
 	initStringInfo(&after);
 	for (i = 0; i < reference->nkeys; i++)
 	{
-		UndoColumn *column = table_column_of(reference->parent_table, reference->parent_columns[i]);
+		UndoColumn *column = column_of(reference->parent_table, reference->parent, reference->parent_columns[i]);
 
 		appendStringInfo(&before, "%sp.%s%s", i > 0 ? ", " : "", column->is_referred ? "o" : "", column->alias);
 		appendStringInfo(&after, "%sp.%s", i > 0 ? ", " : "", column->alias);
@@ -372,14 +437,14 @@ match_sql(const UndoReference *reference, const char *parent, bool parent_planne
 
 		if (parent_planned)
 		{
-			UndoColumn *column = table_column_of(reference->parent_table, up);
+			UndoColumn *column = column_of(reference->parent_table, reference->parent, up);
 
 			parent_type = column->type;
 			parent_sql = psprintf("%s.%s%s", parent, parent_before && column->is_referred ? "o" : "", column->alias);
 		}
 		if (child_planned)
 		{
-			UndoColumn *column = table_column_of(reference->child_table, down);
+			UndoColumn *column = column_of(reference->child_table, reference->child, down);
 
 			child_type = column->type;
 			child_sql = psprintf("%s.%s", child, column->alias);

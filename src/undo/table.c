@@ -21,9 +21,11 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -46,7 +48,8 @@ static void table_check(UndoTable *table);
 static void table_note_unstamped(const UndoTable *table);
 static char *table_one_key_sql(const UndoTable *table, const char *a, bool live, const char *b);
 static bool table_keeps(const UndoTable *table, const char *column, Form_pg_attribute kept);
-static UndoColumn *table_read_column(const UndoTable *table, Form_pg_attribute att);
+static UndoColumn *table_read_column(UndoTable *table, Form_pg_attribute att);
+static void table_read_default(UndoTable *table, UndoColumn *column);
 
 /*
  * Open the tables named, with those that inherit from them unless keys are given; NULL: all
@@ -279,7 +282,7 @@ table_check(UndoTable *table)
 }
 
 static UndoColumn *
-table_read_column(const UndoTable *table, Form_pg_attribute att)
+table_read_column(UndoTable *table, Form_pg_attribute att)
 {
 	UndoColumn *column = palloc0(sizeof(UndoColumn));
 	Form_pg_attribute held = columns_find(table->history, NameStr(att->attname));
@@ -315,8 +318,8 @@ table_read_column(const UndoTable *table, Form_pg_attribute att)
 		column->added = pstrdup(timestamptz_to_str(added.since));
 		column->added_after = added.snapshot;
 		column->default_sql = columns_default_sql(table->relid, att->attnum);
-		if (att->attidentity != '\0')
-			column->sequence = identity_sequence_compat(table->live, att->attnum);
+		if (getBaseType(att->atttypid) == column->type)
+			table_read_default(table, column);
 	}
 	column->is_identity = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	return column;
@@ -338,6 +341,22 @@ table_lets_go(const UndoTable *table)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * The default that an INSERT gives a column that it does not name: that of the column, an identity
+ * column's next number, or that of a domain.  Evaluated as the caller, as by her INSERT.
+ */
+static void
+table_read_default(UndoTable *table, UndoColumn *column)
+{
+	Node	   *expression = build_column_default(table->live, column->attnum);
+
+	if (expression == NULL)
+		return;
+	if (table->econtext == NULL)
+		table->econtext = CreateStandaloneExprContext();
+	column->default_value = ExecPrepareExpr((Expr *) expression, CreateExecutorState());
 }
 
 /* The table among those to be undone; NULL: it is not. */

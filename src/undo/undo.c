@@ -324,6 +324,10 @@ undo_may_retry(UndoRun *run, ErrorData *error)
 		if (make_way(run, table, index))
 			return true;
 	}
+
+	/* the columns may not be NULL for a moment */
+	if (run->first_table && run->first_table->park != NIL && make_way(run, run->first_table, run->first_index))
+		return true;
 	return (is_in_the_way(error) || run->one_by_one) && make_strict(run);
 }
 

@@ -51,7 +51,7 @@ typedef struct UndoColumn
 	char	   *added;			/* when, and the snapshot; NULL: it was always there */
 	char	   *added_after;
 	char	   *default_sql;	/* or NULL */
-	Oid			sequence;		/* of an identity column that was added */
+	ExprState  *default_value;	/* of one that was added; NULL: there is none, or it has another type */
 	bool		is_referred;	/* a foreign key refers to it, and it is no key's */
 	int			image_length;	/* typlen and typbyval, to compare byte by byte */
 	bool		image_by_value;
@@ -88,6 +88,7 @@ typedef struct UndoTable
 	Relation	history;
 	char	   *name;			/* as FROM has it, with ONLY */
 	List	   *columns;		/* of UndoColumn */
+	ExprContext *econtext;		/* for defaults, or NULL */
 	Store	   *rest;			/* rows found, whose live row is not told yet */
 	Store	   *plan;
 	Store	   *blocked;		/* rows of the plan that cannot be, and why */
@@ -95,6 +96,8 @@ typedef struct UndoTable
 	Store	   *places;			/* where the rows are before they are written */
 	bool		several;		/* there may be several versions of a key to choose from */
 	bool		erased;			/* versions of its rows were erased since */
+	bool		keyless;		/* there are versions without a value of today's key */
+	bool		is_incomplete;	/* erased or keyless, as the plan has it */
 	TimestampTz first;			/* of what was found, the first change; DT_NOEND: none is known */
 	uint64		nfound;
 	UndoPlaces	made;			/* live rows that the transactions made, or that are younger */
@@ -122,8 +125,8 @@ typedef struct UndoReference
 	int			nkeys;
 	AttrNumber *child_columns;
 	AttrNumber *parent_columns;
+	List	   *own_columns;	/* of the child's table, of UndoColumn */
 	bool		by_key;			/* the parent's columns are its key's */
-	bool		spreads;		/* ON DELETE CASCADE and the like */
 	bool		delete_acts;	/* ON DELETE is not NO ACTION */
 	bool		update_acts;	/* ON UPDATE is not NO ACTION */
 	Oid		   *operators;		/* parent = child */
@@ -235,6 +238,7 @@ extern char *plan_rows_sql(const UndoRun *run, const UndoTable *table, const cha
 /* references.c: foreign keys and unique values, to a fixpoint */
 extern void references_find(UndoRun *run);
 extern void references_judge(UndoRun *run);
+extern bool references_act(const UndoRun *run);
 extern bool references_let_replace(const UndoRun *run, const UndoTable *table);
 
 /* store.c: results that later queries read */

@@ -367,7 +367,7 @@ sub justified
 	my ($table) = split / /, $key;
 	for (split /; /, $conflict // '')
 	{
-		if (/^it refers to a row of table "(\w+)" that is not there/)
+		if (/^it refers to a row of table "(\w+)" that (?:is not there|does not come back)/)
 		{
 			my $parent = "$1 " . parent_key($table, $1, $wanted);
 			# a row that was to go, and is left out as well
