@@ -186,8 +186,8 @@ may_be_of(const UndoTable *table, char *name)
 	namespace = get_namespace_oid(strVal(linitial(names)), true);
 	relid = OidIsValid(namespace) ? get_relname_relid(strVal(lsecond(names)), namespace) : InvalidOid;
 	return !OidIsValid(relid) || relid == table->relid ||
-		list_member_oid(find_all_inheritors(relid, NoLock, NULL), table->relid) ||
-		list_member_oid(find_all_inheritors(table->relid, NoLock, NULL), relid);
+		list_member_oid(lineage_below(relid), table->relid) ||
+		list_member_oid(lineage_below(table->relid), relid);
 }
 
 /*

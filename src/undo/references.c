@@ -60,7 +60,7 @@ references_find(UndoRun *run)
 	{
 		UndoTable  *table = lfirst(lc);
 		List	   *relids = table->live->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
-			find_all_inheritors(table->relid, NoLock, NULL) : list_make1_oid(table->relid);
+			lineage_below(table->relid) : list_make1_oid(table->relid);
 		ListCell   *of;
 
 		foreach(of, relids)

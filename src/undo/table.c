@@ -102,7 +102,7 @@ tables_named(ArrayType *tables, bool children_too)
 		relids = list_append_unique_oid(relids, relid);
 		if (!children_too || get_rel_relkind(relid) != RELKIND_RELATION)
 			continue;
-		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+		foreach(lc, lineage_below(relid))
 		{
 			if (registry_get(lfirst_oid(lc)) == NULL)
 				continue;

@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -47,6 +48,7 @@ static void undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, c
 static UndoRun *undo_begin(FunctionCallInfo fcinfo, int on_conflict, int dry_run);
 static void check_transactions(ArrayType *transactions);
 static bool is_in_progress(int64 id);
+static bool is_of_our_time(int64 id);
 static void check_instant(TimestampTz as_of);
 static void check_keys(UndoRun *run, ArrayType *keys);
 static void check_key(const UndoTable *table, Jsonb *key);
@@ -150,6 +152,12 @@ check_transactions(ArrayType *transactions)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("transaction %s is the current one", psprintf(INT64_FORMAT, id)),
 					 errhint("ROLLBACK;")));
+		if (IsolationUsesXactSnapshot() && is_of_our_time(id) &&
+			XidInMVCCSnapshot((TransactionId) id, GetTransactionSnapshot()))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("transaction %s has ended since this one took its snapshot", psprintf(INT64_FORMAT, id)),
+					 errhint("ROLLBACK;")));
 		if (is_in_progress(id))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -161,11 +169,16 @@ check_transactions(ArrayType *transactions)
 static bool
 is_in_progress(int64 id)
 {
+	return is_of_our_time(id) && TransactionIdIsInProgress((TransactionId) id);
+}
+
+/* Others are of another cluster, or long past. */
+static bool
+is_of_our_time(int64 id)
+{
 	int64		next = (int64) U64FromFullTransactionId(ReadNextFullTransactionId());
 
-	/* others are of another cluster, or long past */
-	return id < next && next - id < (INT64CONST(1) << 31) &&
-		TransactionIdIsNormal((TransactionId) id) && TransactionIdIsInProgress((TransactionId) id);
+	return id < next && next - id < (INT64CONST(1) << 31) && TransactionIdIsNormal((TransactionId) id);
 }
 
 static void
@@ -320,15 +333,17 @@ undo_may_retry(UndoRun *run, ErrorData *error)
 		{
 			run->first_table = table;
 			run->first_index = index;
+
+			/* it may be another one's, which a new judgement finds */
+			if (!IsolationUsesXactSnapshot())
+				return true;
 		}
 		if (make_way(run, table, index))
 			return true;
 	}
 
 	/* the columns may not be NULL for a moment */
-	if (run->first_table && run->first_table->park != NIL && make_way(run, run->first_table, run->first_index))
-		return true;
-	return (is_in_the_way(error) || run->one_by_one) && make_strict(run);
+	return run->first_table && run->first_table->park != NIL && make_way(run, run->first_table, run->first_index);
 }
 
 /* Has the constraint another row's value, which may be ours? */
@@ -362,9 +377,9 @@ table_of_error(UndoRun *run, ErrorData *error, Oid *index)
 }
 
 /*
- * Values of the index are in each other's way.  First it may be another one's row, which a new
- * judgement finds; then the columns are NULL for a moment, or rows are replaced; at
- * last it may be a row that a trigger has written.
+ * Values of the index are in each other's way.  First the columns are NULL for a moment, or rows
+ * are replaced; then who exchanges values is in conflict (make_strict); at last it may be a row
+ * that a trigger has written.
  */
 static bool
 make_way(UndoRun *run, UndoTable *table, Oid index)
@@ -380,12 +395,12 @@ make_way(UndoRun *run, UndoTable *table, Oid index)
 			return true;
 		}
 	}
-	if (!run->one_by_one && !OidIsValid(table->strict))
-	{
-		run->one_by_one = true;
+	if (make_strict(run))
 		return true;
-	}
-	return false;
+	if (run->one_by_one)
+		return false;
+	run->one_by_one = true;
+	return true;
 }
 
 /*
@@ -420,9 +435,8 @@ make_strict(UndoRun *run)
 {
 	ListCell   *lc;
 
-	if (run->first_table == NULL || OidIsValid(run->first_table->strict))
+	if (run->first_table == NULL || OidIsValid(run->first_table->strict) || !OidIsValid(run->first_index))
 		return false;
-	run->one_by_one = false;
 	foreach(lc, run->tables)
 	{
 		UndoTable  *table = lfirst(lc);

@@ -466,8 +466,8 @@ write_tell_other_values(UndoRun *run, UndoTable *table)
 		UndoColumn *column = lfirst(lc);
 
 		if (!column->is_silent && !column->is_generated)
-			appendStringInfo(&columns, "%spg_catalog.max(CASE WHEN NOT pg_catalog.record_image_eq(ROW(%s), ROW(p.%s)) THEN %s::pg_catalog.text END)",
-							 columns.len > 0 ? ", " : "", table_live_sql(column, "l"), column->alias,
+			appendStringInfo(&columns, "%s pg_catalog.max(CASE WHEN NOT pg_catalog.record_image_eq(ROW(%s), ROW(p.%s)) THEN %s::pg_catalog.text END)",
+							 columns.len > 0 ? "," : "", table_live_sql(column, "l"), column->alias,
 							 quote_literal_cstr(column->name));
 	}
 	if (columns.len == 0)
