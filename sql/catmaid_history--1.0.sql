@@ -520,6 +520,17 @@ CREATE FUNCTION catmaid_history_tracking_of(live_table oid) RETURNS oid
 COMMENT ON FUNCTION catmaid_history_tracking_of(oid) IS
     'The tracking table that the registry has for a table; what the views of parents call.';
 
+CREATE FUNCTION catmaid_history_internal.is_history_support(request internal) RETURNS internal
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'catmaid_history_is_history_support';
+COMMENT ON FUNCTION catmaid_history_internal.is_history_support(internal) IS
+    'Tells the planner of how many rows catmaid_history_is_history is true; not for use.';
+
+CREATE FUNCTION catmaid_history_is_history(relation oid) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2 SUPPORT catmaid_history_internal.is_history_support
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION catmaid_history_is_history(oid) IS
+    'Whether a table is the history of a tracked table, or a segment of one; what the views of parents call.';
+
 CREATE FUNCTION catmaid_history_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION catmaid_history_truncate() IS

@@ -21,11 +21,14 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
 #include "tcop/utility.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #if PG_VERSION_NUM < 130000
@@ -484,6 +487,43 @@ typedef RTEPermissionInfo QueryPrivilegesCompat;
 typedef RangeTblEntry QueryPrivilegesCompat;
 #define query_privileges_compat(query, rte)	(rte)
 #endif
+
+/* 14 lets the owner of a plan's use be told. */
+static inline CachedPlan *
+get_cached_plan_compat(CachedPlanSource *source, ParamListInfo params, ResourceOwner owner)
+{
+#if PG_VERSION_NUM >= 140000
+	return GetCachedPlan(source, params, owner, NULL);
+#else
+	Assert(owner == CurrentResourceOwner);
+	return GetCachedPlan(source, params, true, NULL);
+#endif
+}
+
+static inline void
+release_cached_plan_compat(CachedPlan *plan, ResourceOwner owner)
+{
+#if PG_VERSION_NUM >= 140000
+	ReleaseCachedPlan(plan, owner);
+#else
+	ResourceOwner before = CurrentResourceOwner;
+
+	CurrentResourceOwner = owner;
+	ReleaseCachedPlan(plan, true);
+	CurrentResourceOwner = before;
+#endif
+}
+
+/* Add the entries of another query's range table to the query's, with their privileges. */
+static inline void
+combine_range_tables_compat(Query *query, Query *other)
+{
+#if PG_VERSION_NUM >= 160000
+	CombineRangeTables(&query->rtable, &query->rteperminfos, other->rtable, other->rteperminfos);
+#else
+	query->rtable = list_concat(query->rtable, other->rtable);
+#endif
+}
 
 /*
  * The entry, of a relation, has become a sub-query, so nothing is checked for it: up to 15

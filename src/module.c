@@ -30,6 +30,8 @@ _PG_init(void)
 	tracking_scan_init();
 	rows_scan_init();
 	prune_init();
+	/* before past_plan.c, so that it comes after it */
+	unused_columns_init();
 	log_settings_init();
 	settings_init();
 	command_init();

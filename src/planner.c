@@ -121,6 +121,9 @@ relation_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 		return true;
 	if (rte->rtekind == RTE_SUBQUERY && rte->inh)
 		return estimate_column(root, rte, attnum, vardata);
+	if (stream_plan_is_for_few && rte->rtekind == RTE_RELATION && attnum > 0 &&
+		estimate_few(rte, attnum, vardata))
+		return true;
 	if (rte->rtekind != RTE_RELATION || attnum <= 0 ||
 		(xid = xid_beside(rte->relid, attnum)) == 0 ||
 		!only_brin(root, rte, attnum) ||

@@ -35,7 +35,7 @@ enum
 };
 
 static void changes_query(FunctionCallInfo fcinfo, StreamQuery *query);
-static char *changes_sql(FunctionCallInfo fcinfo);
+static char *changes_sql(FunctionCallInfo fcinfo, StreamQuery *query);
 static void check_arguments(FunctionCallInfo fcinfo);
 static List *tables_asked_for(FunctionCallInfo fcinfo);
 static List *all_tables(void);
@@ -74,16 +74,20 @@ changes_query(FunctionCallInfo fcinfo, StreamQuery *query)
 		values[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i);
 	}
-	query->sql = changes_sql(fcinfo);
+	/* (how much lies between two times it is good to know beforehand) */
+	query->repeats = (!PG_ARGISNULL(ARG_TRANSACTIONS) || !PG_ARGISNULL(ARG_KEY)) &&
+		PG_ARGISNULL(ARG_SINCE) && PG_ARGISNULL(ARG_UNTIL);
+	query->form = changed_columns_form;
+	query->sql = changes_sql(fcinfo, query);
 	query->nargs = NARGS;
 	query->types = types;
 	query->values = values;
 	query->nulls = nulls;
 }
 
-/* The query for the arguments. */
+/* The query for the arguments; and whether that repeats, and what forms its rows. */
 static char *
-changes_sql(FunctionCallInfo fcinfo)
+changes_sql(FunctionCallInfo fcinfo, StreamQuery *query)
 {
 	List	   *tables;
 	StringInfoData sql;
@@ -97,10 +101,16 @@ changes_sql(FunctionCallInfo fcinfo)
 		ChangesSource *source = source_of(lfirst_oid(lc));
 
 		if (PG_ARGISNULL(ARG_KEY) || has_key(source, fcinfo))
+		{
+			query->arg = changed_columns_add(query->arg, source);
+			if (query->repeats && !PG_ARGISNULL(ARG_TRANSACTIONS))
+				query->repeats = !frequent_transactions(RelationGetRelid(source->rel),
+														PG_GETARG_ARRAYTYPE_P(ARG_TRANSACTIONS));
 			appendStringInfo(&sql, "%s(%s)", sql.len > 0 ? " UNION ALL " : "",
 							 changes_table_sql(source, !PG_ARGISNULL(ARG_TRANSACTIONS),
 											   !PG_ARGISNULL(ARG_SINCE) || !PG_ARGISNULL(ARG_UNTIL),
 											   !PG_ARGISNULL(ARG_KEY)));
+		}
 		table_close(source->rel, NoLock);
 	}
 	if (sql.len == 0 && !PG_ARGISNULL(ARG_KEY))
@@ -112,9 +122,9 @@ changes_sql(FunctionCallInfo fcinfo)
 	if (sql.len == 0)
 		appendStringInfoString(&sql, "SELECT NULL::pg_catalog.timestamptz AS changed_at, NULL::pg_catalog.int8 AS t, "
 							   "NULL::pg_catalog.regclass AS tbl, NULL::pg_catalog.text AS change, NULL::pg_catalog.jsonb AS key, "
-							   "NULL::pg_catalog.jsonb AS old_r, NULL::pg_catalog.jsonb AS new_r, NULL::pg_catalog.text[] AS cols, "
+							   "NULL::pg_catalog.jsonb AS old_r, NULL::pg_catalog.jsonb AS new_r, "
 							   "NULL::pg_catalog.timestamptz AS turn, 0 AS depth WHERE false");
-	return psprintf("SELECT c.changed_at, c.t, c.tbl, c.change, c.key, c.old_r, c.new_r, c.cols, "
+	return psprintf("SELECT c.changed_at, c.t, c.tbl, c.change, c.key, c.old_r, c.new_r, "
 					"%s WHERE ($2 IS NULL OR c.changed_at OPERATOR(pg_catalog.>=) $2) AND ($3 IS NULL OR c.changed_at OPERATOR(pg_catalog.<) $3) "
 					"AND ($4 IS NULL OR c.t OPERATOR(pg_catalog.=) ANY ($4)) "
 					"ORDER BY c.turn NULLS FIRST, c.depth, c.t NULLS FIRST, c.tbl::pg_catalog.oid, c.key",
@@ -247,6 +257,8 @@ source_of(Oid relid)
 	live = table_open(row->live, AccessShareLock);
 	source->relid = relid;
 	source->rows = view_rows_sql(row, live, true);
+	source->former = view_former_rows_sql(row, live);
+	source->tracked = view_tracked_rows_sql(row, live);
 	source->columns = columns_of(live, false);
 	source->key = row->key;
 	if (!OidIsValid(row->tracking))
@@ -254,7 +266,7 @@ source_of(Oid relid)
 		source->silent = list_make2(row->time_column, row->txid_column);
 		source->since = row->created;
 	}
-	source->former = row->maker_until != 0;
+	source->ends_unknown = row->maker_until != 0;
 	source->rel = table_open(row->history, AccessShareLock);
 	table_close(live, NoLock);
 	if (!columns_all_exist(relid, row->key))
@@ -295,6 +307,7 @@ source_of_kept(Oid history)
 							PERIOD_COLUMN, XID_COLUMN,
 							maker != InvalidAttrNumber ? "h." MAKER_COLUMN : "NULL::pg_catalog.int8",
 							MAKER_COLUMN, segments_source(history));
+	source->former = source->rows;
 	return source;
 }
 

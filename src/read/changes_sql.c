@@ -41,32 +41,39 @@
 typedef struct Parts
 {
 	const ChangesSource *source;
-	char	   *versions;
+	char	   *versions;		/* all of them */
+	char	   *former;			/* that have ended */
 	char	   *same_key;		/* pre and post are of one row */
 	char	   *pre;			/* a version that a transaction has found */
 	char	   *post;			/* that it has left */
 	char	   *linked;			/* post is what has become of pre */
 	char	   *pre_keys;		/* k1, k2, ..., of pre, with commas behind them */
 	char	   *post_keys;
-	char	   *key_json;
+	char	   *key_json;		/* of c */
 } Parts;
 
 static void parts_of(const ChangesSource *source, Parts *parts);
+static char *effects_sql(const Parts *parts, bool by_transaction, bool by_time, char **with);
+static char *paired_sql(const Parts *parts, const char *events, bool by_key);
+static char *found_asked_sql(bool by_transaction, bool by_time);
+static char *left_asked_sql(const Parts *parts, bool by_transaction, bool by_time);
 static char *all_events_sql(const Parts *parts, bool by_transaction, bool by_time);
 static char *events_of_key_sql(const Parts *parts, bool by_transaction, bool by_time);
 static char *found_sql(const Parts *parts, const char *condition);
-static char *left_sql(const Parts *parts, const char *condition);
+static char *left_sql(const Parts *parts, const char *transactions, const char *condition);
+static char *made_sql(const Parts *parts, const char *transactions);
 static char *left_by_sql(const Parts *parts, const char *transactions);
 static char *with_change_sql(const Parts *parts, const char *events);
 static char *chain_sql(const Parts *parts);
-static char *began_sql(const char *versions, const char *transaction);
-static char *earliest_sql(const char *versions, const char *transaction);
-static char *versions_sql(const ChangesSource *source);
+static char *began_sql(const char *former, const char *transaction);
+static char *earliest_sql(const char *former, const char *transaction);
+static char *versions_sql(const ChangesSource *source, const char *rows);
+static char *json_sql(List *names, List *expressions);
 static char *key_given_sql(const ChangesSource *source, const char *versions);
 static char *array_sql(List *names, List *but);
 
 /*
- * The changes of the table: changed_at, t, tbl, change, key, old_r, new_r, cols, turn, depth.
+ * The changes of the table: changed_at, t, tbl, change, key, old_r, new_r, turn, depth.
  * Parameters of the query: $2 and $3 the times, if by_time, $4 the transactions, $5 the key.
  * What the arguments rule out may still be in it, but for the key.
  */
@@ -74,32 +81,67 @@ char *
 changes_table_sql(const ChangesSource *source, bool by_transaction, bool by_time, bool by_key)
 {
 	Parts		parts;
-	char	   *events;
+	char	   *effects;
+	char	   *with = "";
+
+	parts_of(source, &parts);
+	by_transaction &= !source->ends_unknown;
+	if (by_key)
+		effects = paired_sql(&parts, events_of_key_sql(&parts, by_transaction, by_time), true);
+	else
+		effects = effects_sql(&parts, by_transaction, by_time, &with);
+
+	/* (OFFSET 0: what has been computed is not to be written out wherever it is used) */
+	return psprintf("%sSELECT i.changed_at, i.t, %u::pg_catalog.oid::pg_catalog.regclass AS tbl, i.change, i.key, i.old_r, i.new_r, "
+					"GREATEST(i.changed_at, i.chain[1]::pg_catalog.timestamptz) AS turn, COALESCE(i.chain[2]::pg_catalog.int4, 0) AS depth "
+					"FROM (SELECT h.*, %s AS chain, COALESCE(CASE WHEN h.old_r IS NOT NULL THEN pg_catalog.upper(h.old_p) "
+					"ELSE pg_catalog.lower(h.new_p) END, %s, pg_catalog.lower(h.new_p)) AS changed_at "
+					"FROM (%s) h OFFSET 0) i",
+					with, source->relid, chain_sql(&parts), began_sql(parts.former, "h.t"), effects);
+}
+
+/*
+ * The effects: t, new_p, new_r, change, key, old_r, old_p, before, k1, k2, ...  with: what is to
+ * stand before the query.  Updates, mostly the greater part, do not go by paired_sql.
+ */
+static char *
+effects_sql(const Parts *parts, bool by_transaction, bool by_time, char **with)
+{
+	char	   *keys = "";
+	int			i;
+
+	for (i = 1; i <= list_length(parts->source->key); i++)
+		keys = psprintf("%s, c.k%d", keys, i);
+	*with = psprintf("WITH found AS MATERIALIZED (%s) ", found_sql(parts, found_asked_sql(by_transaction, by_time)));
+	return psprintf("SELECT c.t, c.new_p, c.new_r, 'UPDATE' AS change, %s AS key, c.own_r AS old_r, c.old_p, c.before%s "
+					"FROM found c WHERE c.new_r IS NOT NULL UNION ALL %s",
+					parts->key_json, keys,
+					paired_sql(parts,
+							   with_change_sql(parts, psprintf("SELECT * FROM found n WHERE n.new_r IS NULL UNION ALL %s",
+															   left_asked_sql(parts, by_transaction, by_time))),
+							   false));
+}
+
+/*
+ * They, of events in which DELETE and INSERT of a row that has got another key are two.  If
+ * a key is asked for, what is "mine", and what has become of that.
+ *
+ * The two are beside each other: DELETE comes before INSERT.  (The hash comes first, as it tells
+ * most rows from others.)
+ */
+static char *
+paired_sql(const Parts *parts, const char *events, bool by_key)
+{
 	char	   *keys = "";
 	char	   *lag = "";
 	int			i;
 
-	parts_of(source, &parts);
-	by_transaction &= !source->former;
-	events = by_key ? events_of_key_sql(&parts, by_transaction, by_time) :
-		with_change_sql(&parts, all_events_sql(&parts, by_transaction, by_time));
-	for (i = 1; i <= list_length(source->key); i++)
+	for (i = 1; i <= list_length(parts->source->key); i++)
 	{
 		lag = psprintf("%s, pg_catalog.lag(e.k%d) OVER w AS other_k%d", lag, i, i);
 		keys = psprintf("%s, CASE WHEN g.new_half THEN g.other_k%d ELSE g.k%d END AS k%d", keys, i, i, i);
 	}
-
-	/*
-	 * The two halves of a changed key are beside each other: DELETE comes before INSERT.
-	 * (OFFSET 0: what has been computed is not to be written out wherever it is used.)
-	 */
-	return psprintf("SELECT i.changed_at, i.t, %u::pg_catalog.oid::pg_catalog.regclass AS tbl, i.change, i.key, i.old_r, i.new_r, "
-					"CASE WHEN i.change OPERATOR(pg_catalog.=) 'UPDATE' THEN ARRAY(SELECT u.c FROM pg_catalog.unnest(%s::pg_catalog.text[]) WITH ORDINALITY u (c, n) "
-					"WHERE ((i.old_r OPERATOR(pg_catalog.->) u.c)::pg_catalog.text OPERATOR(pg_catalog.=) (i.new_r OPERATOR(pg_catalog.->) u.c)::pg_catalog.text) IS NOT TRUE "
-					"ORDER BY u.n) END AS cols, GREATEST(i.changed_at, i.chain[1]::pg_catalog.timestamptz) AS turn, COALESCE(i.chain[2]::pg_catalog.int4, 0) AS depth "
-					"FROM (SELECT h.*, %s AS chain, CASE WHEN h.old_r IS NULL THEN COALESCE(pg_catalog.lower(h.new_p), %s) "
-					"ELSE COALESCE(pg_catalog.upper(h.old_p), %s, pg_catalog.lower(h.new_p)) END AS changed_at "
-					"FROM (SELECT g.t, g.new_p, g.new_r, CASE WHEN g.new_half THEN 'UPDATE' ELSE g.kind END AS change, "
+	return psprintf("SELECT g.t, g.new_p, g.new_r, CASE WHEN g.new_half THEN 'UPDATE' ELSE g.kind END AS change, "
 					"CASE WHEN g.new_half THEN g.other_key ELSE g.own_key END AS key, "
 					"CASE WHEN g.new_half THEN g.other_r ELSE g.own_r END AS old_r, "
 					"CASE WHEN g.new_half THEN g.other_p ELSE g.old_p END AS old_p, "
@@ -108,12 +150,9 @@ changes_table_sql(const ChangesSource *source, bool by_transaction, bool by_time
 					"f.kind OPERATOR(pg_catalog.=) 'DELETE' AND f.n OPERATOR(pg_catalog.=) 2 AND (f.following OPERATOR(pg_catalog.=) 'INSERT') IS TRUE AND f.t IS NOT NULL AS old_half FROM ("
 					"SELECT e.*, pg_catalog.lag(e.own_r) OVER w AS other_r, pg_catalog.lag(e.own_key) OVER w AS other_key, pg_catalog.lag(e.old_p) OVER w AS other_p, "
 					"pg_catalog.lag(e.before) OVER w AS other_before, pg_catalog.lead(e.kind) OVER w AS following%s%s, "
-					"pg_catalog.count(*) OVER (PARTITION BY e.t, e.rest_hash, e.rest) AS n FROM (%s) e "
-					"WINDOW w AS (PARTITION BY e.t, e.rest_hash, e.rest ORDER BY e.kind)) f) g WHERE NOT g.old_half%s) h OFFSET 0) i",
-					source->relid, quote_literal_cstr(array_sql(source->columns, source->silent)),
-					chain_sql(&parts),
-					began_sql(parts.versions, "h.t"), began_sql(parts.versions, "h.t"), keys,
-					by_key ? ", pg_catalog.lag(e.mine) OVER w AS other_mine" : "", lag, events,
+					"pg_catalog.count(*) OVER (PARTITION BY e.rest_hash, e.t, e.rest) AS n FROM (%s) e "
+					"WINDOW w AS (PARTITION BY e.rest_hash, e.t, e.rest ORDER BY e.kind)) f) g WHERE NOT g.old_half%s",
+					keys, by_key ? ", pg_catalog.lag(e.mine) OVER w AS other_mine" : "", lag, events,
 					by_key ? " AND (g.mine OR (g.new_half AND g.other_mine))" : "");
 }
 
@@ -123,10 +162,12 @@ parts_of(const ChangesSource *source, Parts *parts)
 	StringInfoData pre;
 	StringInfoData post;
 	StringInfoData linked;
+	List	   *columns = NIL;
 	int			i;
 
 	parts->source = source;
-	parts->versions = versions_sql(source);
+	parts->versions = versions_sql(source, source->rows);
+	parts->former = versions_sql(source, source->former);
 	parts->same_key = changes_key_equal_sql(source->rel, source->key, "pre", "post");
 
 	initStringInfo(&pre);
@@ -134,12 +175,12 @@ parts_of(const ChangesSource *source, Parts *parts)
 	initStringInfo(&linked);
 	appendStringInfoString(&pre, "((pre.ender IS NOT NULL AND (pre.ender OPERATOR(pg_catalog.=) pre.maker) IS NOT TRUE "
 						   "AND NOT (pre.maker IS NULL AND pg_catalog.isempty(pre.p)))");
-	if (source->former)
+	if (source->ends_unknown)
 		appendStringInfoString(&pre, " OR (pre.ender IS NULL AND NOT pg_catalog.isempty(pre.p) AND NOT pg_catalog.upper_inf(pre.p))");
 	appendStringInfoChar(&pre, ')');
 	appendStringInfoString(&linked, "((post.maker OPERATOR(pg_catalog.=) pre.ender AND (post.ender OPERATOR(pg_catalog.=) post.maker) IS NOT TRUE) "
 						   "OR (post.maker IS NULL AND NOT pg_catalog.isempty(post.p) AND pg_catalog.lower(post.p) OPERATOR(pg_catalog.=) pg_catalog.upper(pre.p))");
-	if (source->former)
+	if (source->ends_unknown)
 		appendStringInfoString(&linked, " OR (pre.ender IS NULL AND NOT pg_catalog.isempty(post.p) AND pg_catalog.lower(post.p) OPERATOR(pg_catalog.=) pg_catalog.upper(pre.p))");
 	appendStringInfoChar(&linked, ')');
 	appendStringInfoString(&post, "post.maker IS NOT NULL AND (post.ender OPERATOR(pg_catalog.=) post.maker) IS NOT TRUE");
@@ -149,14 +190,21 @@ parts_of(const ChangesSource *source, Parts *parts)
 	parts->pre = pre.data;
 	parts->post = post.data;
 	parts->linked = linked.data;
-	parts->pre_keys = parts->post_keys = parts->key_json = "";
+	parts->pre_keys = parts->post_keys = "";
 	for (i = 1; i <= list_length(source->key); i++)
 	{
 		parts->pre_keys = psprintf("%spre.k%d, ", parts->pre_keys, i);
 		parts->post_keys = psprintf("%spost.k%d, ", parts->post_keys, i);
-		parts->key_json = psprintf("%s%sc.k%d AS %s", parts->key_json, i > 1 ? ", " : "", i,
-								   quote_identifier(list_nth(source->key, i - 1)));
+		columns = lappend(columns, psprintf("c.k%d", i));
 	}
+	parts->key_json = json_sql(source->key, columns);
+}
+
+static char *
+all_events_sql(const Parts *parts, bool by_transaction, bool by_time)
+{
+	return psprintf("%s UNION ALL %s", found_sql(parts, found_asked_sql(by_transaction, by_time)),
+					left_asked_sql(parts, by_transaction, by_time));
 }
 
 /*
@@ -164,22 +212,19 @@ parts_of(const ChangesSource *source, Parts *parts)
  * BRIN knows which blocks have such, of = 'empty' it does not.)
  */
 static char *
-all_events_sql(const Parts *parts, bool by_transaction, bool by_time)
+found_asked_sql(bool by_transaction, bool by_time)
 {
-	char	   *pre = "";
-	char	   *post = "";
+	return psprintf("%s%s", by_transaction ? " AND pre.ender OPERATOR(pg_catalog.=) ANY ($4)" : "",
+					by_time ? " AND (pre.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2 OPERATOR(pg_catalog.-) '1 us'::pg_catalog.interval, $3, '[]') "
+					"OR pre.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)" : "");
+}
 
-	if (by_transaction)
-	{
-		pre = " AND pre.ender OPERATOR(pg_catalog.=) ANY ($4)";
-		post = left_by_sql(parts, "$4");
-	}
-	if (by_time)
-	{
-		pre = psprintf("%s AND (pre.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2 OPERATOR(pg_catalog.-) '1 us'::pg_catalog.interval, $3, '[]') OR pre.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)", pre);
-		post = psprintf("%s AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2, $3, '[]') OR post.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)", post);
-	}
-	return psprintf("%s UNION ALL %s", found_sql(parts, pre), left_sql(parts, post));
+static char *
+left_asked_sql(const Parts *parts, bool by_transaction, bool by_time)
+{
+	return left_sql(parts, by_transaction ? "$4" : NULL,
+					by_time ? " AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange($2, $3, '[]') "
+					"OR post.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)" : "");
 }
 
 /*
@@ -196,8 +241,8 @@ events_of_key_sql(const Parts *parts, bool by_transaction, bool by_time)
 	const char *other = key_given_sql(parts->source, "o");
 	const char *mine = psprintf("SELECT * FROM (%s) o WHERE %s", all_events_sql(parts, by_transaction, by_time), other);
 	const char *found = found_sql(parts, psprintf(" AND pre.ender OPERATOR(pg_catalog.=) ANY (%s)", transactions));
-	const char *left = left_sql(parts, psprintf(" AND (EXISTS (SELECT FROM mine m WHERE m.kind OPERATOR(pg_catalog.=) 'DELETE') OR EXISTS (SELECT FROM gone))%s",
-												left_by_sql(parts, transactions)));
+	const char *left = left_sql(parts, transactions,
+								" AND (EXISTS (SELECT FROM mine m WHERE m.kind OPERATOR(pg_catalog.=) 'DELETE') OR EXISTS (SELECT FROM gone))");
 
 	return psprintf("WITH mine AS MATERIALIZED (%s), "
 					"gone AS MATERIALIZED (SELECT * FROM (%s) o WHERE o.kind OPERATOR(pg_catalog.=) 'DELETE' AND %s AND (%s) IS NOT TRUE), "
@@ -213,22 +258,42 @@ found_sql(const Parts *parts, const char *condition)
 {
 	return psprintf("SELECT %s COALESCE(pre.ender, post.maker) AS t, pre.maker AS before, pre.p AS old_p, pre.r AS own_r, post.p AS new_p, post.r AS new_r "
 					"FROM %s pre LEFT JOIN %s post ON %s AND %s WHERE %s%s",
-					parts->pre_keys, parts->versions, parts->versions, parts->same_key, parts->linked,
+					parts->pre_keys, parts->former, parts->versions, parts->same_key, parts->linked,
 					parts->pre, condition);
 }
 
-/* What they have left where they had found nothing. */
+/*
+ * What they have left where they had found nothing; with "transactions", an array, only these.
+ */
 static char *
-left_sql(const Parts *parts, const char *condition)
+left_sql(const Parts *parts, const char *transactions, const char *condition)
 {
 	return psprintf("SELECT %s post.maker AS t, NULL::pg_catalog.int8 AS before, NULL::pg_catalog.tstzrange AS old_p, NULL::pg_catalog.jsonb AS own_r, post.p AS new_p, post.r AS new_r "
-					"FROM %s post WHERE %s%s "
+					"FROM %s post WHERE %s%s%s "
 					"AND NOT EXISTS (SELECT FROM %s pre WHERE %s AND pre.ender OPERATOR(pg_catalog.=) post.maker AND (pre.maker OPERATOR(pg_catalog.=) pre.ender) IS NOT TRUE)%s",
-					parts->post_keys, parts->versions, parts->post, condition, parts->versions, parts->same_key,
-					!parts->source->former ? "" :
+					parts->post_keys, made_sql(parts, transactions), parts->post,
+					transactions ? left_by_sql(parts, transactions) : "", condition,
+					parts->former, parts->same_key,
+					!parts->source->ends_unknown ? "" :
 					psprintf(" AND NOT EXISTS (SELECT FROM %s pre WHERE %s AND pre.ender IS NULL "
 							 "AND NOT pg_catalog.isempty(pre.p) AND pg_catalog.upper(pre.p) OPERATOR(pg_catalog.=) pg_catalog.lower(post.p))",
-							 parts->versions, parts->same_key));
+							 parts->former, parts->same_key));
+}
+
+/*
+ * The versions of which it is known who made them.  Live rows are sought from the tracking table,
+ * which is smaller, and may have an index of its owner's.
+ */
+static char *
+made_sql(const Parts *parts, const char *transactions)
+{
+	const ChangesSource *source = parts->source;
+
+	if (source->tracked == NULL)
+		return parts->versions;
+	return versions_sql(source, psprintf("%s UNION ALL %s%s", source->former, source->tracked,
+										 transactions == NULL ? "" :
+										 psprintf(" WHERE t." TRACKING_XID_COLUMN " OPERATOR(pg_catalog.=) ANY (%s)", transactions)));
 }
 
 /* Only what these transactions have left, which is not from before they began. */
@@ -238,7 +303,7 @@ left_by_sql(const Parts *parts, const char *transactions)
 	return psprintf(" AND post.maker OPERATOR(pg_catalog.=) ANY (%s) AND (post.p OPERATOR(pg_catalog.&&) pg_catalog.tstzrange("
 					"(SELECT CASE WHEN pg_catalog.bool_and(b.began IS NOT NULL) THEN pg_catalog.min(b.began) END "
 					"FROM (SELECT %s AS began FROM pg_catalog.unnest(%s) t (t)) b), NULL) OR post.p OPERATOR(pg_catalog.<@) 'empty'::pg_catalog.tstzrange)",
-					transactions, earliest_sql(parts->versions, "t.t"), transactions);
+					transactions, earliest_sql(parts->former, "t.t"), transactions);
 }
 
 /*
@@ -253,7 +318,7 @@ with_change_sql(const Parts *parts, const char *events)
 	return psprintf("SELECT r.*, pg_catalog.jsonb_hash_extended(r.rest, 0) AS rest_hash FROM (SELECT q.*, "
 					"CASE WHEN q.kind OPERATOR(pg_catalog.=) 'UPDATE' THEN q.own_key ELSE COALESCE(q.own_r, q.new_r) OPERATOR(pg_catalog.-) %s::pg_catalog.text[] END AS rest "
 					"FROM (SELECT c.*, CASE WHEN c.own_r IS NULL THEN 'INSERT' WHEN c.new_r IS NULL THEN 'DELETE' ELSE 'UPDATE' END AS kind, "
-					"(SELECT pg_catalog.to_jsonb(k.*) FROM (SELECT %s) k) AS own_key FROM (%s) c) q OFFSET 0) r",
+					"%s AS own_key FROM (%s) c) q OFFSET 0) r",
 					quote_literal_cstr(array_sql(but, NIL)), parts->key_json, events);
 }
 
@@ -270,9 +335,9 @@ chain_sql(const Parts *parts)
 					"AND v.ender OPERATOR(pg_catalog.=) c.maker AND v.maker OPERATOR(pg_catalog.<>) v.ender AND pg_catalog.isempty(v.p) "
 					"AND c.n OPERATOR(pg_catalog.<) " DEEPEST ") "
 					"SELECT ARRAY[pg_catalog.max(%s)::pg_catalog.text, pg_catalog.max(c.n)::pg_catalog.text] FROM c) END",
-					parts->versions,
+					parts->former,
 					changes_key_equal_sql(parts->source->rel, parts->source->key, "v", "h"),
-					began_sql(parts->versions, "c.maker"));
+					began_sql(parts->former, "c.maker"));
 }
 
 /*
@@ -280,38 +345,60 @@ chain_sql(const Parts *parts)
  * the same.  (After a restore into another cluster one id may be that of two.)
  */
 static char *
-began_sql(const char *versions, const char *transaction)
+began_sql(const char *former, const char *transaction)
 {
 	return psprintf("(SELECT pg_catalog.upper(x.p) FROM %s x WHERE x.ender OPERATOR(pg_catalog.=) %s "
-					"AND NOT pg_catalog.isempty(x.p) LIMIT 1)", versions, transaction);
+					"AND NOT pg_catalog.isempty(x.p) LIMIT 1)", former, transaction);
 }
 
 /* The earliest time at which one of this id did, or NULL. */
 static char *
-earliest_sql(const char *versions, const char *transaction)
+earliest_sql(const char *former, const char *transaction)
 {
 	return psprintf("(SELECT pg_catalog.min(pg_catalog.upper(x.p)) FROM %s x "
-					"WHERE x.ender OPERATOR(pg_catalog.=) %s)", versions, transaction);
+					"WHERE x.ender OPERATOR(pg_catalog.=) %s)", former, transaction);
 }
 
-/* All versions of the table: key, who ended and made it, its period, its row as JSON. */
+/* Versions of the table, of these rows: key, who ended and made it, its period, its row as JSON. */
 static char *
-versions_sql(const ChangesSource *source)
+versions_sql(const ChangesSource *source, const char *rows)
 {
 	StringInfoData keys;
-	StringInfoData columns;
+	List	   *columns = NIL;
 	ListCell   *lc;
 	int			i = 0;
 
 	initStringInfo(&keys);
-	initStringInfo(&columns);
 	foreach(lc, source->key)
 		appendStringInfo(&keys, "v.%s AS k%d, ", quote_identifier(lfirst(lc)), ++i);
 	foreach(lc, source->columns)
-		appendStringInfo(&columns, "%sv.%s", columns.len > 0 ? ", " : "", quote_identifier(lfirst(lc)));
-	return psprintf("(SELECT %sv.%s AS ender, v.%s AS maker, v.%s AS p, "
-					"(SELECT pg_catalog.to_jsonb(x.*) FROM (SELECT %s) x) AS r FROM (%s) v)",
-					keys.data, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN, columns.data, source->rows);
+		columns = lappend(columns, psprintf("v.%s", quote_identifier(lfirst(lc))));
+	return psprintf("(SELECT %sv.%s AS ender, v.%s AS maker, v.%s AS p, %s AS r FROM (%s) v)",
+					keys.data, XID_COLUMN, MAKER_COLUMN, PERIOD_COLUMN,
+					json_sql(source->columns, columns), rows);
+}
+
+/* A JSON object of these names and expressions; to_jsonb of a row of them would be a sub-select. */
+static char *
+json_sql(List *names, List *expressions)
+{
+	StringInfoData sql;
+	ListCell   *name;
+	ListCell   *expression;
+	int			n = 0;
+
+	initStringInfo(&sql);
+	forboth(name, names, expression, expressions)
+	{
+		/* a function has so many arguments at most */
+		if (n > 0 && n % (FUNC_MAX_ARGS / 2) == 0)
+			appendStringInfoString(&sql, ") OPERATOR(pg_catalog.||) ");
+		appendStringInfo(&sql, "%s%s, %s", n % (FUNC_MAX_ARGS / 2) == 0 ? "pg_catalog.jsonb_build_object(" : ", ",
+						 quote_literal_cstr(lfirst(name)), (char *) lfirst(expression));
+		n++;
+	}
+	appendStringInfoChar(&sql, ')');
+	return psprintf("(%s)", sql.data);
 }
 
 /*

@@ -50,11 +50,13 @@
 /* tstzrange(timestamptz, timestamptz) */
 #define TSTZRANGE_OF_BOUNDS	3937
 
+/* the rows of a transaction, if it is not known which one is meant, and it is none of the large */
+#define ROWS_OF_TRANSACTION	10.0
+
 /* the share of live rows that had begun at a time of which nothing is known */
 #define BEGUN_BY_ANY_TIME	0.9
 
 static AppendRelInfo *live_arm(PlannerInfo *root, RangeTblEntry *rte);
-static bool is_history(Oid relid);
 static void estimate_arm(PlannerInfo *root, Index relid);
 static void estimate_first(RelOptInfo *rel, RestrictInfo *first);
 static bool estimate_may_fail(Node *node, void *context);
@@ -108,6 +110,29 @@ estimate_column(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 	return true;
 }
 
+/*
+ * The statistics of who ended or made a version of the history, for get_relation_stats_hook: as
+ * if no transaction had changed much.  Returns false if there are none.
+ */
+bool
+estimate_few(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
+{
+	HeapTuple	stats;
+
+	if (!estimate_is_history(rte->relid) || (attnum != get_attnum(rte->relid, XID_COLUMN) &&
+											 attnum != get_attnum(rte->relid, MAKER_COLUMN)))
+		return false;
+	stats = SearchSysCacheCopy3(STATRELATTINH, ObjectIdGetDatum(rte->relid),
+								Int16GetDatum(attnum), BoolGetDatum(rte->inh));
+	if (!HeapTupleIsValid(stats))
+		return false;
+	((Form_pg_statistic) GETSTRUCT(stats))->stadistinct = -1.0 / ROWS_OF_TRANSACTION;
+	vardata->statsTuple = stats;
+	vardata->freefunc = heap_freetuple;
+	vardata->acl_ok = false;
+	return true;
+}
+
 /* The first arm of a union of a live table and its history, or NULL. */
 static AppendRelInfo *
 live_arm(PlannerInfo *root, RangeTblEntry *rte)
@@ -126,15 +151,15 @@ live_arm(PlannerInfo *root, RangeTblEntry *rte)
 		if (child->rtekind != RTE_RELATION)
 			return NULL;
 		if (first)
-			return is_history(child->relid) ? first : NULL;
+			return estimate_is_history(child->relid) ? first : NULL;
 		first = arm;
 	}
 	return NULL;
 }
 
 /* Returns true if the relation has the columns of a history. */
-static bool
-is_history(Oid relid)
+bool
+estimate_is_history(Oid relid)
 {
 	AttrNumber	period = get_attnum(relid, PERIOD_COLUMN);
 
@@ -152,7 +177,7 @@ estimate_periods(PlannerInfo *root, Oid relid, RelOptInfo *rel)
 	AppendRelInfo *arm = root->append_rel_array ? root->append_rel_array[rel->relid] : NULL;
 	RangeTblEntry *parent = arm ? root->simple_rte_array[arm->parent_relid] : NULL;
 
-	if (parent == NULL || parent->rtekind != RTE_SUBQUERY || !is_history(relid))
+	if (parent == NULL || parent->rtekind != RTE_SUBQUERY || !estimate_is_history(relid))
 		return;
 	arm = live_arm(root, parent);
 	if (arm)

@@ -5,6 +5,9 @@
 #ifndef CATMAID_HISTORY_READ_H
 #define CATMAID_HISTORY_READ_H
 
+#include "utils/array.h"
+#include "utils/plancache.h"
+
 #include "manage/manage.h"
 
 #pragma GCC visibility push(hidden)
@@ -17,6 +20,7 @@ typedef struct StreamQuery
 	const Oid  *types;
 	const Datum *values;
 	const bool *nulls;
+	bool		repeats;		/* the plan is to be kept: it is as good for other arguments */
 	/* what makes the function's row of the query's, or NULL */
 	HeapTuple	(*form) (void *arg, TupleDesc desc, Datum *values, bool *nulls);
 	void	   *arg;
@@ -26,6 +30,11 @@ typedef struct StreamQuery
 extern Datum stream_rows(FunctionCallInfo fcinfo,
 						 void (*make_query) (FunctionCallInfo fcinfo, StreamQuery *query));
 
+/* stream_plan.c: its plan; while it is made for transactions of few rows */
+extern bool stream_plan_is_for_few;
+extern PlannedStmt *stream_plan(const StreamQuery *wanted, ParamListInfo params, CachedPlan **held);
+extern void stream_plan_release(CachedPlan *held, ResourceOwner owner);
+
 /* rows_scan.c: they in FROM */
 extern void rows_scan_init(void);
 
@@ -34,13 +43,22 @@ typedef struct ChangesSource
 {
 	Oid			relid;			/* that is named; of a kept history its own */
 	char	   *rows;			/* a SELECT of all its versions */
+	char	   *former;			/* of those that have ended */
+	char	   *tracked;		/* of live rows, t being the tracking table; or NULL */
 	List	   *columns;
 	List	   *key;
 	List	   *silent;			/* columns that every change changes */
 	Relation	rel;			/* that has the columns' types: the history */
-	bool		former;			/* some versions do not say who ended them */
+	bool		ends_unknown;	/* some versions do not say who ended them */
 	TimestampTz since;			/* what is from before is none of our business; 0 */
 } ChangesSource;
+
+/* changed_columns.c: the rows of history_changes() */
+extern List *changed_columns_add(List *tables, const ChangesSource *source);
+extern HeapTuple changed_columns_form(void *arg, TupleDesc desc, Datum *values, bool *nulls);
+
+/* frequent.c: which transactions have changed much */
+extern bool frequent_transactions(Oid history, ArrayType *array);
 
 /* changes_sql.c: what transactions did to the rows of a table */
 extern char *changes_table_sql(const ChangesSource *source, bool by_transaction, bool by_time,
@@ -53,11 +71,16 @@ struct RelOptInfo;
 struct VariableStatData;
 extern bool estimate_column(struct PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 							struct VariableStatData *vardata);
+extern bool estimate_few(RangeTblEntry *rte, AttrNumber attnum, struct VariableStatData *vardata);
+extern bool estimate_is_history(Oid relid);
 extern void estimate_periods(struct PlannerInfo *root, Oid relid, struct RelOptInfo *rel);
 
 /* prune.c: leaves segments out of queries as of a time after all their versions had ended */
 extern void prune_init(void);
 extern void prune_relation(struct PlannerInfo *root, Oid relid, struct RelOptInfo *rel);
+
+/* unused_columns.c: what a query does not ask a view for is not planned */
+extern void unused_columns_init(void);
 
 /* tracking_scan.c: how history views read a tracking table */
 extern void tracking_scan_init(void);

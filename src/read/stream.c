@@ -21,11 +21,8 @@
 
 #include "executor/executor.h"
 #include "funcapi.h"
-#include "jit/jit.h"
 #include "miscadmin.h"
-#include "parser/analyze.h"
 #include "tcop/pquery.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -42,11 +39,12 @@ typedef struct Stream
 	QueryDesc  *query;			/* NULL: has ended */
 	TupleTableSlot *row;		/* the query's present one, or NULL */
 	StreamQuery wanted;
+	CachedPlan *held;
+	ResourceOwner owner;		/* of that */
 	ExprContext *econtext;
 } Stream;
 
 static Stream *stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted);
-static PlannedStmt *stream_plan(const StreamQuery *wanted, ParamListInfo params);
 static ParamListInfo stream_parameters(const StreamQuery *wanted);
 static bool next_row(Stream *stream);
 static void stream_end(Stream *stream);
@@ -110,6 +108,7 @@ stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted)
 	Stream	   *stream = palloc0(sizeof(Stream));
 	ParamListInfo params = stream_parameters(wanted);
 	int			nestlevel = naming_begin_qualified();
+	PlannedStmt *planned;
 
 	stream->wanted = *wanted;
 	stream->receiver.receiveSlot = stream_receive;
@@ -117,7 +116,9 @@ stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted)
 	stream->receiver.rShutdown = receiver_done;
 	stream->receiver.rDestroy = receiver_done;
 	stream->receiver.mydest = DestNone;
-	stream->query = CreateQueryDesc(stream_plan(wanted, params), wanted->sql, GetActiveSnapshot(),
+	stream->owner = CurrentResourceOwner;
+	planned = stream_plan(wanted, params, &stream->held);
+	stream->query = CreateQueryDesc(planned, wanted->sql, GetActiveSnapshot(),
 									InvalidSnapshot, &stream->receiver, params, NULL, 0);
 	ExecutorStart(stream->query, EXEC_FLAG_SKIP_TRIGGERS);
 	AtEOXact_GUC(true, nestlevel);
@@ -125,21 +126,6 @@ stream_begin(FunctionCallInfo fcinfo, StreamQuery *wanted)
 	stream->econtext = ((ReturnSetInfo *) fcinfo->resultinfo)->econtext;
 	RegisterExprContextCallback(stream->econtext, shut_down, PointerGetDatum(stream));
 	return stream;
-}
-
-static PlannedStmt *
-stream_plan(const StreamQuery *wanted, ParamListInfo params)
-{
-	List	   *raw = pg_parse_query(wanted->sql);
-	List	   *queries = analyze_and_rewrite_compat(linitial_node(RawStmt, raw), wanted->sql,
-													 unconstify(Oid *, wanted->types),
-													 wanted->nargs);
-
-	PlannedStmt *planned = pg_plan_query(linitial_node(Query, queries), wanted->sql, 0, params);
-
-	/* hundreds of expressions, most of which few rows come by */
-	planned->jitFlags = PGJIT_NONE;
-	return planned;
 }
 
 /* The arguments, as constants for the planner; copied, for they are there for one call only. */
@@ -188,6 +174,7 @@ stream_end(Stream *stream)
 	ExecutorEnd(query);
 	PopActiveSnapshot();
 	FreeQueryDesc(query);
+	stream_plan_release(stream->held, stream->owner);
 }
 
 /* The query around it asks for no more rows. */

@@ -127,9 +127,10 @@ typedef struct TrackingScan
 {
 	CustomScanState css;
 	List	   *arguments;		/* ExprState: the key, and maybe which table has the row */
+	int			nkeys;
 	int			value;			/* which of the values is asked for */
 	bool		done;
-	Store	   *store;
+	Store	   *store;			/* NULL: not yet opened */
 } TrackingScan;
 
 /* those of executions that are going on */
@@ -151,6 +152,7 @@ static Plan *plan_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, Lis
 					   List *clauses, List *children);
 static Node *create_state(CustomScan *scan);
 static void tracking_scan_begin(CustomScanState *node, EState *estate, int flags);
+static void open_store(TrackingScan *scan);
 static Store *store_of(EState *estate, Relation rel, List *numbers, Oid index);
 static bool has_operators(Store *store, List *numbers);
 static void forget_store(void *store);
@@ -430,9 +432,17 @@ tracking_scan_begin(CustomScanState *node, EState *estate, int flags)
 	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
 
 	scan->arguments = ExecInitExprList(plan->custom_exprs, &node->ss.ps);
-	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
-		return;
-	scan->store = store_of(estate, node->ss.ss_currentRelation, linitial(plan->custom_private),
+	scan->nkeys = list_length(linitial(plan->custom_private)) / 3;
+}
+
+/* (Many scans of a plan are never executed: their rows are in other tables.) */
+static void
+open_store(TrackingScan *scan)
+{
+	CustomScan *plan = (CustomScan *) scan->css.ss.ps.plan;
+
+	scan->store = store_of(scan->css.ss.ps.state, scan->css.ss.ss_currentRelation,
+						   linitial(plan->custom_private),
 						   linitial_oid(lsecond(plan->custom_private)));
 	scan->store->users++;
 	scan->value = scan->store->value_attnums[0] ==
@@ -543,9 +553,9 @@ next_row(ScanState *node)
 	if (scan->done)
 		return slot;
 	scan->done = true;
-	if (list_length(scan->arguments) > scan->store->nkeys && !is_in_table(scan))
+	if (list_length(scan->arguments) > scan->nkeys && !is_in_table(scan))
 		return slot;
-	for (i = 0; i < scan->store->nkeys; i++)
+	for (i = 0; i < scan->nkeys; i++)
 	{
 		bool		isnull;
 
@@ -554,6 +564,8 @@ next_row(ScanState *node)
 		if (isnull)
 			return slot;
 	}
+	if (scan->store == NULL)
+		open_store(scan);
 	if (!tracking_scan_find(scan->store, key, values))
 		return slot;
 	attnum = scan->store->value_attnums[scan->value];

@@ -141,6 +141,19 @@ registry_live_of(Oid relid)
 	return live;
 }
 
+/*
+ * Returns true if relid is a registered table's history, as the snapshot shows the registry.
+ */
+bool
+registry_is_history(Oid relid, Snapshot snapshot)
+{
+	Relation	registry = table_open(extension_registry(), AccessShareLock);
+	bool		is = OidIsValid(live_in_column(registry, Anum_history, relid, snapshot));
+
+	table_close(registry, NoLock);
+	return is;
+}
+
 static Oid
 live_in_column(Relation registry, AttrNumber column, Oid relid, Snapshot snapshot)
 {

@@ -285,6 +285,7 @@ extern void registry_row_rename_column(RegistryRow *row, const char *from, const
 extern RegistryRow *registry_get(Oid live);
 extern RegistryRow *registry_any_by_derived(Oid relid);
 extern Oid	registry_live_of(Oid relid);
+extern bool registry_is_history(Oid relid, Snapshot snapshot);
 extern List *registry_all(void);
 extern bool registry_has_shape(Oid relid);
 extern void registry_insert(const RegistryRow *row);

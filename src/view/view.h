@@ -129,6 +129,8 @@ extern bool view_remap(Query *query, List *changes);
 /* view_sql.c: what it shows */
 extern Query *view_query(const RegistryRow *row);
 extern char *view_rows_sql(const RegistryRow *row, Relation live, bool only);
+extern char *view_former_rows_sql(const RegistryRow *row, Relation live);
+extern char *view_tracked_rows_sql(const RegistryRow *row, Relation live);
 extern bool view_has_columns(const RegistryRow *row);
 extern bool view_is_possible(const RegistryRow *row);
 extern bool view_is_castable(const RegistryRow *row);

@@ -54,6 +54,26 @@ typedef struct LiveOrigin
 	char	   *maker;
 } LiveOrigin;
 
+/* The parts of its query; what is built is for one query. */
+typedef struct ViewParts
+{
+	bool		has_maker;		/* there is a column for it */
+	char	   *table;			/* the column that says which history a version is in, or NULL */
+	StringInfoData names;		/* of the columns of both arms */
+	StringInfoData columns;		/* they, of v */
+	StringInfoData live_columns;	/* the table's own, of l */
+	StringInfoData history_columns; /* all, of h */
+	StringInfoData filter;		/* of v; may be empty */
+} ViewParts;
+
+/* What the tracking table says: see tracking.c. */
+#define START_SQL(edition)	"NULLIF(" edition ", '-infinity'::pg_catalog.timestamptz)"
+#define MAKER_SQL(txid)		"NULLIF(GREATEST(" txid ", 0::pg_catalog.int8), 0::pg_catalog.int8)"
+
+static void view_parts(const RegistryRow *row, Relation live, bool is_parent, ViewParts *parts);
+static char *live_arm_sql(const ViewParts *parts, const LiveOrigin *origin);
+static char *live_source(Relation live, bool only);
+static char *filtered_sql(const ViewParts *parts, char *sql);
 static const char *column_sql(Form_pg_attribute att, Form_pg_attribute target);
 static void live_origin(const RegistryRow *row, Relation live, bool is_parent,
 						LiveOrigin *origin);
@@ -156,21 +176,68 @@ types_fit(const RegistryRow *row)
 char *
 view_rows_sql(const RegistryRow *row, Relation live, bool only)
 {
-	TupleDesc	desc = RelationGetDescr(live);
 	bool		is_parent;
-	bool		has_maker = columns_find(live, MAKER_COLUMN) == NULL;
-	char	   *table = NULL;
-	StringInfoData columns;
-	StringInfoData live_columns;
-	StringInfoData history_columns;
-	StringInfoData filter;
+	ViewParts	parts;
 	LiveOrigin	origin;
-	Form_pg_attribute missing;
-	char	   *sql;
-	int			i;
 
 	derived_check_there(row, 0);
 	is_parent = !only && segments_others(row->history, NoLock) != NIL;
+	view_parts(row, live, is_parent, &parts);
+	live_origin(row, live, is_parent, &origin);
+	return filtered_sql(&parts, psprintf("SELECT %s FROM %s UNION ALL SELECT %s FROM %s h",
+										 live_arm_sql(&parts, &origin), live_source(live, only),
+										 parts.history_columns.data,
+										 is_parent ? naming_quoted(row->history) :
+										 segments_source(row->history)));
+}
+
+/* A SELECT of what view_rows_sql with "only" shows of former versions alone. */
+char *
+view_former_rows_sql(const RegistryRow *row, Relation live)
+{
+	ViewParts	parts;
+
+	view_parts(row, live, false, &parts);
+	return psprintf("SELECT %s FROM (SELECT %s FROM %s h) v (%s)%s%s", parts.columns.data,
+					parts.history_columns.data, segments_source(row->history), parts.names.data,
+					parts.filter.len > 0 ? " WHERE " : "", parts.filter.data);
+}
+
+/*
+ * A SELECT of what it shows of live rows alone, which begins with the tracking table: for
+ * conditions on what that says.  NULL if there is none, or only the view knows how to ask it;
+ * and under row-level security, which is the table's and not the tracking table's.
+ */
+char *
+view_tracked_rows_sql(const RegistryRow *row, Relation live)
+{
+	ColumnFit	worst = COLUMN_MISSING;
+	ViewParts	parts;
+	LiveOrigin	origin = {START_SQL("t." EDITION_COLUMN), MAKER_SQL("t." TRACKING_XID_COLUMN)};
+
+	if (!OidIsValid(row->tracking) || get_rel_name(row->tracking) == NULL ||
+		fit_key(row) != KEY_HELD || live->rd_rel->relrowsecurity ||
+		indexes_tracking_is_loose(row->tracking))
+		return NULL;
+	(void) fit_tracking(row, live, &worst);
+	if (worst > COLUMN_CONVERTS)
+		return NULL;
+	view_parts(row, live, false, &parts);
+	return psprintf("SELECT %s FROM ONLY %s t JOIN %s ON %s", live_arm_sql(&parts, &origin),
+					naming_quoted(row->tracking), live_source(live, true),
+					tracking_match_sql(row, live));
+}
+
+/* The columns of both arms, and what filters them.  Errors out if history lacks a column. */
+static void
+view_parts(const RegistryRow *row, Relation live, bool is_parent, ViewParts *parts)
+{
+	TupleDesc	desc = RelationGetDescr(live);
+	Relation	history;
+	Form_pg_attribute missing;
+	int			i;
+
+	derived_check_there(row, 0);
 	missing = missing_column(row, live);
 	if (missing)
 		ereport(ERROR,
@@ -182,65 +249,79 @@ view_rows_sql(const RegistryRow *row, Relation live, bool only)
 						 hint_function("repair_history"),
 						 naming_argument(row->live))));
 
-	initStringInfo(&columns);
-	initStringInfo(&live_columns);
-	initStringInfo(&history_columns);
-	initStringInfo(&filter);
+	parts->has_maker = columns_find(live, MAKER_COLUMN) == NULL;
+	parts->table = is_parent ? naming_free_column(row->live, row->history, "history_table", false) : NULL;
+	initStringInfo(&parts->names);
+	initStringInfo(&parts->columns);
+	initStringInfo(&parts->live_columns);
+	initStringInfo(&parts->history_columns);
+	initStringInfo(&parts->filter);
+	history = table_open(row->history, AccessShareLock);
 	for (i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *name = quote_identifier(NameStr(att->attname));
-		Relation	history;
 
 		if (att->attisdropped)
 			continue;
-		history = table_open(row->history, AccessShareLock);
-		appendStringInfo(&live_columns, "%s, ",
+		appendStringInfo(&parts->live_columns, "%s,",
 						 column_sql(att, columns_find(history, NameStr(att->attname))));
-		table_close(history, NoLock);
-		appendStringInfo(&history_columns, "h.%s, ", name);
-		appendStringInfo(&columns, "v.%s, ", name);
+		appendStringInfo(&parts->history_columns, "h.%s, ", name);
+		appendStringInfo(&parts->names, "%s, ", name);
+		appendStringInfo(&parts->columns, "v.%s, ", name);
 	}
-
-	live_origin(row, live, is_parent, &origin);
-	appendStringInfo(&live_columns, "pg_catalog.tstzrange(%s, %s()) AS %s, NULL::pg_catalog.int8 AS %s",
-					 origin.start,
-					 hint_function("catmaid_history_no_end"),
-					 PERIOD_COLUMN, XID_COLUMN);
-	appendStringInfo(&history_columns, "h.%s, %s", PERIOD_COLUMN,
-					 history_makers_sql(row, has_maker));
-	appendStringInfo(&columns, "v.%s, v.%s", PERIOD_COLUMN, XID_COLUMN);
-	if (has_maker)
+	table_close(history, NoLock);
+	appendStringInfo(&parts->history_columns, "h.%s, %s", PERIOD_COLUMN,
+					 history_makers_sql(row, parts->has_maker));
+	appendStringInfo(&parts->columns, "v.%s, v.%s", PERIOD_COLUMN, XID_COLUMN);
+	appendStringInfo(&parts->names, "%s, %s", PERIOD_COLUMN, XID_COLUMN);
+	if (parts->has_maker)
 	{
-		appendStringInfo(&live_columns, ", %s AS %s", origin.maker, MAKER_COLUMN);
-		appendStringInfo(&columns, ", v.%s", MAKER_COLUMN);
+		appendStringInfo(&parts->columns, ", v.%s", MAKER_COLUMN);
+		appendStringInfo(&parts->names, ", %s", MAKER_COLUMN);
 	}
 
 	/* what others have put under the history table is no history of ours */
 	if (is_parent)
 	{
-		table = naming_free_column(row->live, row->history, "history_table", false);
-		appendStringInfo(&live_columns, ", NULL::pg_catalog.oid AS %s", quote_identifier(table));
-		appendStringInfoString(&history_columns, ", h.tableoid");
-		appendStringInfo(&filter, "(v.%s IS NULL OR v.%s OPERATOR(pg_catalog.=) ANY "
-						 "(ARRAY(SELECT r.history_table::pg_catalog.oid FROM %s r UNION ALL "
-						 "SELECT s.segment::pg_catalog.oid FROM %s s)))",
-						 quote_identifier(table), quote_identifier(table),
-						 naming_quoted(extension_registry()),
-						 naming_quoted(segments_view()));
+		appendStringInfoString(&parts->history_columns, ", h.tableoid");
+		appendStringInfo(&parts->filter, "(v.%s IS NULL OR %s(v.%s))", quote_identifier(parts->table),
+						 hint_function("catmaid_history_is_history"), quote_identifier(parts->table));
 	}
 	if (condition_sql(live))
-		appendStringInfo(&filter, "%s%s", filter.len > 0 ? " AND " : "", condition_sql(live));
+		appendStringInfo(&parts->filter, "%s%s", parts->filter.len > 0 ? " AND " : "",
+						 condition_sql(live));
+}
 
-	sql = psprintf("SELECT %s FROM %s%s l UNION ALL SELECT %s FROM %s h",
-				   live_columns.data,
-				   only && live->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
-				   naming_quoted(row->live),
-				   history_columns.data,
-				   is_parent ? naming_quoted(row->history) : segments_source(row->history));
-	if (filter.len > 0)
-		sql = psprintf("SELECT %s FROM (%s) v WHERE %s", columns.data, sql, filter.data);
-	return sql;
+/* The columns of the live arm, if that is known of its rows. */
+static char *
+live_arm_sql(const ViewParts *parts, const LiveOrigin *origin)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s pg_catalog.tstzrange(%s, %s()) AS %s, NULL::pg_catalog.int8 AS %s",
+					 parts->live_columns.data, origin->start,
+					 hint_function("catmaid_history_no_end"), PERIOD_COLUMN, XID_COLUMN);
+	if (parts->has_maker)
+		appendStringInfo(&sql, ", %s AS %s", origin->maker, MAKER_COLUMN);
+	if (parts->table)
+		appendStringInfo(&sql, ", NULL::pg_catalog.oid AS %s", quote_identifier(parts->table));
+	return sql.data;
+}
+
+static char *
+live_source(Relation live, bool only)
+{
+	return psprintf("%s%s l", only && live->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
+					naming_quoted(RelationGetRelid(live)));
+}
+
+static char *
+filtered_sql(const ViewParts *parts, char *sql)
+{
+	return parts->filter.len == 0 ? sql :
+		psprintf("SELECT %s FROM (%s) v WHERE %s", parts->columns.data, sql, parts->filter.data);
 }
 
 /* The live column as a column of the view: both arms must have the history's type. */
@@ -333,11 +414,10 @@ live_origin(const RegistryRow *row, Relation live, bool is_parent, LiveOrigin *o
 		origin->maker = "NULL::pg_catalog.int8";
 		return;
 	}
-	origin->start = psprintf("NULLIF(%s, '-infinity'::pg_catalog.timestamptz)",
+	origin->start = psprintf(START_SQL("%s"),
 							 tracked_sql(row, live, is_parent, worst > COLUMN_CONVERTS ? NULL :
 										 EDITION_COLUMN, "catmaid_history_live_start"));
-	/* see tracking.c */
-	origin->maker = psprintf("NULLIF(GREATEST(%s, 0::pg_catalog.int8), 0::pg_catalog.int8)",
+	origin->maker = psprintf(MAKER_SQL("%s"),
 							 tracked_sql(row, live, is_parent, worst > COLUMN_CONVERTS ? NULL :
 										 TRACKING_XID_COLUMN, "catmaid_history_live_maker"));
 }
