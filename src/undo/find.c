@@ -198,6 +198,9 @@ find_see_pair(Finding *finding, TupleTableSlot *slot)
 		finding->is_doubtful = true;
 	else if (!isnull[FOUND_SIDE] && !isnull[FOUND_PENDED] && !finding->run->restore)
 		known_note(finding->run, DatumGetInt64(values[FOUND_PENDER]), DatumGetTimestampTz(values[FOUND_PENDED]));
+	if (isnull[FOUND_SIDE] && !isnull[FOUND_LEFT] && !isnull[FOUND_QMAKER] && !isnull[FOUND_QBEGAN] &&
+		OidIsValid(table->row->tracking) && !finding->run->restore)
+		known_note_made(finding->run, DatumGetInt64(values[FOUND_QMAKER]), DatumGetTimestampTz(values[FOUND_QBEGAN]));
 	if (finding->may_repeat)
 		find_note_key(finding, values, isnull);
 

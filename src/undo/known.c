@@ -33,6 +33,7 @@
 static int	compare_transactions(const void *a, const void *b);
 static UndoTransaction *transaction_of(UndoRun *run, int64 id);
 static void check_named_once(UndoRun *run);
+static bool began_with_former_rows(UndoRun *run, int64 id, TimestampTz first);
 static bool check_reach(UndoRun *run, UndoTable *table);
 static bool was_erased(const UndoTable *table, TimestampTz since);
 static bool may_be_of(const UndoTable *table, char *name);
@@ -52,6 +53,8 @@ known_transactions(UndoRun *run, ArrayType *ids)
 		run->transactions[i].id = elements[i];
 		run->transactions[i].first = DT_NOEND;
 		run->transactions[i].last = DT_NOBEGIN;
+		run->transactions[i].first_made = DT_NOEND;
+		run->transactions[i].last_made = DT_NOBEGIN;
 	}
 	qsort(run->transactions, n, sizeof(UndoTransaction), compare_transactions);
 	run->ntransactions = 0;
@@ -79,10 +82,20 @@ known_note(UndoRun *run, int64 ender, TimestampTz ended)
 	transaction->last = Max(transaction->last, ended);
 }
 
+/* Note that the transaction has inserted a row, which began at that time by its tracking table. */
+void
+known_note_made(UndoRun *run, int64 maker, TimestampTz began)
+{
+	UndoTransaction *transaction = run->ntransactions == 1 ? run->transactions : transaction_of(run, maker);
+
+	transaction->first_made = Min(transaction->first_made, began);
+	transaction->last_made = Max(transaction->last_made, began);
+}
+
 static UndoTransaction *
 transaction_of(UndoRun *run, int64 id)
 {
-	UndoTransaction wanted = {id, 0, 0};
+	UndoTransaction wanted = {id, 0, 0, 0, 0};
 
 	return bsearch(&wanted, run->transactions, run->ntransactions, sizeof(UndoTransaction), compare_transactions);
 }
@@ -192,7 +205,8 @@ may_be_of(const UndoTable *table, char *name)
 
 /*
  * Error out if an id names two transactions, as it may after a restore into another
- * cluster: all that one transaction has ended it ended at one time.
+ * cluster: all that one transaction has ended it ended at one time, and what it has inserted
+ * began then, or when another one that it overlapped had ended the former row of that key.
  */
 static void
 check_named_once(UndoRun *run)
@@ -202,17 +216,51 @@ check_named_once(UndoRun *run)
 	for (i = 0; i < run->ntransactions; i++)
 	{
 		UndoTransaction *transaction = &run->transactions[i];
-		char	   *first;
+		TimestampTz first = Min(transaction->first, transaction->first_made);
+		TimestampTz last = Max(transaction->last, transaction->last_made);
+		char	   *said;
 
-		if (transaction->first >= transaction->last)
+		if (first >= last ||
+			(transaction->first >= transaction->last && began_with_former_rows(run, transaction->id, first)))
 			continue;
-		first = pstrdup(timestamptz_to_str(transaction->first));
+		said = pstrdup(timestamptz_to_str(first));
 		ereport(ERROR,
 				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 				 errmsg("transaction id %s names more than one transaction", psprintf(INT64_FORMAT, transaction->id)),
 				 errdetail("There are changes of it at %s and at %s: the database was restored into another cluster in between.",
-						   first, timestamptz_to_str(transaction->last)),
+						   said, timestamptz_to_str(last)),
 				 errhint("Name tables that only one of them has changed, or take rows back to an instant: SELECT * FROM %s(tables, as_of, keys).",
 						 hint_function("restore_tables"))));
 	}
+}
+
+/*
+ * Returns true if all rows of the transaction's making that began later than at that time began
+ * at the end of a version of another one's.
+ */
+static bool
+began_with_former_rows(UndoRun *run, int64 id, TimestampTz first)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->tables)
+	{
+		UndoTable  *table = lfirst(lc);
+		char	   *rows;
+
+		if (!OidIsValid(table->row->tracking) || table->nfound == 0)
+			continue;
+		rows = view_rows_sql(table->row, table->live, true);
+		if (store_execute(run, psprintf("WITH made AS (SELECT %s, t." EDITION_COLUMN " AS began FROM %s l JOIN ONLY %s t ON %s WHERE t.txid OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8 "
+										"UNION ALL SELECT %s, pg_catalog.lower(v." PERIOD_COLUMN ") FROM (%s) v WHERE v." MAKER_COLUMN " OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8) "
+										"SELECT pg_catalog.count(*) FROM made m WHERE m.began OPERATOR(pg_catalog.<>) '%s'::pg_catalog.timestamptz "
+										"AND NOT EXISTS (SELECT FROM (%s) v WHERE %s AND pg_catalog.upper(v." PERIOD_COLUMN ") OPERATOR(pg_catalog.=) m.began "
+										"AND v." XID_COLUMN " OPERATOR(pg_catalog.<>) '" INT64_FORMAT "'::pg_catalog.int8)",
+										table_list_sql(table, "l.%n AS %a", true), table->name, naming_quoted(table->row->tracking),
+										tracking_match_sql(table->row, table->live), id,
+										table_list_sql(table, "v.%n AS %a", true), rows, id,
+										timestamptz_to_str(first), rows, table_live_equal_sql(table, "v", "m"), id)) > 0)
+			return false;
+	}
+	return true;
 }

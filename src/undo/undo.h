@@ -133,12 +133,14 @@ typedef struct UndoReference
 	uint64		ndiffer;		/* rows of the child's plan that come, or will refer to another row */
 } UndoReference;
 
-/* A transaction that is to be undone, and when it has ended versions. */
+/* A transaction that is to be undone, and when it has ended versions, and made them. */
 typedef struct UndoTransaction
 {
 	int64		id;
 	TimestampTz first;			/* DT_NOEND: it has ended none */
 	TimestampTz last;
+	TimestampTz first_made;		/* likewise, of rows that it inserted into tables with a tracking table */
+	TimestampTz last_made;
 } UndoTransaction;
 
 /*
@@ -220,6 +222,7 @@ extern void judge_row(UndoRun *run, UndoTable *table, const FoundRow *row);
 /* known.c: what cannot be known */
 extern void known_transactions(UndoRun *run, ArrayType *ids);
 extern void known_note(UndoRun *run, int64 ender, TimestampTz ended);
+extern void known_note_made(UndoRun *run, int64 maker, TimestampTz began);
 extern bool known_check(UndoRun *run);
 
 /* live.c: live rows that are to be judged */

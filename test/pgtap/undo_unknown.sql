@@ -1,7 +1,7 @@
 -- Section 10: what cannot be known, or does not come out as planned, is a conflict or an error and never silent.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(36);
+SELECT plan(39);
 \ir lib/undo.psql
 DROP ROLE IF EXISTS undo_blind;
 CREATE ROLE undo_blind;
@@ -45,6 +45,22 @@ SELECT clock_timestamp() AS unsynced \gset
 SELECT sync_tracking_table('synced', 'synced__tracking');
 INSERT INTO synced VALUES (4, 'd');
 SELECT is(back('{synced}', :'unsynced', 'skip'), 'synced 3 s it is not known what was there, synced 4 D', 'a row that appeared by syncing is not deleted');
+
+-- An id that names two transactions, one of which has inserted rows.
+CREATE TABLE twice (id int PRIMARY KEY, v text);
+SELECT create_history_table('twice');
+BEGIN; SELECT step('once'); INSERT INTO twice VALUES (1, 'a'), (2, 'b'); COMMIT;
+SELECT is(undo('{once}', dry => true), 'twice 1 D, twice 2 D', 'control: one transaction');
+INSERT INTO twice VALUES (3, 'c');
+UPDATE twice__tracking SET txid = id('once') WHERE live_pk = 3;
+SELECT alike(undo('{once}', dry => true), '42P08 transaction id % names more than one transaction There are changes of it at %', 'rows that began at two times');
+-- what an overlapped transaction had deleted before began then
+DELETE FROM twice WHERE id = 3;
+INSERT INTO twice__history SELECT 3, 'd', tstzrange(NULL, now() + interval '1 second'), 1, NULL;
+INSERT INTO twice VALUES (3, 'e');
+UPDATE twice__tracking SET txid = id('once') WHERE live_pk = 3;
+DELETE FROM twice__history WHERE start_transaction_id = id('once');
+SELECT is(undo('{once}', dry => true), 'twice 1 D, twice 2 D, twice 3 D', 'unless another row of the key ended then');
 
 -- The key is another one by now.
 CREATE TABLE rekeyed (id int PRIMARY KEY, v text);
