@@ -183,6 +183,16 @@ conflict_key_column(const UndoTable *table, const char *name)
 	elog(ERROR, "table %u has no column \"%s\"", table->relid, name);
 }
 
+/* Error out, as there is always another one. */
+void
+conflict_refuse_changing(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("rows were changed by others as often as they were looked at"),
+			 errhint("Call the function again, or LOCK TABLE ... IN SHARE ROW EXCLUSIVE MODE; before it, in one transaction.")));
+}
+
 /* Error out with all that is in the way. */
 void
 conflict_refuse(UndoRun *run)

@@ -30,7 +30,12 @@
 #define PLAN_ACT		1
 #define PLAN_KIND		2
 #define PLAN_DIFFER		3
-#define PLAN_COLUMNS	4
+#define PLAN_IS_D		4
+#define PLAN_IS_U		5
+#define PLAN_IS_I		6
+#define PLAN_IS_FREE	7
+#define PLAN_IS_UNKNOWN	8
+#define PLAN_COLUMNS	9
 
 static bool has_key(const UndoTable *table, const FoundRow *row);
 static bool has_before(const FoundRow *row);
@@ -48,7 +53,8 @@ static bool is_compared(const UndoColumn *column);
 
 /*
  * Begin the table's plan, for rows with these columns: n, act, kind, differ (what conflict.c
- * tells of a row that was changed since); the table's columns c1, ...; o1, ...: what others
+ * tells of a row that was changed since); act and kind as booleans, of which PostgreSQL takes
+ * every second row to be true, where it knows nothing of a text, and plans nested loops; the table's columns c1, ...; o1, ...: what others
  * refer to as it is now, where that is not the key; whether an UPDATE leaves a foreign key as
  * it is; whether a column was added later.
  */
@@ -83,6 +89,11 @@ judge_begin(UndoRun *run, UndoTable *table, TupleDesc found)
 	TupleDescInitEntry(desc, PLAN_ACT + 1, "act", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, PLAN_KIND + 1, "kind", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, PLAN_DIFFER + 1, "differ", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_IS_D + 1, "is_d", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_IS_U + 1, "is_u", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_IS_I + 1, "is_i", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_IS_FREE + 1, "is_free", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, PLAN_IS_UNKNOWN + 1, "is_unknown", BOOLOID, -1, 0);
 	foreach(lc, table->columns)
 	{
 		UndoColumn *column = lfirst(lc);
@@ -334,6 +345,11 @@ put_row(UndoRun *run, UndoTable *table, const FoundRow *row, char act, const cha
 	isnull[PLAN_KIND] = kind == NULL;
 	told[1] = values[PLAN_DIFFER] = differ && *differ ? CStringGetTextDatum(differ) : (Datum) 0;
 	isnull[PLAN_DIFFER] = told[1] == (Datum) 0;
+	values[PLAN_IS_D] = BoolGetDatum(act == ACT_DELETE);
+	values[PLAN_IS_U] = BoolGetDatum(act == ACT_UPDATE);
+	values[PLAN_IS_I] = BoolGetDatum(act == ACT_INSERT);
+	values[PLAN_IS_FREE] = BoolGetDatum(kind == NULL);
+	values[PLAN_IS_UNKNOWN] = BoolGetDatum(kind && strcmp(kind, KIND_UNKNOWN) == 0);
 	foreach(lc, table->columns)
 	{
 		UndoColumn *column = lfirst(lc);

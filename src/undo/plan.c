@@ -22,9 +22,9 @@ plan_active_sql(const UndoRun *run, const UndoTable *table, const char *alias)
 	if (table->nconflicts == 0)
 		appendStringInfoString(&sql, "true");
 	else if (run->on_conflict == CONFLICT_FORCE)
-		appendStringInfo(&sql, "(%s.kind IS NULL OR %s.kind OPERATOR(pg_catalog.<>) '" KIND_UNKNOWN "')", alias, alias);
+		appendStringInfo(&sql, "NOT %s.is_unknown", alias);
 	else
-		appendStringInfo(&sql, "%s.kind IS NULL", alias);
+		appendStringInfo(&sql, "%s.is_free", alias);
 	if (table->blocked && table->blocked->count > 0)
 		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s bl WHERE bl.n OPERATOR(pg_catalog.=) %s.n)",
 						 table->blocked->name, alias);
@@ -39,20 +39,16 @@ char *
 plan_condition_sql(const UndoRun *run, const UndoTable *table, const char *alias, const char *acts)
 {
 	static const char all[] = {ACT_DELETE, ACT_UPDATE, ACT_INSERT};
-	StringInfoData list;
-	bool		others = false;
+	static const char *const names[] = {"is_d", "is_u", "is_i"};
+	StringInfoData sql;
 	int			i;
 
-	initStringInfo(&list);
+	initStringInfo(&sql);
 	for (i = 0; i < lengthof(all); i++)
-		if (strchr(acts, all[i]) == NULL)
-			others |= table->acts[i] > 0;
-		else
-			appendStringInfo(&list, "%s'%c'", list.len > 0 ? ", " : "", all[i]);
-	if (!others)
-		return plan_active_sql(run, table, alias);
-	return psprintf("%s.act OPERATOR(pg_catalog.=) ANY (ARRAY[%s]) AND %s", alias, list.data,
-					plan_active_sql(run, table, alias));
+		if (table->acts[i] > 0 && strchr(acts, all[i]) == NULL)
+			appendStringInfo(&sql, "NOT %s.%s AND ", alias, names[i]);
+	appendStringInfoString(&sql, plan_active_sql(run, table, alias));
+	return sql.data;
 }
 
 /* The rows of the plan that are to be written in one of these ways. */

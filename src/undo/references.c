@@ -292,7 +292,7 @@ judge_left_out(UndoRun *run, UndoReference *reference)
 		return 0;
 	return store_add(run, child->blocked,
 					 psprintf("SELECT DISTINCT c.n, %s FROM (%s) c JOIN %s x ON %s "
-							  "WHERE c.same_%u IS NOT TRUE AND x.act OPERATOR(pg_catalog.<>) 'D' "
+							  "WHERE c.same_%u IS NOT TRUE AND NOT x.is_d "
 							  "AND x.kind OPERATOR(pg_catalog.=) ANY (ARRAY['" KIND_TAKEN "', '" KIND_BETWEEN "']) AND NOT (%s)",
 							  quote_literal_cstr(psprintf("it refers to a row of table \"%s\" that does not come back (constraint \"%s\")",
 														  get_rel_name(reference->parent), reference->name)),
@@ -320,9 +320,9 @@ judge_backward(UndoRun *run, UndoReference *reference)
 	if (parent == NULL || parent->plan->count == 0 || (reference->by_key && parent->acts[0] == 0))
 		return 0;
 	initStringInfo(&acting);
-	appendStringInfo(&acting, "%s", reference->delete_acts ? "p.act OPERATOR(pg_catalog.=) 'D'" : "false");
+	appendStringInfo(&acting, "%s", reference->delete_acts ? "p.is_d" : "false");
 	if (reference->update_acts && !reference->by_key)
-		appendStringInfo(&acting, " OR (p.act OPERATOR(pg_catalog.=) 'U' AND NOT (%s))", keeps_value_sql(reference));
+		appendStringInfo(&acting, " OR (p.is_u AND NOT (%s))", keeps_value_sql(reference));
 	goes = plan_rows_sql(run, parent, reference->by_key ? "D" : "DU");
 	if (!may_see(reference->child))
 	{
@@ -398,12 +398,18 @@ judge_halves(UndoRun *run, UndoTable *table)
 		appendStringInfo(&a, "%sa.%s", a.len > 0 ? ", " : "", column->alias);
 		appendStringInfo(&b, "%sb.%s", b.len > 0 ? ", " : "", column->alias);
 	}
+
+	/* rows that are a key and nothing else are not alike for that */
+	if (a.len == 0)
+		return 0;
+	/* two columns of subqueries, so that they can be sorted and merged */
 	return store_add(run, table->blocked,
 					 psprintf("SELECT a.n, 'it may be the same row under another key as one that is in conflict'::pg_catalog.text "
-							  "FROM (%s) a WHERE EXISTS (SELECT FROM %s b WHERE b.act OPERATOR(pg_catalog.<>) a.act "
-							  "AND b.act OPERATOR(pg_catalog.<>) 'U' AND NOT (%s) AND pg_catalog.record_image_eq(ROW(%s), ROW(%s)))",
-							  plan_rows_sql(run, table, "DI"), table->plan->name,
-							  plan_active_sql(run, table, "b"), a.data, b.data));
+							  "FROM (SELECT a.n, a.is_d, ROW(%s) AS r FROM (%s) a OFFSET 0) a WHERE EXISTS "
+							  "(SELECT FROM (SELECT b.is_d, ROW(%s) AS r FROM %s b WHERE NOT b.is_u AND NOT (%s) OFFSET 0) b "
+							  "WHERE b.r OPERATOR(pg_catalog.*=) a.r AND b.is_d OPERATOR(pg_catalog.<>) a.is_d)",
+							  a.data, plan_rows_sql(run, table, "DI"), b.data, table->plan->name,
+							  plan_active_sql(run, table, "b")));
 }
 
 /* The rows of the table as a foreign key means them. */

@@ -307,10 +307,7 @@ undo_find(UndoRun *run)
 				return;
 		}
 		if (round >= ROUNDS)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("rows were changed by others as often as they were looked at"),
-					 errhint("Call the function again, or LOCK TABLE ... IN SHARE ROW EXCLUSIVE MODE; before it, in one transaction.")));
+			conflict_refuse_changing();
 		store_forget_all(run);
 	}
 }
@@ -324,6 +321,8 @@ undo_may_retry(UndoRun *run, ErrorData *error)
 
 	if (++run->retries > RETRIES || error->elevel > ERROR)
 		return false;
+	if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && run->one_by_one)
+		return !IsolationUsesXactSnapshot();
 	if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && run->retries == 1)
 		return !IsolationUsesXactSnapshot();
 	if (is_in_the_way(error) &&

@@ -210,6 +210,7 @@ typedef struct UndoRun
 extern void conflict_tell(UndoRun *run);
 extern bool conflict_any(const UndoRun *run);
 pg_noreturn extern void conflict_refuse(UndoRun *run);
+pg_noreturn extern void conflict_refuse_changing(void);
 extern void conflict_put_rows(UndoRun *run, ReturnSetInfo *result);
 
 /* find.c: what was there before */

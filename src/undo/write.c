@@ -56,6 +56,8 @@ static char *write_update_sql(UndoRun *run, const UndoTable *table, const char *
 static char *write_insert_sql(UndoRun *run, const UndoTable *table, const char *condition);
 static char *write_value_sql(const UndoTable *table, const UndoColumn *column);
 static void write_park(UndoRun *run, UndoTable *table);
+static void write_check_ours(UndoRun *run, UndoTable *table);
+static void write_see_maker(void *arg, TupleTableSlot *slot);
 static void write_note_places(UndoRun *run, UndoTable *table);
 static void write_check_places(UndoRun *run, UndoTable *table);
 static void write_verify(UndoRun *run);
@@ -86,6 +88,8 @@ write_rows(UndoRun *run)
 		foreach(lc, run->tables)
 			write_note_places(run, lfirst(lc));
 		write_one_by_one(run, parts);
+		foreach(lc, run->tables)
+			write_check_ours(run, lfirst(lc));
 		write_settle(run, InvalidCommandId);
 		foreach(lc, run->tables)
 			write_check_places(run, lfirst(lc));
@@ -269,6 +273,31 @@ write_one_by_one(UndoRun *run, List *parts)
 
 	foreach(lc, parts)
 		(void) store_execute(run, write_part_sql(run, lfirst(lc), NULL));
+}
+
+/*
+ * Rows that were to come, and are there, must be ours: of a trigger, or of what has been
+ * inserted; not another one's who took the key meanwhile.
+ */
+static void
+write_check_ours(UndoRun *run, UndoTable *table)
+{
+	bool		ours = true;
+
+	if (table->planned[2] == 0)
+		return;
+	store_see(run, psprintf("SELECT l.xmin FROM (%s) p JOIN %s l ON %s", plan_rows_sql(run, table, "I"), table->name,
+							table_live_equal_sql(table, "l", "p")), NULL, write_see_maker, &ours);
+	if (!ours)
+		conflict_refuse_changing();
+}
+
+static void
+write_see_maker(void *arg, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	if (!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot->tts_values[0])))
+		*(bool *) arg = false;
 }
 
 /* Where the rows are that are to be written, as what is counted says little where there are rules. */
