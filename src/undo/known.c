@@ -236,7 +236,8 @@ check_named_once(UndoRun *run)
 
 /*
  * Returns true if all rows of the transaction's making that began later than at that time began
- * at the end of a version of another one's.
+ * at the end of a version of another one's; or may have got another key then, of a row that began later
+ * than it did itself.
  */
 static bool
 began_with_former_rows(UndoRun *run, int64 id, TimestampTz first)
@@ -255,11 +256,13 @@ began_with_former_rows(UndoRun *run, int64 id, TimestampTz first)
 										"UNION ALL SELECT %s, pg_catalog.lower(v." PERIOD_COLUMN ") FROM (%s) v WHERE v." MAKER_COLUMN " OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8) "
 										"SELECT pg_catalog.count(*) FROM made m WHERE m.began OPERATOR(pg_catalog.<>) '%s'::pg_catalog.timestamptz "
 										"AND NOT EXISTS (SELECT FROM (%s) v WHERE %s AND pg_catalog.upper(v." PERIOD_COLUMN ") OPERATOR(pg_catalog.=) m.began "
-										"AND v." XID_COLUMN " OPERATOR(pg_catalog.<>) '" INT64_FORMAT "'::pg_catalog.int8)",
+										"AND v." XID_COLUMN " OPERATOR(pg_catalog.<>) '" INT64_FORMAT "'::pg_catalog.int8) "
+										"AND NOT EXISTS (SELECT FROM (%s) v WHERE v." XID_COLUMN " OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8 AND pg_catalog.isempty(v." PERIOD_COLUMN ") "
+										"AND (v." MAKER_COLUMN " OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8) IS NOT TRUE)",
 										table_list_sql(table, "l.%n AS %a", true), table->name, naming_quoted(table->row->tracking),
 										tracking_match_sql(table->row, table->live), id,
 										table_list_sql(table, "v.%n AS %a", true), rows, id,
-										timestamptz_to_str(first), rows, table_live_equal_sql(table, "v", "m"), id)) > 0)
+										timestamptz_to_str(first), rows, table_live_equal_sql(table, "v", "m"), id, rows, id, id)) > 0)
 			return false;
 	}
 	return true;
