@@ -231,6 +231,22 @@ SELECT pg_catalog.pg_extension_config_dump('catmaid_history_internal.catmaid_his
     ' WHERE s.relation IN (SELECT oid FROM pg_catalog.pg_class)'
     ' AND (s.column_number OPERATOR(pg_catalog.=) 0 OR a.attname IS NOT NULL)');
 
+-- What policies call sees the present while a session reads the past (src/time_machine/past_policy.c).
+CREATE FUNCTION catmaid_history_internal.in_present(function internal, like_result anyelement) RETURNS anyelement
+    LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'catmaid_history_in_present';
+COMMENT ON FUNCTION catmaid_history_internal.in_present(internal, anyelement) IS
+    'For the planner: calls a function of a policy in the present.';
+
+CREATE FUNCTION catmaid_history_internal.in_present_volatile(function internal, like_result anyelement) RETURNS anyelement
+    LANGUAGE c VOLATILE COST 100 AS 'MODULE_PATHNAME', 'catmaid_history_in_present';
+COMMENT ON FUNCTION catmaid_history_internal.in_present_volatile(internal, anyelement) IS
+    'For the planner: calls a volatile function of a policy in the present.';
+
+CREATE FUNCTION catmaid_history_internal.in_present_set(function internal, like_result anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE COST 100 AS 'MODULE_PATHNAME', 'catmaid_history_in_present';
+COMMENT ON FUNCTION catmaid_history_internal.in_present_set(internal, anyelement) IS
+    'For the planner: calls a set-returning function of a policy in the present.';
+
 -- ---------------------------------------------------------------------------
 -- The transaction log
 -- ---------------------------------------------------------------------------

@@ -9,16 +9,19 @@
 #define CATMAID_HISTORY_COMPAT_H
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "commands/cluster.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
@@ -472,6 +475,26 @@ exchange_all_frozen_compat(Form_pg_class a, Form_pg_class b)
 #define executor_run_compat(query, direction, count) \
 	ExecutorRun((query), (direction), (count), false)
 #endif
+
+/*
+ * Put a call's arguments in order, with the defaults.  Before 14 nobody else but the planner
+ * could: false, if there is anything to do.
+ */
+static inline bool
+expand_arguments_compat(FuncExpr *call, HeapTuple tuple)
+{
+#if PG_VERSION_NUM >= 140000
+	call->args = expand_function_arguments(call->args, false, call->funcresulttype, tuple);
+	return true;
+#else
+	ListCell   *lc;
+
+	foreach(lc, call->args)
+		if (IsA(lfirst(lc), NamedArgExpr))
+			return false;
+	return list_length(call->args) >= ((Form_pg_proc) GETSTRUCT(tuple))->pronargs;
+#endif
+}
 
 /* 16 no longer puts two entries for the view itself before those of its query, and
  * keeps what is checked for privileges apart from the range table. */

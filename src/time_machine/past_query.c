@@ -145,8 +145,8 @@ change_query(Query *query, PastContext *context)
 		query->hasRowSecurity |= rte->subquery->hasRowSecurity;
 	}
 	forboth(lc, query->rtable, cell, policies)
-		lfirst_node(RangeTblEntry, lc)->securityQuals = lfirst(cell);
-	query->withCheckOptions = checks;
+		lfirst_node(RangeTblEntry, lc)->securityQuals = (List *) past_policy(lfirst(cell));
+	query->withCheckOptions = (List *) past_policy((Node *) checks);
 
 	nentries = list_length(query->rtable);
 	for (rti = 1; rti <= nentries; rti++)

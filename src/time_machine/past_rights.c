@@ -7,27 +7,22 @@
  *
  *	- the past is read by who may execute read_as_of(), which PUBLIC may not, or by the
  *	  owners of all tables that a query reads, whichever way the instant was set;
- *	- functions that run with others' rights (SECURITY DEFINER), that policies name, that
- *	  are triggers, and our own see the present.  fmgr_hook tells when they begin and end.
+ *	- functions that run with others' rights (SECURITY DEFINER), that are triggers, and our
+ *	  own see the present.  fmgr_hook tells when they begin and end.  So do those that
+ *	  policies call, where they do (past_policy.c).
  *	  A SECURITY DEFINER function whose own SET clause sets an instant sees that.
  *
  * PostgreSQL calls the hook for all SECURITY DEFINER functions, and for others if it was
- * asked for them when they were looked up.  As triggers are many, and policies looked for in
- * pg_depend, the latter is done while an instant is set; where that changes in the middle of
- * a query that writes or has policies is refused (past_plan.c).
+ * asked for them when they were looked up.  As triggers are many, that is done while an
+ * instant is set; where that changes in the middle of a query that writes or has policies is
+ * refused (past_plan.c).
  *
- * Locks: ACCESS SHARE on pg_depend while it is read.
+ * No locks.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_language.h"
-#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -35,7 +30,6 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -57,7 +51,6 @@ static void at_function(FmgrHookEventType event, FmgrInfo *info, Datum *state);
 static bool sees_present(Oid function);
 static bool is_ours(HeapTuple tuple);
 static bool sets_instant(HeapTuple tuple);
-static bool is_in_policy(Oid function);
 static Oid	read_as_of_function(void);
 
 void
@@ -177,12 +170,15 @@ sees_present(Oid function)
 		sees = form->prolang != ClanguageId || !is_ours(tuple);
 	else
 		sees = form->prorettype == EVENT_TRIGGEROID || is_ours(tuple) ||
-			((form->prosecdef || is_in_policy(function)) && !sets_instant(tuple));
+			(form->prosecdef && !sets_instant(tuple));
 	ReleaseSysCache(tuple);
 	return sees;
 }
 
-/* Returns true for the extension's functions in C, other than triggers and read_as_of(). */
+/*
+ * Returns true for the extension's functions in C, other than triggers, read_as_of(), and the one
+ * that sees to it by itself.
+ */
 static bool
 is_ours(HeapTuple tuple)
 {
@@ -200,7 +196,8 @@ is_ours(HeapTuple tuple)
 		return false;
 	symbol = TextDatumGetCString(source);
 	is = strncmp(symbol, prefix, strlen(prefix)) == 0 &&
-		strcmp(symbol, "catmaid_history_read_as_of") != 0;
+		strcmp(symbol, "catmaid_history_read_as_of") != 0 &&
+		strcmp(symbol, "catmaid_history_in_present") != 0;
 	pfree(symbol);
 	return is;
 }
@@ -225,26 +222,4 @@ sets_instant(HeapTuple tuple)
 		if (!nulls[i] && strncmp(TextDatumGetCString(elements[i]), name, strlen(name)) == 0)
 			return true;
 	return false;
-}
-
-/* Returns true if a policy names the function. */
-static bool
-is_in_policy(Oid function)
-{
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		is = false;
-
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(ProcedureRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(function));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
-	while (!is && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		is = ((Form_pg_depend) GETSTRUCT(tuple))->classid == PolicyRelationId;
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return is;
 }

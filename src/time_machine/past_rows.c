@@ -100,7 +100,9 @@ past_rows(PastTable *table, Query *outer, RangeTblEntry *rte, bool with_table,
 											   (Node *) make_ands_explicit(copyObject(table->constraint)));
 	set_privileges((Node *) query, &rights);
 	query->canSetTag = true;
-	return linitial_node(Query, QueryRewrite(query));
+	query = linitial_node(Query, QueryRewrite(query));
+	past_policy_query(query);
+	return query;
 }
 
 /* Read that query, for any instant and user, and keep it. */

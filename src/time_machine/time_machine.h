@@ -75,6 +75,10 @@ extern void past_check_untracked(PastKind kind, Oid relid, Oid child, TimestampT
 /* past_plan.c: the planner's and the executor's hooks */
 extern void past_plan_init(void);
 
+/* past_policy.c: policies see the present */
+extern Node *past_policy(Node *expression);
+extern void past_policy_query(Query *query);
+
 /* past_query.c: a query that reads tables as they are becomes one that reads their past */
 extern void past_query(Query *query, TimestampTz instant, ParamListInfo params,
 					   PastQuery *result);

@@ -1,7 +1,7 @@
 -- Section 11: what was found to be shown of the past, or done in it, that was not so.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(48);
+SELECT plan(66);
 SET client_min_messages = error;
 
 -- a value of blanks is no instant, and not the present
@@ -225,5 +225,102 @@ DELETE FROM catmaid_history_internal.catmaid_history_since WHERE relation = 'ear
 SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
 SELECT set_eq('SELECT c FROM early', 'VALUES (NULL::int)', 'a database of an early 1.0 has it in the comment');
 SELECT read_as_of(NULL) AS ok \gset
+
+-- policies are asked in the present, and what they call is the past's for others
+CREATE ROLE time_machine_found_mallory;
+CREATE ROLE time_machine_found_bob;
+GRANT USAGE ON SCHEMA tap, public TO time_machine_found_bob;
+GRANT CREATE ON SCHEMA public TO time_machine_found_mallory;
+GRANT EXECUTE ON FUNCTION read_as_of TO time_machine_found_bob;
+CREATE TABLE told (id int PRIMARY KEY, v text);
+CREATE TABLE guard (usr name PRIMARY KEY);
+GRANT SELECT ON told, guard TO time_machine_found_bob;
+SELECT create_history_table('told'), create_history_table('guard');
+INSERT INTO told VALUES (1, 'past');
+INSERT INTO guard VALUES ('time_machine_found_bob');
+SELECT clock_timestamp() AS t0 \gset
+UPDATE told SET v = 'PRESENT';
+CREATE FUNCTION report() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT string_agg(v, ',') FROM told); END $$;
+CREATE FUNCTION report2() RETURNS SETOF told LANGUAGE sql STABLE AS $$ SELECT * FROM told $$;
+SET ROLE time_machine_found_mallory;
+CREATE TABLE traps (a int);
+CREATE POLICY p ON traps USING (report() IS NOT NULL AND EXISTS (SELECT FROM report2()));
+RESET ROLE;
+SET ROLE time_machine_found_bob;
+SELECT read_as_of(:'t0') IS NOT NULL AS ok \gset
+SELECT results_eq('SELECT report(), (SELECT v FROM told), (SELECT v FROM report2())', $$VALUES ('past', 'past', 'past')$$, 'a function that a policy calls, too, sees the past in a report');
+SELECT read_as_of(NULL) AS ok \gset
+RESET ROLE;
+CREATE FUNCTION may(n int, d int DEFAULT 1) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN n > 0 AND d > 0 AND EXISTS (SELECT FROM guard WHERE usr = current_user); END $$;
+CREATE FUNCTION may_default(b boolean DEFAULT may(1)) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT b $$;
+CREATE FUNCTION may_volatile(n int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN may(n); END $$;
+CREATE FUNCTION users() RETURNS SETOF name LANGUAGE sql STABLE AS $$ SELECT usr FROM guard $$;
+CREATE FUNCTION users_with(OUT a int, OUT u name) RETURNS SETOF record LANGUAGE sql STABLE AS $$ SELECT 1, usr FROM guard $$;
+CREATE FUNCTION may_sql(int) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT EXISTS (SELECT FROM guard WHERE usr = current_user) $$;
+CREATE FUNCTION may_strict(int, text) RETURNS boolean LANGUAGE sql STABLE STRICT AS $$ SELECT EXISTS (SELECT FROM guard WHERE usr = current_user) $$;
+CREATE OPERATOR ?& (rightarg = int, function = may_sql);
+CREATE TABLE policies (n int PRIMARY KEY, condition text);
+INSERT INTO policies VALUES
+	(1, 'EXISTS (SELECT FROM guard g WHERE g.usr = current_user)'), (2, 'may(id)'), (3, 'may(d => 2, n => id)'), (4, 'may_default()'),
+	(5, 'may_volatile(id)'), (6, 'current_user IN (SELECT users())'), (7, 'current_user IN (SELECT u FROM users() u)'),
+	(8, 'EXISTS (SELECT FROM users_with() x WHERE x.u = current_user AND x.a = 1)'), (9, '?& id'), (10, 'may_sql(id)'),
+	(11, 'NOT may_strict(id, NULL) IS NULL OR may_strict(id, v)'), (12, $$EXISTS (SELECT FROM ts_stat('select to_tsvector(''x'') from guard'))$$);
+-- (where PostgreSQL was built with XML)
+DO $$ BEGIN
+	PERFORM query_to_xml('SELECT 1', false, false, '');
+	INSERT INTO policies VALUES (13, $p$xpath_exists('//row', query_to_xml('select 1 from guard where usr = current_user', false, false, ''))$p$);
+EXCEPTION WHEN feature_not_supported THEN NULL; END $$;
+DO $$ DECLARE p policies; BEGIN FOR p IN TABLE policies LOOP
+	EXECUTE format('CREATE TABLE present%s (id int, v text); INSERT INTO present%1$s VALUES (1, ''secret'');
+		CREATE TABLE tracked%1$s (id int PRIMARY KEY, v text); GRANT ALL ON present%1$s, tracked%1$s TO time_machine_found_bob;
+		SELECT create_history_table(''tracked%1$s''); INSERT INTO tracked%1$s VALUES (1, ''secret'')', p.n);
+	EXECUTE format('ALTER TABLE present%s ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON present%1$s USING (%s);
+		ALTER TABLE tracked%1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON tracked%1$s USING (%2$s);
+		CREATE POLICY p ON tracked%1$s__history USING (%2$s)', p.n, p.condition);
+END LOOP; END $$;
+SELECT clock_timestamp() AS t1 \gset
+DELETE FROM guard;
+CREATE FUNCTION seen(prefix text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text := ''; c int; n int; BEGIN FOR n IN 1 .. 12 LOOP EXECUTE format('SELECT count(*) FROM %s', prefix || n) INTO c; r := r || c; END LOOP; RETURN r; END $$;
+CREATE FUNCTION count_of(xml boolean, name text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE c int; BEGIN IF NOT xml THEN RETURN 0; END IF; EXECUTE format('SELECT count(*) FROM %s', name) INTO c; RETURN c; END $$;
+SELECT EXISTS (SELECT FROM policies WHERE n = 13) AS xml \gset
+SET ROLE time_machine_found_bob;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT is((SELECT count(*)::int FROM guard), 1, 'she was let in then');
+SELECT is(seen('present'), repeat('0', 12), 'and sees nothing of a table that is not tracked');
+SELECT is(seen('tracked'), repeat('0', 12), 'nor of one that is');
+SELECT is(count_of(:'xml', 'present13') + count_of(:'xml', 'tracked13'), 0, 'by a function that runs a query of its own');
+SELECT throws_ok(format('INSERT INTO present%s VALUES (2)', n), '42501', NULL, 'nor writes with policy ' || n) FROM unnest('{1,2,4,5,8,9}'::int[]) n;
+SELECT read_as_of(NULL) AS ok \gset
+RESET ROLE;
+INSERT INTO guard VALUES ('time_machine_found_bob');
+SET ROLE time_machine_found_bob;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT is(seen('present'), repeat('1', 12), 'let in again she sees it');
+SELECT is(seen('tracked'), repeat('1', 12), 'and the past');
+SELECT is(count_of(:'xml', 'present13') + count_of(:'xml', 'tracked13'), CASE WHEN :'xml' THEN 2 ELSE 0 END, 'by the function, too');
+SELECT read_as_of(NULL) AS ok \gset
+SELECT throws_ok('SELECT catmaid_history_internal.in_present(NULL, 1)', NULL, NULL, 'nobody calls it by herself');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION may(int, int) FROM PUBLIC;
+SET ROLE time_machine_found_bob;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM present2', '42501', 'permission denied for function may', 'a function is called with the rights that it always is');
+SELECT read_as_of(NULL) AS ok \gset
+RESET ROLE;
+CREATE AGGREGATE all_may (int) (sfunc = int4larger, stype = int, finalfunc = may_sql);
+CREATE TABLE aggregated (id int);
+GRANT SELECT ON aggregated TO time_machine_found_bob;
+ALTER TABLE aggregated ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON aggregated USING ((SELECT all_may(g) FROM generate_series(1, 2) g));
+SET ROLE time_machine_found_bob;
+SELECT lives_ok('SELECT * FROM aggregated', 'an aggregate in a policy');
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('SELECT * FROM aggregated', '0A000', NULL, 'which cannot be called in the present, is refused');
+SELECT read_as_of(NULL) AS ok \gset
+RESET ROLE;
+DROP OWNED BY time_machine_found_mallory, time_machine_found_bob CASCADE;
+DROP ROLE time_machine_found_mallory, time_machine_found_bob;
 
 SELECT * FROM finish();
