@@ -26,6 +26,7 @@
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 
@@ -46,6 +47,7 @@ typedef struct SuccessorColumn
 
 static bool rekey_made_fit(Relation live, RegistryRow *row);
 static bool rekey_convert(Oid tracking, List *columns);
+static bool rekey_lacks_starts(const RegistryRow *row);
 static void rekey_make_unique(void *arg);
 static void rekey_replace(Relation live, RegistryRow *row, List *kept, bool loose);
 static void rekey_put_descendants(const RegistryRow *row);
@@ -100,6 +102,8 @@ rekey(RegistryRow *row, List *kept)
 		view_renew(row);
 	table_close(live, NoLock);
 	registry_update(row);
+	if (OidIsValid(row->tracking) && (was_loose || list_member_ptr(kept, NULL)) && rekey_lacks_starts(row))
+		reach_begin_at(row, GetCurrentTimestamp());
 	rekey_put_descendants(row);
 	if (renamed)
 		rekey_versions(row, kept);
@@ -162,9 +166,29 @@ rekey_loosen(RegistryRow *row, List *kept)
 		rekey_replace(live, row, kept, true);
 	table_close(live, NoLock);
 	registry_update(row);
+	if (tracked && !all)
+		reach_begin_at(row, GetCurrentTimestamp());
 	rekey_put_descendants(row);
 	view_renew(row);
 	return true;
+}
+
+/*
+ * Returns true if rows have no start: they are of any time until now, as far as can be told, and so
+ * nothing is known of the past before.
+ */
+static bool
+rekey_lacks_starts(const RegistryRow *row)
+{
+	int64		numbers[2];
+
+	ddl_query_numbers(security_owner_of(row->tracking), list_make2_oid(row->tracking, row->history),
+					  psprintf("SELECT (SELECT pg_catalog.count(*) FROM (SELECT FROM ONLY %s t "
+							   "WHERE t.edition_time OPERATOR(pg_catalog.=) '-infinity' LIMIT 1) x), "
+							   "(SELECT pg_catalog.count(*) FROM (SELECT FROM ONLY %s h WHERE pg_catalog.lower_inf(h.%s) LIMIT 1) y)",
+							   naming_quoted(row->tracking), naming_quoted(row->history), PERIOD_COLUMN),
+					  numbers, lengthof(numbers));
+	return numbers[0] > 0 || numbers[1] > 0;
 }
 
 /*

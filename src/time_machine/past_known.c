@@ -201,7 +201,11 @@ check_known(Oid relid, const RegistryRow *row, bool enabled, TimestampTz instant
 {
 	Reach		reach = reach_between(row, instant, GetCurrentTimestamp());
 
-	if (reach.gap == REACH_BEFORE_BEGIN)
+	if (OidIsValid(row->tracking) && fit_key(row) == KEY_GONE)
+		say_unknown(relid, instant, "It has lost its primary key: since when its rows are as they are is not known.",
+					psprintf("ALTER TABLE %s ADD PRIMARY KEY (...); its past is known from then on; %s",
+							 naming_quoted(row->live), wanted));
+	else if (reach.gap == REACH_BEFORE_BEGIN)
 		say_unknown(relid, instant, psprintf("Its history begins at %s.", as_of_shown(reach.until)), wanted);
 	else if (reach.gap == REACH_PAUSED && reach.from > instant)
 		say_uncertain(relid, instant, &reach);

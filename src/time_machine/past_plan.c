@@ -24,6 +24,7 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -36,6 +37,9 @@
 #define MARK_HIGH	(-1001)
 #define MARK_LOW	(-1002)
 
+/* of a relation's entry in the query; a field that such entries do not use */
+#define SEEN		"catmaid_history"
+
 static planner_hook_type next_planner = NULL;
 static ExecutorStart_hook_type next_start = NULL;
 static ExecutorRun_hook_type next_run = NULL;
@@ -43,6 +47,8 @@ static ExecutorFinish_hook_type next_finish = NULL;
 
 static PlannedStmt *plan(Query *query, const char *sql, int options, ParamListInfo params);
 static PlannedStmt *plan_as_of(Query *query, const char *sql, int options, ParamListInfo params);
+static bool mark_entries(Node *node, void *context);
+static void check_entries(PlannedStmt *statement, TimestampTz instant);
 static void mark(PlannedStmt *statement, TimestampTz instant);
 static bool marked(const PlannedStmt *statement, TimestampTz *instant);
 static void at_start(QueryDesc *query, int flags);
@@ -91,16 +97,67 @@ plan_as_of(Query *query, const char *sql, int options, ParamListInfo params)
 	if (past ? !as_of_is_fixed() : as_of_is_set())
 		options &= ~CURSOR_OPT_PARALLEL_OK;
 	if (past)
+	{
 		past_query(query, instant, params, &result);
+		(void) mark_entries((Node *) query, NULL);
+	}
 	statement = next_planner ? next_planner(query, sql, options, params) :
 		standard_planner(query, sql, options, params);
 	if (past)
 	{
+		check_entries(statement, instant);
 		statement->invalItems = list_concat(statement->invalItems, result.inval_items);
 		statement->dependsOnRole |= result.depends_on_role;
 		mark(statement, instant);
 	}
 	return statement;
+}
+
+/* A walker that marks all relations of the query, which have been looked at: the mark goes into the plan. */
+static bool
+mark_entries(Node *node, void *context)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, mark_entries, context);
+	foreach(lc, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION)
+			rte->enrname = pstrdup(SEEN);
+	}
+	return query_tree_walker((Query *) node, mark_entries, context, 0);
+}
+
+/*
+ * A last resort: error out if the planner has found a tracked table that was not in the query,
+ * as it inlines a function when it has simplified its arguments.
+ */
+static void
+check_entries(PlannedStmt *statement, TimestampTz instant)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		RegistryRow *row;
+		Oid			child;
+
+		if (rte->rtekind != RTE_RELATION || (rte->enrname && strcmp(rte->enrname, SEEN) == 0))
+			continue;
+		if (past_kind(rte->relid, rte->inh, &row, &child) == PAST_PARENT || row)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot read table \"%s\" as of %s in an SQL function with such arguments",
+							get_rel_name(rte->relid), as_of_shown(instant)),
+					 errdetail("The function becomes part of the query when its arguments have been simplified, which is too late."),
+					 errhint("Compute the arguments in a sub-query with OFFSET 0, or declare the function VOLATILE.")));
+	}
 }
 
 static void

@@ -33,6 +33,7 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -71,6 +72,7 @@ typedef struct EntryChange
 	AttrNumber	table_column;
 	RangeTblEntry *rte;
 	Oid			row_type;
+	List	   *targets;		/* of the sub-query */
 } EntryChange;
 
 static void change_query(Query *query, PastContext *context);
@@ -84,6 +86,7 @@ static bool is_read_as_other(Query *query, RangeTblEntry *rte);
 static bool refuse_guard(Node *node, void *context);
 static void refuse_use(Query *query, Index rti, RangeTblEntry *rte, const EntryUse *use,
 					   TimestampTz instant);
+static void keep_whole(Query *rows, Oid relid);
 static bool find_uses(Node *node, void *context);
 static Node *change_uses(Node *node, void *context);
 static Node *whole_row(Var *var, EntryChange *change);
@@ -300,10 +303,12 @@ change_entry(Query *query, Index rti, PastContext *context)
 		return;
 	rows = past_rows(table, query, rte, use.table, context->instant);
 
+	if (use.row)
+		keep_whole(rows, rte->relid);
 	if (use.table)
 	{
 		EntryChange change = {rti, 0, list_length(rows->targetList), rte,
-		get_rel_type_id(rte->relid)};
+		get_rel_type_id(rte->relid), rows->targetList};
 
 		(void) query_tree_mutator(query, change_uses, &change, QTW_DONT_COPY_QUERY);
 		rte = rt_fetch(rti, query->rtable);
@@ -320,6 +325,46 @@ change_entry(Query *query, Index rti, PastContext *context)
 	rte->rellockmode = 0;
 	rte->tablesample = NULL;
 	rte->inh = false;
+}
+
+/*
+ * A whole row of a table with dropped columns must not be taken apart by the planner: for
+ * ROW(a, NULL, b) IS NOT NULL it would look at the column that there is none of.  So the sub-query is
+ * kept from being pulled up, by what is in the dropped columns' places.
+ */
+static void
+keep_whole(Query *rows, Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		TargetEntry *target = list_nth_node(TargetEntry, rows->targetList, i);
+		CaseExpr   *never;
+		CaseWhen   *when;
+		NullTest   *test;
+
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		never = makeNode(CaseExpr);
+		when = makeNode(CaseWhen);
+		test = makeNode(NullTest);
+		test->arg = (Expr *) makeFuncExpr(F_CLOCK_TIMESTAMP, TIMESTAMPTZOID, NIL, InvalidOid,
+										  InvalidOid, COERCE_EXPLICIT_CALL);
+		test->nulltesttype = IS_NULL;
+		test->location = -1;
+		when->expr = (Expr *) test;
+		when->result = copyObject(target->expr);
+		when->location = -1;
+		never->casetype = exprType((Node *) target->expr);
+		never->args = list_make1(when);
+		never->defresult = target->expr;
+		never->location = -1;
+		target->expr = (Expr *) never;
+	}
+	table_close(rel, NoLock);
 }
 
 /* Error out where the query says of the entry what has no meaning in the past. */
@@ -441,13 +486,17 @@ whole_row(Var *var, EntryChange *change)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		row->colnames = lappend(row->colnames, makeString(pstrdup(NameStr(att->attname))));
-		if (att->attisdropped)
-		{
-			row->args = lappend(row->args, makeNullConst(INT4OID, -1, InvalidOid));
-			continue;
-		}
 		column = copyObject(var);
 		column->varattno = column->varattnosyn = i + 1;
+		if (att->attisdropped)
+		{
+			/* see keep_whole */
+			column->vartype = exprType((Node *) list_nth_node(TargetEntry, change->targets, i)->expr);
+			column->vartypmod = -1;
+			column->varcollid = InvalidOid;
+			row->args = lappend(row->args, column);
+			continue;
+		}
 		column->vartype = att->atttypid;
 		column->vartypmod = att->atttypmod;
 		column->varcollid = att->attcollation;
