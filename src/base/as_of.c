@@ -144,12 +144,13 @@ as_of_is_set(void)
 
 /*
  * Returns true if parallel workers, which read the text of the setting again, read the
- * same instant; as_of_past has been true.
+ * instant, which as_of_past has told.
  */
 bool
-as_of_is_fixed(void)
+as_of_is_fixed(TimestampTz instant)
 {
-	return value->fixed;
+	/* (a cursor's own instant is not the one that is set) */
+	return value->set && value->known && value->fixed && value->instant == instant;
 }
 
 /* Returns true if one has ever been set in this session. */

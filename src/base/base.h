@@ -145,7 +145,7 @@ typedef bool (*as_of_may_change_type) (void);
 extern as_of_may_change_type as_of_may_change;
 extern void as_of_init(void);
 extern bool as_of_is_set(void);
-extern bool as_of_is_fixed(void);
+extern bool as_of_is_fixed(TimestampTz instant);
 extern bool as_of_was_ever_set(void);
 extern bool as_of_past(TimestampTz *instant);
 extern void as_of_check_write(Oid relid);

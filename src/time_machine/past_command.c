@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
@@ -74,6 +75,10 @@ run(PROCESS_UTILITY_ARGS_COMPAT)
 static void
 run_in_present(PROCESS_UTILITY_ARGS_COMPAT)
 {
+	int			workers = max_parallel_maintenance_workers;
+
+	/* workers that build an index would not know of it */
+	max_parallel_maintenance_workers = 0;
 	as_of_begin_present();
 	PG_TRY();
 	{
@@ -82,10 +87,12 @@ run_in_present(PROCESS_UTILITY_ARGS_COMPAT)
 	PG_CATCH();
 	{
 		as_of_end_present();
+		max_parallel_maintenance_workers = workers;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	as_of_end_present();
+	max_parallel_maintenance_workers = workers;
 }
 
 /*
@@ -219,6 +226,14 @@ columns_of(Relation rel, List *names)
 static void
 refuse_materialized(Node *statement, TimestampTz instant)
 {
+	if (IsA(statement, ExplainStmt))
+	{
+		Query	   *query = castNode(Query, ((ExplainStmt *) statement)->query);
+
+		if (query->commandType == CMD_UTILITY)
+			refuse_materialized(query->utilityStmt, instant);
+		return;
+	}
 	if (IsA(statement, RefreshMatViewStmt) && ((RefreshMatViewStmt *) statement)->skipData)
 		return;
 	if (IsA(statement, RefreshMatViewStmt) ||

@@ -245,8 +245,8 @@ say_as_it_is(Oid relid, Oid child, TimestampTz instant)
 			(errcode(ERRCODE_WARNING),
 			 errmsg("table \"%s\" below table \"%s\" is not tracked: its rows are shown as they are, not as of %s",
 					get_rel_name(child), get_rel_name(relid), as_of_shown(instant)),
-			 errhint("SELECT %s(%s::regclass); or read ONLY %s.", hint_function("create_history_table"),
-					 naming_argument(child), naming_quoted(relid))));
+			 errhint("Read ONLY %s, or have table %s tracked as well.",
+					 naming_quoted(relid), naming_quoted(child))));
 }
 
 /* Has the table's WARNING been given for the instant?  If not, it is about to be. */

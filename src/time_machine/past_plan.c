@@ -94,7 +94,7 @@ plan_as_of(Query *query, const char *sql, int options, ParamListInfo params)
 	PlannedStmt *statement;
 
 	/* workers do not know that the present is in force here, or when the session read the text */
-	if (past ? !as_of_is_fixed() : as_of_is_set())
+	if (past ? !as_of_is_fixed(instant) : as_of_is_set())
 		options &= ~CURSOR_OPT_PARALLEL_OK;
 	if (past)
 	{
@@ -193,8 +193,13 @@ marked(const PlannedStmt *statement, TimestampTz *instant)
 static void
 at_start(QueryDesc *query, int flags)
 {
+	TimestampTz instant = 0;
+
 	if (as_of_was_ever_set() && !IsParallelWorker())
 		check_instant(query);
+	/* what functions run in a worker nobody has looked at before */
+	else if (as_of_was_ever_set() && as_of_past(&instant) && !past_is_granted())
+		check_reader(query->plannedstmt);
 	if (next_start)
 		next_start(query, flags);
 	else

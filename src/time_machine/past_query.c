@@ -200,6 +200,7 @@ static void
 refuse_write(Query *query, PastContext *context)
 {
 	RegistryRow *row;
+	PastKind	kind;
 	Oid			child;
 	Oid			relid;
 
@@ -207,9 +208,12 @@ refuse_write(Query *query, PastContext *context)
 		rt_fetch(query->resultRelation, query->rtable)->rtekind != RTE_RELATION)
 		return;
 	relid = rt_fetch(query->resultRelation, query->rtable)->relid;
-	(void) past_kind(relid, false, &row, &child);
+	kind = past_kind(relid, rt_fetch(query->resultRelation, query->rtable)->inh, &row, &child);
 	if (row)
 		as_of_refuse_write(relid, context->instant);
+	/* UPDATE and DELETE read what is below it */
+	if (kind == PAST_PARENT)
+		as_of_refuse_write(child, context->instant);
 	if (is_others_write(query))
 		(void) refuse_guard((Node *) query, &(GuardedWrite) {relid, context->instant});
 }

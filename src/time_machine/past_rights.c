@@ -113,7 +113,8 @@ needs_hook(Oid function)
 
 	if (next_needs_hook && next_needs_hook(function))
 		return true;
-	if (as_of_is_set())
+	/* (a cursor may go on in its instant while none is set) */
+	if (as_of_was_ever_set())
 		return sees_present(function);
 	/* ours that run queries: an instant may be set before they are called */
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));

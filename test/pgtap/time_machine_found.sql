@@ -1,7 +1,7 @@
 -- Section 11: what was found to be shown of the past, or done in it, that was not so.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(80);
+SELECT plan(86);
 SET client_min_messages = error;
 
 -- a value of blanks is no instant, and not the present
@@ -380,5 +380,36 @@ ALTER TABLE replaced ADD PRIMARY KEY (k2);
 SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
 SELECT set_eq('SELECT * FROM replaced', $$VALUES (1, 10, 'a1'), (2, 20, 'a2')$$, 'a key that was replaced while the former one''s column was there has lost nothing');
 SELECT read_as_of(NULL) AS ok \gset
+
+-- commands that are none of queries, and what runs beside them
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT throws_ok('EXPLAIN CREATE MATERIALIZED VIEW m AS SELECT * FROM replaced', '0A000', NULL, 'a materialized view is not filled by way of EXPLAIN');
+SELECT read_as_of(NULL) AS ok \gset
+CREATE TABLE up (id int PRIMARY KEY, v text);
+CREATE TABLE down (PRIMARY KEY (id)) INHERITS (up);
+SELECT create_history_table('down', copy_inheritance => false);
+SELECT read_as_of(clock_timestamp()) IS NOT NULL AS ok \gset
+SELECT throws_ok('UPDATE up SET v = 1', '25006', NULL, 'a parent that is not tracked is not written with a child that is');
+SELECT throws_ok('DELETE FROM up', '25006', NULL, 'nor deleted from');
+SELECT lives_ok('INSERT INTO up VALUES (1)', 'rows can be inserted');
+SELECT lives_ok('UPDATE ONLY up SET v = 1', 'and ONLY it be updated');
+SELECT read_as_of(NULL) AS ok \gset
+
+-- a cursor that goes on in its instant while none is set: triggers and policies of what it calls
+CREATE TABLE let_in (usr name PRIMARY KEY);
+SELECT create_history_table('let_in');
+INSERT INTO let_in VALUES (current_user);
+SELECT clock_timestamp() AS t1 \gset
+DELETE FROM let_in;
+CREATE TABLE triggered (id int);
+CREATE FUNCTION lets_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM let_in WHERE usr = current_user) THEN RAISE 'not allowed'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER lets_in BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION lets_in();
+CREATE FUNCTION writes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO triggered VALUES (1); RETURN 'written'; END $$;
+BEGIN;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+DECLARE c CURSOR FOR SELECT g, writes() FROM generate_series(1, 3) g;
+SELECT read_as_of(NULL) AS ok \gset
+SELECT throws_ok('FETCH 1 FROM c', 'P0001', 'not allowed', 'a trigger sees the present in a cursor of the past');
+COMMIT;
 
 SELECT * FROM finish();
