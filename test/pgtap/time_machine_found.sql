@@ -1,7 +1,7 @@
 -- Section 11: what was found to be shown of the past, or done in it, that was not so.
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
-SELECT plan(86);
+SELECT plan(88);
 SET client_min_messages = error;
 
 -- a value of blanks is no instant, and not the present
@@ -411,5 +411,29 @@ DECLARE c CURSOR FOR SELECT g, writes() FROM generate_series(1, 3) g;
 SELECT read_as_of(NULL) AS ok \gset
 SELECT throws_ok('FETCH 1 FROM c', 'P0001', 'not allowed', 'a trigger sees the present in a cursor of the past');
 COMMIT;
+
+-- parallel workers: who reads, and in which instant
+SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'debug_parallel_query' ELSE 'force_parallel_mode' END AS forced \gset
+CREATE ROLE time_machine_found_bob;
+GRANT USAGE ON SCHEMA tap, public TO time_machine_found_bob;
+GRANT SELECT ON told, told__history TO time_machine_found_bob;
+CREATE FUNCTION in_worker() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$ BEGIN RETURN (SELECT min(v) FROM told); END $$;
+CREATE FUNCTION in_both() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN in_worker() || ' ' || (SELECT max(in_worker()) FROM pg_class); END $$;
+SELECT set_config(:'forced', 'on', false), set_config('parallel_setup_cost', '0', false), set_config('parallel_tuple_cost', '0', false), set_config('min_parallel_table_scan_size', '0', false) \g /dev/null
+SET ROLE time_machine_found_bob;
+SELECT set_config('catmaid_history.as_of', :'t0', false) \g /dev/null
+SELECT throws_ok('SELECT in_worker() FROM pg_class LIMIT 1', '42501', NULL, 'a worker asks who reads, too');
+RESET catmaid_history.as_of;
+RESET ROLE;
+BEGIN;
+SELECT read_as_of(:'t0') IS NOT NULL AS ok \gset
+DECLARE c CURSOR FOR SELECT in_both() FROM generate_series(1, 2) g;
+SELECT read_as_of(:'t1') IS NOT NULL AS ok \gset
+SELECT results_eq('c'::refcursor, $$VALUES ('past past'), ('past past')$$, 'workers of a cursor''s functions are in its instant');
+SELECT read_as_of(NULL) AS ok \gset
+COMMIT;
+SELECT set_config(:'forced', 'off', false) \g /dev/null
+DROP OWNED BY time_machine_found_bob;
+DROP ROLE time_machine_found_bob;
 
 SELECT * FROM finish();
