@@ -38,6 +38,7 @@ static bool may_see(Oid relid);
 static uint64 judge_forward(UndoRun *run, UndoReference *reference);
 static uint64 judge_left_out(UndoRun *run, UndoReference *reference);
 static uint64 judge_backward(UndoRun *run, UndoReference *reference);
+static uint64 judge_chain(UndoRun *run, UndoReference *reference);
 static char *keeps_value_sql(const UndoReference *reference);
 static uint64 judge_halves(UndoRun *run, UndoTable *table);
 static char *rows_of(Oid relid);
@@ -185,6 +186,7 @@ references_judge(UndoRun *run)
 			added += judge_forward(run, lfirst(lc));
 			added += judge_left_out(run, lfirst(lc));
 			added += judge_backward(run, lfirst(lc));
+			added += judge_chain(run, lfirst(lc));
 		}
 		foreach(lc, run->tables)
 		{
@@ -355,6 +357,23 @@ judge_backward(UndoRun *run, UndoReference *reference)
 													   get_rel_name(reference->child), reference->name)),
 						   goes, plan_rows_sql(run, child, "IU"), match_sql(reference, "p", true, true, "k", true),
 						   acting.data));
+}
+
+/* Along the chain of a table that refers to itself, all at once (chain.c). */
+static uint64
+judge_chain(UndoRun *run, UndoReference *reference)
+{
+	UndoTable  *table = reference->parent_table;
+
+	if (table == NULL || table != reference->child_table || !reference->by_key || table->blocked->count == 0 ||
+		!may_see(reference->parent))
+		return 0;
+	return chain_judge(run, table, match_sql(reference, "p", true, true, "c", true),
+					   psprintf("c.same_%u", reference->constraint),
+					   psprintf("a row of table \"%s\" refers to it (constraint \"%s\")",
+								get_rel_name(reference->child), reference->name),
+					   psprintf("it refers to a row of table \"%s\" that is not there (constraint \"%s\")",
+								get_rel_name(reference->parent), reference->name));
 }
 
 /* "The parent p has the values that are referred to before and after." */

@@ -206,6 +206,10 @@ typedef struct UndoRun
 	ResourceOwner owner;
 } UndoRun;
 
+/* chain.c: rows of a table that refers to itself */
+extern uint64 chain_judge(UndoRun *run, UndoTable *table, const char *match, const char *same,
+						  const char *why_stays, const char *why_away);
+
 /* conflict.c: what is in the way, in words */
 extern void conflict_tell(UndoRun *run);
 extern bool conflict_any(const UndoRun *run);

@@ -2,7 +2,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 CREATE EXTENSION citext SCHEMA public;
-SELECT plan(53);
+SELECT plan(58);
 \ir lib/undo.psql
 DROP ROLE IF EXISTS undo_mallory;
 DROP ROLE IF EXISTS undo_alice;
@@ -144,6 +144,20 @@ BEGIN; SELECT step('i2'); DELETE FROM several WHERE id = 6; COMMIT;
 INSERT INTO several VALUES (6, 'other''s');
 BEGIN; SELECT step('i4'); UPDATE several SET v = 'z' WHERE id = 6; COMMIT;
 SELECT is(undo('{i1,i2,i4}', 'skip', true), 'several 6 s changed in between by N', 'a row that they made and took away themselves, and another one of its key');
+
+-- A chain of thousands, as a skeleton has: what stays keeps all above it, what does not come all below.
+CREATE TABLE chain (id int PRIMARY KEY, up int REFERENCES chain ON DELETE CASCADE, v text);
+CREATE INDEX ON chain (up);
+SELECT create_history_table('chain');
+BEGIN; SELECT step('traced'); INSERT INTO chain SELECT g, nullif(g - 1, 0), 'a' FROM generate_series(1, 3000) g; COMMIT;
+INSERT INTO chain VALUES (10000, 2000);
+SELECT results_eq(format('SELECT action, count(*)::int, min((key->>''id'')::int) FROM undo_transactions(ARRAY[%s], on_conflict => ''skip'') GROUP BY 1 ORDER BY 1', id('traced')), $$VALUES ('DELETE', 1000, 2001), ('skip', 2000, 1)$$, 'somebody has gone on at a node');
+SELECT is(count(*)::int, 2001, 'it is there, with all above it') FROM chain;
+BEGIN; SELECT step('cut'); DELETE FROM chain; COMMIT;
+INSERT INTO chain VALUES (1000, NULL, 'other');
+SELECT results_eq(format('SELECT action, count(*)::int FROM undo_transactions(ARRAY[%s], on_conflict => ''skip'') GROUP BY 1 ORDER BY 1', id('cut')), $$VALUES ('INSERT', 999), ('skip', 1002)$$, 'a node that is another one''s by now');
+SELECT is(max(id), 1000, 'what was below has not come') FROM chain;
+SELECT is_empty('SELECT * FROM chain WHERE up = 1000', 'least of all below that of another one');
 
 -- Hints lead out.
 CREATE TABLE lone (id int PRIMARY KEY);
