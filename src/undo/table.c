@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -38,7 +39,9 @@
 #include "compat.h"
 
 static List *tables_named(ArrayType *tables, bool children_too);
-static List *tables_all(void);
+static List *tables_all(UndoRun *run);
+static bool table_takes_part(UndoRun *run, RegistryRow *row);
+static void table_check_fit(void *arg);
 static void tables_note_left_out(List *left_out, bool strange);
 static bool owner_is_trusted(Oid relid);
 static bool table_may_read(const RegistryRow *row);
@@ -58,7 +61,7 @@ static void table_read_default(UndoTable *table, UndoColumn *column);
 void
 tables_open(UndoRun *run, ArrayType *tables)
 {
-	List	   *relids = tables ? tables_named(tables, run->nulls[2] != ' ') : tables_all();
+	List	   *relids = tables ? tables_named(tables, run->nulls[2] != ' ') : tables_all(run);
 	ListCell   *lc;
 	int			number = 0;
 
@@ -114,7 +117,7 @@ tables_named(ArrayType *tables, bool children_too)
 }
 
 static List *
-tables_all(void)
+tables_all(UndoRun *run)
 {
 	List	   *relids = NIL;
 	List	   *left_out = NIL;
@@ -131,12 +134,57 @@ tables_all(void)
 			left_out = lappend_oid(left_out, row->live);
 		else if (!owner_is_trusted(row->live))
 			strange = lappend_oid(strange, row->live);
-		else
+		else if (table_takes_part(run, row))
 			relids = lappend_oid(relids, row->live);
 	}
 	tables_note_left_out(left_out, false);
 	tables_note_left_out(strange, true);
 	return relids;
+}
+
+/*
+ * Returns false if the table cannot be undone, and nothing is to be: nobody has named it, and so
+ * it is in nobody's way.  An error if something is to be.
+ */
+static bool
+table_takes_part(UndoRun *run, RegistryRow *row)
+{
+	ErrorData  *error = attempt_or_error(table_check_fit, row);
+	StringInfoData sql;
+	bool		any;
+
+	if (error == NULL)
+		return true;
+	if (error->elevel > ERROR || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT EXISTS (SELECT FROM %s h WHERE h." XID_COLUMN " OPERATOR(pg_catalog.=) ANY ($1))",
+					 naming_quoted(row->history));
+	if (!OidIsValid(row->tracking))
+		appendStringInfo(&sql, " OR EXISTS (SELECT FROM %s l WHERE l.%s OPERATOR(pg_catalog.=) ANY ($1))",
+						 naming_quoted(row->live), quote_identifier(row->txid_column));
+	else if (get_rel_name(row->tracking) != NULL)
+		appendStringInfo(&sql, " OR EXISTS (SELECT FROM %s t WHERE t.txid OPERATOR(pg_catalog.=) ANY ($1))",
+						 naming_quoted(row->tracking));
+	SPI_connect();
+	any = store_execute(run, psprintf("SELECT CASE WHEN (%s) THEN 1 ELSE 0 END::pg_catalog.int8", sql.data)) > 0;
+	SPI_finish();
+	if (any)
+		ReThrowError(error);
+	return false;
+}
+
+static void
+table_check_fit(void *arg)
+{
+	UndoTable	table;
+
+	memset(&table, 0, sizeof(table));
+	table.row = arg;
+	table.relid = table.row->live;
+	table.live = table_open(table.relid, AccessShareLock);
+	table_check(&table);
+	table_close(table.live, NoLock);
 }
 
 /*

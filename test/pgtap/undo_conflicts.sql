@@ -2,7 +2,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 CREATE EXTENSION citext SCHEMA public;
-SELECT plan(58);
+SELECT plan(61);
 \ir lib/undo.psql
 DROP ROLE IF EXISTS undo_mallory;
 DROP ROLE IF EXISTS undo_alice;
@@ -169,6 +169,21 @@ ALTER TABLE lone ADD FOREIGN KEY (id) REFERENCES needed;
 INSERT INTO needed VALUES (2);
 SELECT is(hint(format('SELECT * FROM undo_transactions(ARRAY[%s])', id('lone'))), 'With on_conflict => ''skip'' these rows are left as they are.', 'no other transaction is in the way, and none is offered');
 SELECT is(undo('{lone}', 'skip'), 'lone 1 s it refers to a row of table "needed" that is not there (constraint "lone_id_fkey"), lone 2 I', 'and so it goes on');
+
+-- Tables that cannot be undone, and have nothing to be, are in nobody's way.
+CREATE TABLE fit (id int PRIMARY KEY);
+CREATE TABLE unfit (id int PRIMARY KEY);
+CREATE TABLE unkeyed (id int PRIMARY KEY);
+SELECT create_history_table(t) FROM unnest('{fit,unfit,unkeyed}'::regclass[]) t;
+BEGIN; SELECT step('fit'); INSERT INTO fit VALUES (1); COMMIT;
+BEGIN; SELECT step('unfit'); INSERT INTO fit VALUES (2); INSERT INTO unfit VALUES (2); COMMIT;
+SELECT disable_history_tracking_for_table('unfit');
+SET client_min_messages = error;
+ALTER TABLE unkeyed DROP CONSTRAINT unkeyed_pkey;
+SET client_min_messages = warning;
+SELECT is(undo('{fit}'), 'fit 1 D', 'a table that is not recorded, one without a key');
+SELECT is(undo('{unfit}'), '55000 changes of table "unfit" are not recorded What is undone could not be undone again.', 'of which something is to be undone');
+SELECT is(undo('{unfit}', tables => '{fit}'), 'fit 2 D', 'unless others are named');
 
 -- Tables that the caller has not named: not those of strangers, who write their histories themselves.
 GRANT USAGE, CREATE ON SCHEMA public TO undo_mallory, undo_alice;
