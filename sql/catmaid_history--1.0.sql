@@ -693,6 +693,37 @@ CREATE PROCEDURE maintain_history()
 COMMENT ON PROCEDURE maintain_history() IS
     'Rotate histories, verify their segments, and drop what is older than it is kept, as set_history_retention() has said.';
 
+CREATE PROCEDURE move_history_segment(segment regclass, server name DEFAULT NULL)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_move_segment';
+COMMENT ON PROCEDURE move_history_segment(regclass, name) IS
+    'Move the versions of a segment to a server of postgres_fdw, or back into this database (NULL): copied, compared, switched over, removed.';
+
+CREATE FUNCTION history_server_script() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $script$ SELECT
+$$-- What a server needs so that segments of histories can be moved there; see move_history_segment().
+-- Run it in the database that the foreign server names, as the role that the user mapping of the tables' owner names.
+-- What is inserted into the view is executed with the rights of whoever inserts it.
+CREATE SCHEMA catmaid_history_segments;
+CREATE FUNCTION catmaid_history_segments.command() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
+    SET extra_float_digits = 3 SET bytea_output = 'hex' AS '
+BEGIN
+    IF NEW.returns THEN
+        EXECUTE NEW.statement INTO NEW.result;
+    ELSE
+        EXECUTE NEW.statement;
+    END IF;
+    RETURN NEW;
+END';
+REVOKE EXECUTE ON FUNCTION catmaid_history_segments.command() FROM PUBLIC;
+CREATE VIEW catmaid_history_segments.command AS
+    SELECT NULL::text AS statement, NULL::boolean AS returns, NULL::text AS result WHERE false;
+CREATE TRIGGER command INSTEAD OF INSERT ON catmaid_history_segments.command
+    FOR EACH ROW EXECUTE FUNCTION catmaid_history_segments.command();
+$$::pg_catalog.text $script$;
+COMMENT ON FUNCTION history_server_script() IS
+    'SQL that makes ready another server for move_history_segment(); to be run there.';
+
 CREATE FUNCTION erase_history(live_table regclass, key jsonb, reason text)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'catmaid_history_erase_history';
 COMMENT ON FUNCTION erase_history(regclass, jsonb, text) IS
@@ -902,10 +933,12 @@ COMMENT ON FUNCTION catmaid_history_internal.segment_bound(regclass) IS
 CREATE VIEW catmaid_history_segments AS
     SELECT h.live_table, h.history_table, c.conrelid::pg_catalog.regclass AS segment,
            catmaid_history_internal.segment_bound(c.conrelid::pg_catalog.regclass) AS ended_by,
-           c.convalidated AS verified
+           c.convalidated AS verified, f.srvname AS server
       FROM pg_catalog.pg_constraint c
       JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.conrelid
       JOIN catmaid_history_table h ON h.history_table::pg_catalog.oid OPERATOR(pg_catalog.=) i.inhparent
+      LEFT JOIN (pg_catalog.pg_foreign_table t JOIN pg_catalog.pg_foreign_server f ON f.oid OPERATOR(pg_catalog.=) t.ftserver)
+        ON t.ftrelid OPERATOR(pg_catalog.=) c.conrelid
      WHERE c.conname OPERATOR(pg_catalog.=) 'catmaid_history_segment'::pg_catalog.name
        AND c.contype OPERATOR(pg_catalog.=) 'c';
 COMMENT ON VIEW catmaid_history_segments IS
@@ -920,6 +953,8 @@ COMMENT ON COLUMN catmaid_history_segments.ended_by IS
     'All of them had ended by then.';
 COMMENT ON COLUMN catmaid_history_segments.verified IS
     'Whether that has been found true of every version, so that queries as of a later time leave the segment out.';
+COMMENT ON COLUMN catmaid_history_segments.server IS
+    'The server that they are on; NULL: this database.';
 GRANT SELECT ON catmaid_history_segments TO PUBLIC;
 
 CREATE VIEW catmaid_inheriting_tables AS

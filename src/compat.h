@@ -70,6 +70,9 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
+#include "catalog/pg_foreign_server.h"
+#define server_aclcheck_compat(server, roleid, mode) \
+	object_aclcheck(ForeignServerRelationId, (server), (roleid), (mode))
 #define tablespace_aclcheck_compat(tablespace, roleid, mode) \
 	object_aclcheck(TableSpaceRelationId, (tablespace), (roleid), (mode))
 #define function_aclcheck_compat(function, roleid, mode) \
@@ -85,6 +88,8 @@
 #define database_ownercheck_compat(datid, roleid) \
 	object_ownercheck(DatabaseRelationId, (datid), (roleid))
 #else
+#define server_aclcheck_compat(server, roleid, mode) \
+	pg_foreign_server_aclcheck((server), (roleid), (mode))
 #define tablespace_aclcheck_compat(tablespace, roleid, mode) \
 	pg_tablespace_aclcheck((tablespace), (roleid), (mode))
 #define function_aclcheck_compat(function, roleid, mode) \
@@ -349,6 +354,9 @@ exchange_all_frozen_compat(Form_pg_class a, Form_pg_class b)
 	b->relallfrozen = frozen;
 #endif
 }
+
+/* 14 lets postgres_fdw insert many rows at a time, and scan several servers at the same time. */
+#define FDW_BATCHES_COMPAT	(PG_VERSION_NUM >= 140000)
 
 /* 14 moved the names of what is waited for. */
 #if PG_VERSION_NUM >= 140000

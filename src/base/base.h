@@ -170,6 +170,10 @@ extern bool attempt_or_message(DDLAction action, void *arg, char **message);
 /* catalog_change.c: single changes of the catalogs, by OID, that evaluate nothing: with view_query.c the only place with a superuser's rights */
 extern Oid	catalog_create_table(Oid namespace, const char *name, Oid owner,
 								 char persistence, List *columns, List *options);
+extern Oid	catalog_create_foreign_table(Oid namespace, const char *name, Oid owner,
+										 List *columns, const char *server, List *options);
+extern void catalog_set_column_option(Oid relid, const char *column, const char *option,
+									  const char *value);
 extern void catalog_add_column(Oid relid, const char *name, Oid type, int32 typmod,
 							   Oid collation);
 extern void catalog_drop_column(Oid relid, const char *name, bool recurse, bool cascade);
@@ -214,6 +218,7 @@ extern void ddl_execute(Oid role, const char *format,...) pg_attribute_printf(2,
 extern uint64 ddl_execute_query(Oid role, List *relids, const char *sql);
 extern void ddl_query_numbers(Oid role, List *relids, const char *sql,
 							  int64 *numbers, int n);
+extern char *ddl_query_text(Oid role, List *relids, const char *sql);
 extern void ddl_add_column(Oid relid, const TableColumn *column);
 extern void ddl_alter_table(Oid relid, bool recurse, const char *actions);
 extern void ddl_alter_table_cmds(Oid role, Oid relid, List *cmds, bool recurse,

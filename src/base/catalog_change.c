@@ -43,6 +43,7 @@
 #include "commands/comment.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_utilcmd.h"
@@ -140,6 +141,61 @@ table_statement(Oid namespace, const char *name, List *columns, char persistence
 		def->collOid = column->collation;
 	}
 	return stmt;
+}
+
+/*
+ * Make a foreign table in the schema, of the owner's, who may use the server: the caller has
+ * looked.  columns are TableColumn, options DefElems.  Returns its OID; the lock on it is
+ * ACCESS EXCLUSIVE.
+ *
+ * Rows of the catalogs: nobody asks the server for anything.  The options are looked at by
+ * the validator of the foreign-data wrapper, which is a superuser's.
+ */
+Oid
+catalog_create_foreign_table(Oid namespace, const char *name, Oid owner, List *columns,
+							 const char *server, List *options)
+{
+	CreateForeignTableStmt *stmt = makeNode(CreateForeignTableStmt);
+	SecurityState before;
+	CreateStmt *base;
+	Oid			relid;
+
+	security_act_as(BOOTSTRAP_SUPERUSERID, ACT_TO_MANAGE, &before);
+	security_set_for_command("search_path", "pg_catalog, pg_temp");
+	base = table_statement(namespace, name, columns, RELPERSISTENCE_PERMANENT, NIL);
+	base = linitial_node(CreateStmt, transformCreateStmt(base, name));
+	relid = DefineRelation(base, RELKIND_FOREIGN_TABLE, owner, NULL, name).objectId;
+	CommandCounterIncrement();
+	memcpy(&stmt->base, base, sizeof(CreateStmt));
+	stmt->base.type = T_CreateForeignTableStmt;
+	stmt->servername = pstrdup(server);
+	stmt->options = options;
+	CreateForeignTable(stmt, relid);
+	security_act_as_before(&before);
+	CommandCounterIncrement();
+	if (get_rel_namespace(relid) != namespace)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("schema of table \"%s\" was renamed concurrently", name),
+				 errhint("Try again.")));
+	privileges_clear(relid, false);
+	return relid;
+}
+
+/* Give the column of a foreign table an option, or another value of it.  A row of the catalogs. */
+void
+catalog_set_column_option(Oid relid, const char *column, const char *option, const char *value)
+{
+	DefElem    *def = makeDefElem(pstrdup(option), (Node *) makeString(pstrdup(value)), -1);
+	List	   *has = GetForeignColumnOptions(relid, get_attnum(relid, column));
+	ListCell   *lc;
+
+	def->defaction = DEFELEM_ADD;
+	foreach(lc, has)
+		if (strcmp(lfirst_node(DefElem, lc)->defname, option) == 0)
+			def->defaction = DEFELEM_SET;
+	alter_as_superuser(relid, column_command(AT_AlterColumnGenericOptions, column,
+											 (Node *) list_make1(def)), false);
 }
 
 /*

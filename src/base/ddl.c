@@ -44,7 +44,7 @@
 static int	ddl_depth = 0;
 
 static uint64 ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query,
-								  int64 *numbers, int n);
+								  int64 *numbers, int n, char **text);
 static void check_relations(SPIPlanPtr plan, List *relids);
 static bool check_entries(Node *node, void *relids);
 static void alter_table(Oid relid, List *cmds, bool recurse);
@@ -78,7 +78,7 @@ ddl_execute(Oid role, const char *format,...)
 		enlargeStringInfo(&sql, needed);
 	}
 
-	ddl_execute_counted(role, sql.data, NIL, false, NULL, 0);
+	ddl_execute_counted(role, sql.data, NIL, false, NULL, 0, NULL);
 	pfree(sql.data);
 }
 
@@ -94,7 +94,7 @@ ddl_execute(Oid role, const char *format,...)
 uint64
 ddl_execute_query(Oid role, List *relids, const char *sql)
 {
-	return ddl_execute_counted(role, sql, relids, true, NULL, 0);
+	return ddl_execute_counted(role, sql, relids, true, NULL, 0, NULL);
 }
 
 /*
@@ -104,7 +104,21 @@ ddl_execute_query(Oid role, List *relids, const char *sql)
 void
 ddl_query_numbers(Oid role, List *relids, const char *sql, int64 *numbers, int n)
 {
-	(void) ddl_execute_counted(role, sql, relids, true, numbers, n);
+	(void) ddl_execute_counted(role, sql, relids, true, numbers, n, NULL);
+}
+
+/*
+ * Run a query as the role that returns one row, or INSERT, UPDATE or DELETE with RETURNING,
+ * and return the first column as text, palloc'd; NULL if it is NULL, or there is no row.
+ * Sees everything committed until now, too.
+ */
+char *
+ddl_query_text(Oid role, List *relids, const char *sql)
+{
+	char	   *text = NULL;
+
+	(void) ddl_execute_counted(role, sql, relids, true, NULL, 0, &text);
+	return text;
 }
 
 /*
@@ -200,8 +214,10 @@ alter_table(Oid relid, List *cmds, bool recurse)
 }
 
 static uint64
-ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, int n)
+ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int64 *numbers, int n,
+					char **text)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SecurityState before;
 	uint64		processed = 0;
 
@@ -243,6 +259,12 @@ ddl_execute_counted(Oid role, const char *sql, List *relids, bool is_query, int6
 			numbers[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 													 SPI_tuptable->tupdesc,
 													 i + 1, &isnull));
+		}
+		if (text && SPI_processed > 0)
+		{
+			char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+			*text = value ? MemoryContextStrdup(context, value) : NULL;
 		}
 		foreach(lc, named_rows)
 			tuplestore_end(lfirst(lc));

@@ -154,7 +154,10 @@ tracking_last_end(TrackingTable *tracking, const Datum *key)
 	{
 		Segment    *segment = lfirst(lc);
 
-		if (!segment->verified || segment->bound > GetCurrentTransactionStartTimestamp())
+		/* one on another server had ended before it went there; a clock that went back since changes nothing */
+		if (OidIsValid(segment->server))
+			last = Max(last, segment->bound > GetCurrentTransactionStartTimestamp() ? segment->bound : last);
+		else if (!segment->verified || segment->bound > GetCurrentTransactionStartTimestamp())
 			last = Max(last, segment_last_end(tracking, segment, history_key));
 	}
 	return last;

@@ -342,6 +342,7 @@ convert_column(RegistryRow *row, const ColumnState *now,
 	ListCell   *lc;
 
 	catalog_add_column(row->history, temporary, now->type, now->typmod, now->collation);
+	remote_columns_follow(row->history);
 	live = table_open(row->live, NoLock);
 	derived_copy_storage(row->history, columns_find(live, NameStr(now->name)), temporary);
 	table_close(live, NoLock);

@@ -137,10 +137,10 @@ follow_drop_keeps(Oid owner, bool tracked)
 void
 follow_drop_notice(Oid history)
 {
-	bool		has_versions = false;
+	bool		has_versions = segments_on_servers(history) != NIL;
 	ListCell   *lc;
 
-	foreach(lc, segments_and_head(history))
+	foreach(lc, segments_here_and_head(history))
 	{
 		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
 		TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);

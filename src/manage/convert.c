@@ -168,6 +168,7 @@ change_type(void *arg)
 {
 	Conversion *conversion = arg;
 
+	remote_columns_retype(conversion->history, conversion->column);
 	derived_for_each_owner(conversion->history, change_type_of, conversion);
 }
 

@@ -63,6 +63,10 @@ convert_to_text(Oid relid, const char *column, bool cascade)
 static void
 change_in_place(void *arg)
 {
+	TextColumn *text = arg;
+	TableColumn column = {unconstify(char *, text->name), TEXTOID, -1, DEFAULT_COLLATION_OID, ""};
+
+	remote_columns_retype(text->relid, &column);
 	derived_for_each_owner(((TextColumn *) arg)->relid, change_one, arg);
 }
 
@@ -87,6 +91,7 @@ move_values(void *arg)
 														   pg_parse_query(psprintf("SELECT %s", convert_text_expression(text->name))))->stmt);
 
 	catalog_add_column(text->relid, temporary, TEXTOID, -1, DEFAULT_COLLATION_OID);
+	remote_columns_take_over(text->relid, temporary, text->name);
 	convert_rows(text->relid, &column, text->name,
 				 linitial_node(ResTarget, query->targetList)->val, true);
 	catalog_drop_column(text->relid, text->name, true, text->cascade);

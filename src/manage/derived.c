@@ -170,6 +170,7 @@ derived_add_maker(const RegistryRow *row)
 	if (get_attnum(row->history, MAKER_COLUMN) != InvalidAttrNumber)
 		kept_columns_move(row->history, MAKER_COLUMN, InvalidOid);
 	catalog_add_column(row->history, MAKER_COLUMN, INT8OID, -1, InvalidOid);
+	remote_columns_follow(row->history);
 	comments_put(row);
 }
 
@@ -227,6 +228,7 @@ derived_add_column(Oid relid, Form_pg_attribute att)
 	types_below_domains(&copy, &type, &typmod);
 	lacking = histories_lacking(relid, NameStr(copy.attname));
 	catalog_add_column(relid, NameStr(copy.attname), type, typmod, copy.attcollation);
+	remote_columns_follow(relid);
 	derived_copy_storage(relid, &copy, NameStr(copy.attname));
 	note_added(lacking, NameStr(copy.attname));
 }

@@ -181,6 +181,7 @@ add_column(Oid child, Oid parent, Form_pg_attribute att, bool same_owner)
 								 psprintf("%s%s", expression ? expression : "",
 										  att->attnotnull ? " NOT NULL" : ""));
 	ddl_add_column(child, column);
+	remote_columns_follow(child);
 	derived_copy_storage(child, att, NameStr(att->attname));
 }
 

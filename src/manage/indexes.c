@@ -144,7 +144,7 @@ indexes_create_on_segments(Relation live, Oid history, List *key)
 {
 	ListCell   *lc;
 
-	foreach(lc, segments_relids(history))
+	foreach(lc, segments_here(history))
 	{
 		Oid			segment = lfirst_oid(lc);
 		Relation	rel = table_open(segment, ShareLock);
@@ -162,7 +162,7 @@ indexes_drop_on_segments(Oid history, List *key)
 {
 	ListCell   *lc;
 
-	foreach(lc, segments_relids(history))
+	foreach(lc, segments_here(history))
 		indexes_drop_key(lfirst_oid(lc), key);
 }
 

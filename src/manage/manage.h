@@ -22,6 +22,14 @@ typedef struct TableIdentity
 	Oid			owner;
 } TableIdentity;
 
+/* A server that statements are run on; see remote.c. */
+typedef struct Remote
+{
+	Oid			server;
+	Oid			owner;			/* as whom */
+	Oid			door;			/* a foreign table */
+} Remote;
+
 /* shared by these: not the name of any table that an expression may mean */
 #define CONVERT_ROWS_ALIAS	"catmaid_history old rows"
 
@@ -124,6 +132,24 @@ extern void rekey(RegistryRow *row, List *kept);
 extern bool rekey_loosen(RegistryRow *row, List *kept);
 extern List *rekey_kept(const RegistryRow *row);
 extern void rekey_put_under_parents(const RegistryRow *row);
+
+/* remote.c: the other server of a segment, and statements that are run there */
+extern void remote_check_server(Oid server, Oid owner);
+extern Remote *remote_open(Oid server, Oid owner, Oid namespace);
+extern void remote_do(Remote *remote, const char *sql);
+extern char *remote_ask(Remote *remote, const char *sql);
+extern void remote_close(Remote *remote);
+extern char *remote_table_name(Oid relid);
+extern char *remote_claim(void);
+
+/* remote_columns.c: the columns of a segment on another server, and those of its table there */
+extern char *remote_type_sql(Oid server, Oid type, int32 typmod, const char **why);
+extern char *remote_collation_sql(Remote *remote, Oid collation);
+extern char *remote_absent_columns_sql(void);
+extern char *remote_column_name(Oid relid, const char *column);
+extern void remote_columns_follow(Oid history);
+extern void remote_columns_take_over(Oid history, const char *column, const char *from);
+extern void remote_columns_retype(Oid history, const TableColumn *column);
 
 /* row_security.c: row-level security of history and tracking table: never less than the live table's */
 extern void row_security_follow_command(Node *statement);

@@ -431,7 +431,7 @@ rekey_fill_versions(void *arg)
 					  numbers, lengthof(numbers));
 	if (numbers[0] == 0 || numbers[0] != numbers[1])
 		return;
-	foreach(lc, segments_and_head(row->history))
+	foreach(lc, segments_here_and_head(row->history))
 		(void) ddl_execute_query(owner, list_make1_oid(lfirst_oid(lc)),
 								 psprintf("UPDATE ONLY %s r SET %s = %s WHERE r.%s IS NULL AND r.%s IS NOT NULL",
 										  naming_quoted(lfirst_oid(lc)), quote_identifier(column->to), value,

@@ -64,7 +64,7 @@ row_security_follow_command(Node *statement)
 			return;
 		/* whoever changes those of the history at this moment will have done so */
 		row_security_give(row->live, row->history, lowers);
-		foreach(lc, segments_relids(row->history))
+		foreach(lc, segments_here(row->history))
 			row_security_give(row->live, lfirst_oid(lc), lowers);
 		row_security_give(row->live, row->tracking, lowers);
 		view_protect(row);
@@ -155,7 +155,7 @@ row_security_raise_one(Oid live, Oid derived)
 	ListCell   *lc;
 
 	row_security_raise_table(live, derived);
-	foreach(lc, segments_relids(derived))
+	foreach(lc, segments_here(derived))
 		row_security_raise_table(live, lfirst_oid(lc));
 }
 

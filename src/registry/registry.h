@@ -157,6 +157,7 @@ typedef struct Segment
 	Oid			history;		/* the head, which goes on */
 	TimestampTz bound;			/* all ended by then; DT_NOEND: unknown */
 	bool		verified;		/* and it is true of every row */
+	Oid			server;			/* which has the versions, or InvalidOid: they are here */
 } Segment;
 
 typedef struct TriggerSpec
@@ -327,7 +328,10 @@ extern void retention_forget(Oid live);
 /* segments.c: which tables hold a history's older versions, and how old these are */
 extern List *segments_of(Oid history);
 extern List *segments_relids(Oid history);
+extern List *segments_here(Oid history);
 extern List *segments_and_head(Oid history);
+extern List *segments_here_and_head(Oid history);
+extern List *segments_on_servers(Oid history);
 extern List *segments_others(Oid history, LOCKMODE mode);
 extern List *segments_apart(Oid history);
 extern Oid	segments_head(Oid relid);

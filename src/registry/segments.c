@@ -17,6 +17,9 @@
  * began before a rotation and writes after it ends its versions in the head, at a time
  * before the bound.
  *
+ * A segment whose versions are on another server is a foreign table of postgres_fdw, with the
+ * same parent and constraint.
+ *
  * Read from the catalogs; nothing is locked.
  */
 #include "postgres.h"
@@ -28,6 +31,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "foreign/fdwapi.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -80,6 +84,33 @@ segments_relids(Oid history)
 	foreach(lc, segments_of(history))
 		relids = lappend_oid(relids, ((Segment *) lfirst(lc))->relid);
 	return relids;
+}
+
+/* Of those that are tables here; oldest first. */
+List *
+segments_here(Oid history)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, segments_of(history))
+		if (!OidIsValid(((Segment *) lfirst(lc))->server))
+			relids = lappend_oid(relids, ((Segment *) lfirst(lc))->relid);
+	return relids;
+}
+
+/* Of those that are foreign tables. */
+List *
+segments_on_servers(Oid history)
+{
+	return list_difference_oid(segments_relids(history), segments_here(history));
+}
+
+/* The history table and its segments that are here. */
+List *
+segments_here_and_head(Oid history)
+{
+	return lcons_oid(history, segments_here(history));
 }
 
 /* The history table and its segments: where a table's own versions are. */
@@ -168,6 +199,8 @@ segments_read(Oid relid, Segment *segment)
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	memset(segment, 0, sizeof(Segment));
 	segment->relid = relid;
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		segment->server = GetForeignServerIdByRelId(relid);
 	segment->history = linitial_oid(parents);
 	segment->bound = DT_NOEND;
 	expression = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conbin, &isnull);
@@ -205,7 +238,8 @@ may_be_segment(Oid relid)
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	may = ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION &&
+	may = (((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION ||
+		   ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_FOREIGN_TABLE) &&
 		((Form_pg_class) GETSTRUCT(tuple))->relchecks > 0;
 	ReleaseSysCache(tuple);
 	return may;

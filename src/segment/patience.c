@@ -29,7 +29,7 @@
 
 typedef struct Try
 {
-	Oid			relid;
+	List	   *relids;
 	LOCKMODE	mode;
 } Try;
 
@@ -42,24 +42,33 @@ static void try_for_a_moment(void *arg);
 void
 patience_lock(Oid relid, LOCKMODE mode)
 {
-	Try			try = {relid, mode};
+	if (!ConditionalLockRelationOid(relid, mode))
+		patience_lock_all(list_make1_oid(relid), mode);
+	else if (get_rel_name(relid) == NULL)
+		relation_lock(relid, mode);
+}
+
+/* Lock them together: while one of them is waited for, none is held. */
+void
+patience_lock_all(List *relids, LOCKMODE mode)
+{
+	Try			try = {relids, mode};
 	TimestampTz begin = GetCurrentTimestamp();
 	int			most = LockTimeout > 0 ? LockTimeout : LONGEST_MS;
 	long		pause = 20;
+	ErrorData  *error;
+	ListCell   *lc;
 
-	while (!ConditionalLockRelationOid(relid, mode))
+	while ((error = attempt_or_error(try_for_a_moment, &try)) != NULL)
 	{
-		ErrorData  *error = attempt_or_error(try_for_a_moment, &try);
-
-		if (error == NULL)
-			break;
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			ReThrowError(error);
 		FreeErrorData(error);
 		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), most))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("could not lock relation \"%s\" without keeping others waiting", get_rel_name(relid)),
+					 errmsg("could not lock relation \"%s\" without keeping others waiting",
+							get_rel_name(linitial_oid(relids))),
 					 errdetail("Transactions that use it have gone on for %d ms.", most),
 					 errhint("Try again when they have ended; lock_timeout says how long to try.")));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause,
@@ -68,8 +77,9 @@ patience_lock(Oid relid, LOCKMODE mode)
 		CHECK_FOR_INTERRUPTS();
 		pause = Min(pause * 2, LONGEST_PAUSE);
 	}
-	if (get_rel_name(relid) == NULL)
-		relation_lock(relid, mode);
+	foreach(lc, relids)
+		if (get_rel_name(lfirst_oid(lc)) == NULL)
+			relation_lock(lfirst_oid(lc), mode);
 }
 
 static void
@@ -77,8 +87,10 @@ try_for_a_moment(void *arg)
 {
 	Try		   *try = arg;
 	int			nestlevel = NewGUCNestLevel();
+	ListCell   *lc;
 
 	security_set_for_command("lock_timeout", MOMENT);
-	LockRelationOid(try->relid, try->mode);
+	foreach(lc, try->relids)
+		LockRelationOid(lfirst_oid(lc), try->mode);
 	AtEOXact_GUC(true, nestlevel);
 }

@@ -422,3 +422,68 @@ copy_statistics(Oid relid, Oid other)
 	}
 	table_close(catalog, RowExclusiveLock);
 }
+
+/*
+ * What is known of the rows of a table is true of those of another one, which has the same
+ * rows and columns, of these names; either may be a foreign table.
+ */
+void
+storage_copy_statistics(Oid from, Oid to)
+{
+	Relation	catalog = table_open(StatisticRelationId, RowExclusiveLock);
+	Relation	classes = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	source = SearchSysCache1(RELOID, ObjectIdGetDatum(from));
+	HeapTuple	target = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(to));
+	AttrNumber	attnum;
+
+	if (!HeapTupleIsValid(source) || !HeapTupleIsValid(target))
+		elog(ERROR, "cache lookup failed for relation %u or %u", from, to);
+	((Form_pg_class) GETSTRUCT(target))->relpages = ((Form_pg_class) GETSTRUCT(source))->relpages;
+	((Form_pg_class) GETSTRUCT(target))->reltuples = ((Form_pg_class) GETSTRUCT(source))->reltuples;
+	CatalogTupleUpdate(classes, &target->t_self, target);
+	for (attnum = 1; attnum <= ((Form_pg_class) GETSTRUCT(source))->relnatts; attnum++)
+	{
+		char	   *name = get_attname(from, attnum, true);
+		AttrNumber	other = name ? get_attnum(to, name) : InvalidAttrNumber;
+		HeapTuple	tuple = SearchSysCacheCopy3(STATRELATTINH, ObjectIdGetDatum(from),
+												Int16GetDatum(attnum), BoolGetDatum(false));
+
+		if (HeapTupleIsValid(tuple) && other != InvalidAttrNumber)
+		{
+			HeapTuple	old = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(to),
+											  Int16GetDatum(other), BoolGetDatum(false));
+
+			((Form_pg_statistic) GETSTRUCT(tuple))->starelid = to;
+			((Form_pg_statistic) GETSTRUCT(tuple))->staattnum = other;
+			if (HeapTupleIsValid(old))
+			{
+				CatalogTupleUpdate(catalog, &old->t_self, tuple);
+				ReleaseSysCache(old);
+			}
+			else
+				CatalogTupleInsert(catalog, tuple);
+		}
+	}
+	ReleaseSysCache(source);
+	table_close(classes, RowExclusiveLock);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* Its columns are there because of what it will inherit from, and go with those of that. */
+void
+storage_inherits_columns(Oid relid)
+{
+	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple	tuple;
+	AttrNumber	attnum;
+
+	for (attnum = 1; HeapTupleIsValid(tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum))); attnum++)
+	{
+		((Form_pg_attribute) GETSTRUCT(tuple))->attislocal = false;
+		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	}
+	table_close(catalog, RowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
+}
