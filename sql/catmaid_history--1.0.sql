@@ -698,6 +698,11 @@ CREATE PROCEDURE move_history_segment(segment regclass, server name DEFAULT NULL
 COMMENT ON PROCEDURE move_history_segment(regclass, name) IS
     'Move the versions of a segment to a server of postgres_fdw, or back into this database (NULL): copied, compared, switched over, removed.';
 
+CREATE FUNCTION claim_history_segment(segment regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'catmaid_history_claim_segment';
+COMMENT ON FUNCTION claim_history_segment(regclass) IS
+    'Say on the other server that the segment''s table is this database''s, as after a restore or an upgrade, and no other one''s.';
+
 CREATE FUNCTION history_server_script() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $script$ SELECT
 $$-- What a server needs so that segments of histories can be moved there; see move_history_segment().

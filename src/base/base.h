@@ -183,6 +183,7 @@ extern void catalog_set_column_compression(Oid relid, const char *name,
 extern void catalog_rename_column(Oid relid, const char *from, const char *to);
 extern void catalog_inherit(Oid child, Oid parent);
 extern void catalog_disinherit(Oid child, Oid parent);
+extern void catalog_columns_are_inherited(Oid relid);
 extern void catalog_change_owner(Oid relid, Oid owner);
 extern void catalog_rename(Oid relid, const char *name);
 extern void catalog_move(Oid relid, Oid namespace);

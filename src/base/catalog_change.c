@@ -34,6 +34,7 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -52,6 +53,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -284,6 +286,25 @@ catalog_disinherit(Oid child, Oid parent)
 	change_inheritance(child, parent, AT_DropInherit);
 	if (list_member_oid(lineage_parents(child), parent))
 		relation_check_meant(parent, InvalidOid);
+}
+
+/* The columns of a table are there because of what it inherits from, and go with those.  Below all checks. */
+void
+catalog_columns_are_inherited(Oid relid)
+{
+	Relation	attributes = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple	tuple;
+	AttrNumber	attnum;
+
+	Assert(relation_is_locked(relid, AccessExclusiveLock));
+	for (attnum = 1; HeapTupleIsValid(tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum))); attnum++)
+	{
+		((Form_pg_attribute) GETSTRUCT(tuple))->attislocal &= ((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount == 0;
+		CatalogTupleUpdate(attributes, &tuple->t_self, tuple);
+	}
+	table_close(attributes, RowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
 }
 
 static void

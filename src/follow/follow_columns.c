@@ -341,6 +341,7 @@ convert_column(RegistryRow *row, const ColumnState *now,
 	Relation	live;
 	ListCell   *lc;
 
+	remote_columns_stay(row->history, NameStr(now->name), is_key(row, NameStr(now->name)));
 	catalog_add_column(row->history, temporary, now->type, now->typmod, now->collation);
 	remote_columns_follow(row->history);
 	live = table_open(row->live, NoLock);

@@ -441,8 +441,13 @@ truncate_history(const RegistryRow *row)
 	SecurityState before;
 	ListCell   *lc;
 
+	/* what is on other servers is emptied there when this has been committed: by maintain_history() */
+	if (segments_on_servers(row->history) != NIL)
+		LockRelationOid(row->history, AccessExclusiveLock);
+	foreach(lc, segments_on_servers(row->history))
+		left_take_off(lfirst_oid(lc), row->history);
 	security_act_as(security_owner_of(row->history), ACT_TO_MANAGE, &before);
-	foreach(lc, segments_and_head(row->history))
+	foreach(lc, segments_here_and_head(row->history))
 		tracking_truncate(lfirst_oid(lc));
 	security_act_as_before(&before);
 	reach_begin_at(row, GetCurrentTimestamp());

@@ -185,7 +185,8 @@ change_type_of(Oid relid, void *arg)
 	cast->arg = (Node *) ref;
 	cast->typeName = makeTypeNameFromOid(column->type, column->typmod);
 	cast->location = -1;
-	castNode(ColumnDef, cmd->def)->raw_default = (Node *) cast;
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		castNode(ColumnDef, cmd->def)->raw_default = (Node *) cast;
 	ddl_alter_table_cmds(security_owner_of(relid), relid, list_make1(cmd), true,
 						 DDL_SESSION_SEARCH_PATH);
 }
@@ -273,8 +274,12 @@ rewrite_one(Oid relid, void *arg)
 {
 	Conversion *conversion = arg;
 	AlterTableCmd *cmd = convert_type_command(conversion->column);
-	Relation	rel = table_open(relid, NoLock);
+	Relation	rel;
 
+	/* (it has the type already) */
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		return;
+	rel = table_open(relid, NoLock);
 	castNode(ColumnDef, cmd->def)->cooked_default = expression_for(conversion, rel);
 	table_close(rel, NoLock);
 	ddl_alter_table_cmds(security_owner_of(relid), relid, list_make1(cmd), true,

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/parsenodes.h"
@@ -23,6 +24,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 
 #include "manage/manage.h"
 
@@ -74,10 +76,12 @@ static void
 change_one(Oid relid, void *arg)
 {
 	const char *name = ((TextColumn *) arg)->name;
+	const char *using = get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE ? "" :
+		psprintf(" USING %s", convert_text_expression(name));
 
 	ddl_alter_table(relid, true,
-					psprintf("ALTER COLUMN %s TYPE pg_catalog.text COLLATE pg_catalog.\"default\" USING %s",
-							 quote_identifier(name), convert_text_expression(name)));
+					psprintf("ALTER COLUMN %s TYPE pg_catalog.text COLLATE pg_catalog.\"default\"%s",
+							 quote_identifier(name), using));
 }
 
 static void

@@ -192,6 +192,7 @@ derived_drop_with(Oid relid, bool cascade)
 
 	if (!OidIsValid(relid) || get_rel_name(relid) == NULL)
 		return;
+	left_notice(relid);
 	foreach(lc, segments_relids(relid))
 		catalog_drop(RelationRelationId, lfirst_oid(lc), cascade);
 	catalog_drop(RelationRelationId, relid, cascade);

@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
@@ -206,7 +207,8 @@ add_constraint(Oid child, Oid constraint)
  * the owner of the table that it is called for: so tables of another owner's than
  * their parent's are taken off, have the action called for themselves, and are put
  * back.  So are all tracking tables where their columns' NOT NULL has a name, which
- * forbids changing a type in a hierarchy.
+ * forbids changing a type in a hierarchy, and segments on other servers: a foreign table
+ * has no rows here, and PostgreSQL refuses an expression over them.
  *
  * Takes ACCESS EXCLUSIVE on all of them.
  */
@@ -227,7 +229,8 @@ derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *a
 
 		foreach(above, child == relid ? NIL : lineage_parents(child))
 			if (list_member_oid(tree, lfirst_oid(above)) &&
-				(all || security_owner_of(lfirst_oid(above)) != security_owner_of(child)))
+				(all || get_rel_relkind(child) == RELKIND_FOREIGN_TABLE ||
+				 security_owner_of(lfirst_oid(above)) != security_owner_of(child)))
 			{
 				children = lappend_oid(children, child);
 				parents = lappend_oid(parents, lfirst_oid(above));
@@ -240,5 +243,9 @@ derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *arg), void *a
 	foreach(lc, list_concat_unique_oid(NIL, children))
 		action(lfirst_oid(lc), arg);
 	forboth(lc, children, above, parents)
+	{
 		catalog_inherit(lfirst_oid(lc), lfirst_oid(above));
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			catalog_columns_are_inherited(lfirst_oid(lc));
+	}
 }

@@ -16,7 +16,6 @@
 
 static void derived_follow_name(Oid derived, const char *name,
 								const TableIdentity *before, const TableIdentity *now);
-static void follow_segment_indexes(Oid segment, const char *before, const char *now);
 static void derived_follow_segment_names(Oid live, List *segments, const TableIdentity *before,
 										 const TableIdentity *now);
 static void derived_follow_index_names(Oid live, Oid table);
@@ -111,13 +110,13 @@ derived_follow_segment_names(Oid live, List *segments, const TableIdentity *befo
 		if (strlen(own) >= NAMEDATALEN)
 			own = name;
 		derived_follow_name(lfirst_oid(lc), own, before, now);
-		follow_segment_indexes(lfirst_oid(lc), name, own);
+		derived_follow_segment_indexes(lfirst_oid(lc), name, own);
 	}
 }
 
 /* Indexes that are called after the segment, as far as such names are free. */
-static void
-follow_segment_indexes(Oid segment, const char *before, const char *now)
+void
+derived_follow_segment_indexes(Oid segment, const char *before, const char *now)
 {
 	Relation	rel;
 	List	   *indexes;

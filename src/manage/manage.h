@@ -92,6 +92,7 @@ extern void derived_for_each_owner(Oid relid, void (*action) (Oid relid, void *a
 extern void derived_follow_identity(const RegistryRow *row, const TableIdentity *before,
 									const TableIdentity *now);
 extern void derived_restore_names(RegistryRow *row);
+extern void derived_follow_segment_indexes(Oid segment, const char *before, const char *now);
 
 /* dump.c: the registry in dumps, and back from them */
 extern void dump_follow_command(Node *statement);
@@ -113,6 +114,16 @@ extern void indexes_drop_key(Oid history, List *key);
 /* kept_columns.c: kept columns give way */
 extern void kept_columns_move(Oid history, const char *name, Oid other);
 extern void kept_columns_free_names(Oid history, Oid child);
+
+/* left.c: what moving a segment has begun or ended with, and is no segment */
+extern void left_mark(Oid relid, Oid history);
+extern void left_unmark(Oid relid, Oid history);
+extern List *left_of(Oid history);
+extern void left_take_off(Oid segment, Oid history);
+extern char *left_name(Oid segment);
+extern void left_notice(Oid history);
+extern bool left_lock(Oid history, bool session);
+extern void left_unlock(Oid history);
 
 /* lock_order.c: one order of locks: views, hierarchies from the top, derived tables */
 extern void lock_order_take(List *lives, LOCKMODE mode, List *changing);
@@ -150,6 +161,7 @@ extern char *remote_column_name(Oid relid, const char *column);
 extern void remote_columns_follow(Oid history);
 extern void remote_columns_take_over(Oid history, const char *column, const char *from);
 extern void remote_columns_retype(Oid history, const TableColumn *column);
+extern void remote_columns_stay(Oid history, const char *column, bool is_key);
 
 /* row_security.c: row-level security of history and tracking table: never less than the live table's */
 extern void row_security_follow_command(Node *statement);

@@ -362,3 +362,37 @@ prints_alike(Oid relid, const TableColumn *column)
 	return (type == TEXTOID || type == VARCHAROID) && (column->type == TEXTOID || column->type == VARCHAROID) &&
 		collation == column->collation;
 }
+
+/*
+ * Values of the column are about to be converted by an expression, which is evaluated here: those
+ * on other servers stay as they are, under the name that the column will have, and the new column is
+ * NULL there.  An error for a column of the key, without which a version could not be found.
+ */
+void
+remote_columns_stay(Oid history, const char *column, bool is_key)
+{
+	ListCell   *lc;
+
+	foreach(lc, foreign_below(history))
+	{
+		char	   *name = get_attnum(lfirst_oid(lc), column) == InvalidAttrNumber ? NULL :
+			remote_column_name(lfirst_oid(lc), column);
+
+		if (name == NULL || is_absent(name))
+			continue;
+		if (is_key)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of segment \"%s\" cannot be converted on server \"%s\"", column,
+							get_rel_name(lfirst_oid(lc)),
+							GetForeignServer(GetForeignServerIdByRelId(lfirst_oid(lc)))->servername),
+					 errdetail("It is in the primary key."),
+					 errhint("CALL %s(%s::regclass); brings the segment back first.",
+							 hint_function("move_history_segment"), naming_argument(lfirst_oid(lc)))));
+		ereport(NOTICE,
+				(errmsg("values of column \"%s\" in segment \"%s\" were not converted", column,
+						get_rel_name(lfirst_oid(lc))),
+				 errdetail("They are on server \"%s\". They are kept under another name.",
+						   GetForeignServer(GetForeignServerIdByRelId(lfirst_oid(lc)))->servername)));
+	}
+}

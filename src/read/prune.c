@@ -99,7 +99,7 @@ prune_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte
 
 	if (next_pathlist)
 		next_pathlist(root, rel, rti, rte);
-	if (child == NULL || rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION ||
+	if (child == NULL || rte->rtekind != RTE_RELATION || (rte->relkind != RELKIND_RELATION && rte->relkind != RELKIND_FOREIGN_TABLE) ||
 		!OidIsValid(child->parent_reloid) || rel->baserestrictinfo == NIL)
 		return;
 	period = get_attnum(rte->relid, PERIOD_COLUMN);

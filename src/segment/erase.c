@@ -3,6 +3,10 @@
  *		erase_history(): all versions of a row are taken out of its history, with an entry
  *		that says when, by whom, why and how many.
  *
+ * A segment on another server is erased there, by its own transaction, which commits just before
+ * ours: if the server here ends in between, the versions there are gone without an entry, and the
+ * erasure is asked for again.
+ *
  * What else has them, as backups, the WAL and what was sent to others, is not reached; the
  * bytes stay in the files until VACUUM.
  *
@@ -29,6 +33,7 @@
 static char *key_text(Jsonb *key, const char *name);
 static void check_key(Jsonb *key, const RegistryRow *row);
 static int64 erase_from(Oid relid, const RegistryRow *row, Jsonb *key);
+static int64 erase_there(Oid relid, const RegistryRow *row, Jsonb *key);
 static void note(const RegistryRow *row, const char *reason, int64 versions);
 
 PG_FUNCTION_INFO_V1(catmaid_history_erase_history);
@@ -112,14 +117,17 @@ key_text(Jsonb *key, const char *name)
 static int64
 erase_from(Oid relid, const RegistryRow *row, Jsonb *key)
 {
-	Oid			owner = security_owner_of(row->history);
+	Oid			owner = security_owner_or_invalid(row->history);
 	Datum		values[INDEX_MAX_KEYS];
 	SecurityState before;
 	ListCell   *lc;
 	int			i = 0;
 
-	if (get_rel_relkind(relid) != RELKIND_RELATION || security_owner_of(relid) != owner ||
-		!columns_all_exist(relid, row->key))
+	if (security_owner_of(relid) != owner || !columns_all_exist(relid, row->key))
+		return 0;
+	if (list_member_oid(segments_on_servers(row->history), relid))
+		return erase_there(relid, row, key);
+	if (get_rel_relkind(relid) != RELKIND_RELATION)
 		return 0;
 	/* the types' input functions are the owner's to trust */
 	security_act_as(owner, ACT_TO_MANAGE, &before);
@@ -138,6 +146,39 @@ erase_from(Oid relid, const RegistryRow *row, Jsonb *key)
 	}
 	security_act_as_before(&before);
 	return rows_delete_key(relid, row->key, values);
+}
+
+/* Of a segment on another server, which deletes them in a transaction that is committed before ours. */
+static int64
+erase_there(Oid relid, const RegistryRow *row, Jsonb *key)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	far_table_check_ours(relid);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM ONLY %s f WHERE ", naming_quoted(relid));
+	foreach(lc, row->key)
+	{
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+		Oid			equal;
+		char	   *column = psprintf("f.%s", quote_identifier(lfirst(lc)));
+		char	   *value;
+
+		get_atttypetypmodcoll(relid, get_attnum(relid, lfirst(lc)), &type, &typmod, &collation);
+		equal = columns_key_equality(NULL, -1, type);
+		value = psprintf("%s::%s", quote_literal_cstr(key_text(key, lfirst(lc))),
+						 format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		if (lc != list_head(row->key))
+			appendStringInfoString(&sql, " AND ");
+		if (key_match_can_be_written(equal, type))
+			generate_operator_clause(&sql, column, type, equal, value, type);
+		else
+			appendStringInfo(&sql, "%s(%s, %s)", naming_quoted_function(get_opcode(equal)), column, value);
+	}
+	return (int64) ddl_execute_query(security_owner_of(relid), list_make1_oid(relid), sql.data);
 }
 
 /* What remains: not what has been erased. */

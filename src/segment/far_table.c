@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "commands/defrem.h"
+#include "fmgr.h"
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
@@ -32,6 +33,12 @@
 #include "segment/segment.h"
 #include "compat.h"
 
+typedef struct Copy
+{
+	Oid			history;
+	Oid			relid;
+} Copy;
+
 static List *columns_of(Oid relid);
 static List *table_options(const char *table);
 static char *name_there(const char *name);
@@ -39,14 +46,19 @@ static void check_encoding(Remote *remote);
 static char *definition_there(Remote *remote, Oid relid);
 static char *index_there(Oid relid, const char *method, List *columns);
 static List *indexable(Oid relid, List *columns);
+static void remove_copy(void *arg);
+static void drop_there(Oid relid);
+static char *comment_there(Remote *remote, const char *table);
 static char *checksum_sql(Oid relid, const char *table, List *columns);
+
+PG_FUNCTION_INFO_V1(catmaid_history_claim_segment);
 
 /*
  * Make a foreign table like the history, for a table of the server that does not exist yet; and
  * no more.  An error if the history has columns that cannot go there.  Returns its OID.
  */
 Oid
-far_table_create(Oid history, const char *name, Oid server)
+far_table_create(Oid history, Oid segment, Oid server)
 {
 	Oid			owner = security_owner_of(history);
 	List	   *columns = columns_of(history);
@@ -66,9 +78,9 @@ far_table_create(Oid history, const char *name, Oid server)
 							column->name, format_type_be(column->type)),
 					 errdetail("Values of a type of which %s stay here.", why)));
 	}
-	relid = catalog_create_foreign_table(get_rel_namespace(history), name, owner, columns,
+	relid = catalog_create_foreign_table(get_rel_namespace(history), left_name(segment), owner, columns,
 										 GetForeignServer(server)->servername,
-										 table_options(name_there(name)));
+										 table_options(name_there(get_rel_name(segment))));
 	foreach(lc, columns)
 		catalog_set_column_option(relid, ((TableColumn *) lfirst(lc))->name, "column_name",
 								  ((TableColumn *) lfirst(lc))->name);
@@ -338,27 +350,108 @@ far_table_check_columns(Oid relid, Oid like)
 }
 
 /*
- * Remove the table there.  Returns false, and says why in a WARNING, if it is another database's,
- * of which this is a copy.  An error if the server is away.
+ * Remove the copies that moves of segments of the history have begun or ended with: there, then
+ * here.  What is no history may be removed twice.  Where a server is away, a WARNING.
  */
-bool
-far_table_drop(Oid relid)
+void
+far_table_remove_copies(Oid history)
 {
-	Oid			server = GetForeignServerIdByRelId(relid);
-	Remote	   *remote = remote_open(server, security_owner_of(relid), get_rel_namespace(relid));
-	char	   *table = remote_table_name(relid);
-	char	   *comment = remote_ask(remote, psprintf("SELECT CASE WHEN pg_catalog.to_regclass(%s) IS NULL THEN NULL "
-													  "ELSE COALESCE(pg_catalog.obj_description(pg_catalog.to_regclass(%s)::pg_catalog.oid, 'pg_class'), '') END",
-													  quote_literal_cstr(table), quote_literal_cstr(table)));
-	bool		ours = comment && strstr(comment, remote_claim()) != NULL;
+	ListCell   *lc;
 
-	if (ours)
+	foreach(lc, left_of(history))
+	{
+		Copy		copy = {history, lfirst_oid(lc)};
+		char	   *message = attempt_for_one(remove_copy, &copy);
+
+		if (message)
+			ereport(WARNING,
+					(errmsg("copy \"%s\" of a segment could not be removed: %s", get_rel_name(copy.relid), message),
+					 errdetail("It is no part of the history. It is removed when segments of the table are moved next, or by maintain_history().")));
+	}
+}
+
+static void
+remove_copy(void *arg)
+{
+	Copy	   *copy = arg;
+
+	patience_lock(copy->relid, AccessExclusiveLock);
+	if (!list_member_oid(left_of(copy->history), copy->relid))
+		return;
+	if (get_rel_relkind(copy->relid) == RELKIND_FOREIGN_TABLE)
+		drop_there(copy->relid);
+	catalog_drop(RelationRelationId, copy->relid, false);
+}
+
+/*
+ * Remove the table there, if it is this database's; else say in a WARNING that it stays.  An
+ * error if the server is away.
+ */
+static void
+drop_there(Oid relid)
+{
+	Remote	   *remote = remote_open(GetForeignServerIdByRelId(relid), security_owner_of(relid),
+									 get_rel_namespace(relid));
+	char	   *table = remote_table_name(relid);
+	char	   *comment = comment_there(remote, table);
+
+	if (comment && strstr(comment, remote_claim()) != NULL)
 		remote_do(remote, psprintf("DROP TABLE %s", table));
 	else if (comment)
 		ereport(WARNING,
-				(errmsg("table %s on server \"%s\" stays there", table, GetForeignServer(server)->servername),
+				(errmsg("table %s on server \"%s\" stays there", table, GetForeignServer(remote->server)->servername),
 				 errdetail("Its comment does not say that it is this database's."),
 				 errhint("If no other database needs it: DROP TABLE %s; there.", table)));
 	remote_close(remote);
-	return ours || comment == NULL;
+}
+
+/* NULL if there is no such table. */
+static char *
+comment_there(Remote *remote, const char *table)
+{
+	return remote_ask(remote, psprintf("SELECT CASE WHEN pg_catalog.to_regclass(%s) IS NOT NULL THEN "
+									   "COALESCE(pg_catalog.obj_description(pg_catalog.to_regclass(%s)::pg_catalog.oid, 'pg_class'), '') END",
+									   quote_literal_cstr(table), quote_literal_cstr(table)));
+}
+
+/* Error out if the table there is another database's, of which this one is a copy. */
+void
+far_table_check_ours(Oid relid)
+{
+	Remote	   *remote = remote_open(GetForeignServerIdByRelId(relid), security_owner_of(relid),
+									 get_rel_namespace(relid));
+	char	   *comment = comment_there(remote, remote_table_name(relid));
+
+	if (comment && strstr(comment, remote_claim()) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("segment \"%s\" may be another database's, too", get_rel_name(relid)),
+				 errdetail("The comment on table %s on server \"%s\" does not say that it is this database's.",
+						   remote_table_name(relid), GetForeignServer(remote->server)->servername),
+				 errhint("If this database is not a copy of another one that goes on: SELECT %s(%s::regclass);",
+						 hint_function("claim_history_segment"), naming_argument(relid))));
+	remote_close(remote);
+}
+
+/* claim_history_segment(segment): the table on the other server is this database's */
+Datum
+catmaid_history_claim_segment(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Segment		segment;
+	Remote	   *remote;
+
+	if (get_rel_name(relid) == NULL || !segments_read(relid, &segment) || !OidIsValid(segment.server))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not a segment on another server",
+						get_rel_name(relid) ? psprintf("\"%s\"", get_rel_name(relid)) : "this"),
+				 errhint("Name a segment, as listed in %s.", naming_quoted(segments_view()))));
+	security_check_owner(relid, 0);
+	remote = remote_open(segment.server, security_owner_of(relid), get_rel_namespace(relid));
+	remote_do(remote, psprintf("COMMENT ON TABLE %s IS %s", remote_table_name(relid),
+							   quote_literal_cstr(psprintf("Former versions of rows, of %s. %s",
+														   naming_quoted(segment.history), remote_claim()))));
+	remote_close(remote);
+	PG_RETURN_VOID();
 }

@@ -54,6 +54,7 @@ typedef struct Step
 } Step;
 
 static List *retentions(void);
+static List *with_copies(List *all);
 static char *interval_sql(FunctionCallInfo fcinfo, int i);
 static bool is_positive(Interval *interval);
 static TimestampTz ago(Interval *interval);
@@ -66,6 +67,7 @@ static void tell_failure(const Retention *retention, const char *step, const cha
 static void rotate_if_due(const Retention *retention);
 static bool is_due(const RegistryRow *row, Interval *every);
 static void drop_expired(const Retention *retention);
+static void remove_copies(const Retention *retention);
 static void begins_no_sooner(const RegistryRow *row, TimestampTz time);
 static bool has_expired(const RegistryRow *row, TimestampTz until);
 static void delete_expired(const Retention *retention);
@@ -107,6 +109,7 @@ catmaid_history_maintain(PG_FUNCTION_ARGS)
 		{NULL, verify_segments, "verifying segments"},
 		{NULL, drop_expired, "dropping segments"},
 		{NULL, delete_expired, "deleting versions"},
+		{NULL, remove_copies, "removing what is no segment any more"},
 	};
 	bool		atomic = !(fcinfo->context && IsA(fcinfo->context, CallContext) &&
 						   !((CallContext *) fcinfo->context)->atomic);
@@ -114,7 +117,7 @@ catmaid_history_maintain(PG_FUNCTION_ARGS)
 	int			i;
 
 	SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
-	foreach(lc, retentions())
+	foreach(lc, with_copies(retentions()))
 	{
 		Retention  *retention = lfirst(lc);
 
@@ -138,6 +141,30 @@ catmaid_history_maintain(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* And the tables of which nobody has said anything, but copies are to be removed. */
+static List *
+with_copies(List *all)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, registry_all())
+	{
+		RegistryRow *row = lfirst(lc);
+		Retention  *retention;
+		bool		there = false;
+
+		foreach(lc2, all)
+			there = there || ((Retention *) lfirst(lc2))->live == row->live;
+		if (there || get_rel_name(row->history) == NULL || left_of(row->history) == NIL)
+			continue;
+		retention = palloc0(sizeof(Retention));
+		retention->live = row->live;
+		all = lappend(all, retention);
+	}
+	return all;
 }
 
 static void
@@ -235,7 +262,7 @@ history_of(const Retention *retention)
 static void
 verify_segments(const Retention *retention)
 {
-	RegistryRow *row = history_of(retention);
+	RegistryRow *row = retention->keep || retention->segment ? history_of(retention) : NULL;
 	ListCell   *lc;
 
 	foreach(lc, row ? segments_of(row->history) : NIL)
@@ -243,7 +270,7 @@ verify_segments(const Retention *retention)
 		Segment    *segment = lfirst(lc);
 		char	   *message;
 
-		if (segment->verified || segment->bound == DT_NOEND ||
+		if (segment->verified || segment->bound == DT_NOEND || OidIsValid(segment->server) ||
 			attempt_for_one(verify_segment, segment) == NULL)
 			continue;
 		message = attempt_for_one(bound_anew, segment);
@@ -347,14 +374,31 @@ drop_expired(const Retention *retention)
 
 		if (!segment->verified || segment->bound >= until)
 			continue;
-		patience_lock(segment->relid, AccessExclusiveLock);
+		if (OidIsValid(segment->server))
+			patience_lock_all(list_make2_oid(row->history, segment->relid), AccessExclusiveLock);
+		else
+			patience_lock(segment->relid, AccessExclusiveLock);
 		if (segments_read(segment->relid, &now) && now.history == row->history && now.verified &&
-			now.bound < until)
+			now.bound < until && now.server == segment->server)
 		{
-			catalog_drop(RelationRelationId, segment->relid, false);
+			/* one on another server goes there only when it is certain that it is no history any more */
+			if (OidIsValid(now.server))
+				left_take_off(segment->relid, row->history);
+			else
+				catalog_drop(RelationRelationId, segment->relid, false);
 			begins_no_sooner(row, now.bound);
 		}
 	}
+}
+
+/* What moves of segments have left, and those that were taken off, here and on other servers. */
+static void
+remove_copies(const Retention *retention)
+{
+	RegistryRow *row = history_of(retention);
+
+	if (row && left_of(row->history) != NIL && left_lock(row->history, false))
+		far_table_remove_copies(row->history);
 }
 
 /* What had ended before the time is gone from it. */

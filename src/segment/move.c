@@ -82,7 +82,6 @@ static void take_place(const Move *move, const Segment *segment);
 static RegistryRow *lock_all(const Move *move);
 static void read_segment(const Move *move, Segment *segment);
 static Oid	live_of(Oid segment);
-static char *copy_name(Oid segment);
 
 PG_FUNCTION_INFO_V1(catmaid_history_move_segment);
 
@@ -158,7 +157,7 @@ begin(Move *move)
 	read_segment(move, &segment);
 	if (OidIsValid(move->server))
 		remote_check_server(move->server, security_owner_of(move->history));
-	if (!left_lock(move->history))
+	if (!left_lock(move->history, true))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session moves segments of the history of table \"%s\"", get_rel_name(move->live)),
@@ -214,10 +213,7 @@ read_segment(const Move *move, Segment *segment)
 static void
 remove_copies(Move *move)
 {
-	ListCell   *lc;
-
-	foreach(lc, left_of(move->history))
-		left_remove(lfirst_oid(lc), move->history);
+	far_table_remove_copies(move->history);
 }
 
 static void
@@ -227,16 +223,10 @@ make_copy(Move *move)
 	List	   *indexes;
 
 	if (OidIsValid(move->server))
-		move->copy = far_table_create(move->history, copy_name(move->segment), move->server);
+		move->copy = far_table_create(move->history, move->segment, move->server);
 	else
-		move->copy = storage_table_like(row->history, copy_name(move->segment), &indexes);
+		move->copy = storage_table_like(row->history, left_name(move->segment), &indexes);
 	left_mark(move->copy, move->history);
-}
-
-static char *
-copy_name(Oid segment)
-{
-	return ChooseRelationName(get_rel_name(segment), NULL, "copy", get_rel_namespace(segment), false);
 }
 
 static void
@@ -334,6 +324,7 @@ static void
 take_place(const Move *move, const Segment *segment)
 {
 	char	   *name = pstrdup(get_rel_name(move->segment));
+	char	   *was;
 	Relation	rel = table_open(move->history, NoLock);
 
 	CheckTableNotInUse(rel, "move_history_segment");
@@ -343,19 +334,18 @@ take_place(const Move *move, const Segment *segment)
 	table_close(rel, NoLock);
 
 	storage_copy_statistics(move->segment, move->copy);
-	catalog_disinherit(move->segment, move->history);
 	if (OidIsValid(segment->server))
-	{
-		catalog_rename(move->segment, copy_name(move->segment));
-		left_mark(move->segment, move->history);
-	}
+		left_take_off(move->segment, move->history);
 	else
 		catalog_drop(RelationRelationId, move->segment, false);
+	was = pstrdup(get_rel_name(move->copy));
 	catalog_rename(move->copy, name);
+	if (!OidIsValid(move->server))
+		derived_follow_segment_indexes(move->copy, was, name);
 	ddl_alter_table(move->copy, false, segments_constraint_sql(segment->bound));
 	ddl_alter_table(move->copy, false, "VALIDATE CONSTRAINT " SEGMENT_CONSTRAINT);
-	storage_inherits_columns(move->copy);
 	derived_inherit(move->copy, move->history);
+	catalog_columns_are_inherited(move->copy);
 	left_unmark(move->copy, move->history);
 	if (!OidIsValid(move->server))
 		row_security_raise_one(move->live, move->history);

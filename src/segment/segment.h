@@ -19,25 +19,17 @@ extern int64 rows_delete_ended(Oid relid, TimestampTz time);
 extern TimestampTz rows_last_end(Oid relid);
 
 /* far_table.c: the table of a segment on another server */
-extern Oid	far_table_create(Oid history, const char *name, Oid server);
+extern Oid	far_table_create(Oid history, Oid segment, Oid server);
 extern void far_table_fill(Oid relid, Oid from, const RegistryRow *row);
 extern char *far_table_checksum(Oid relid);
 extern char *far_table_checksum_here(Oid relid, Oid like);
 extern void far_table_check_columns(Oid relid, Oid like);
 extern char *far_table_columns(Oid relid);
-extern bool far_table_drop(Oid relid);
-
-/* left.c: what a move has begun or ended with, and is no segment */
-extern void left_mark(Oid relid, Oid history);
-extern void left_unmark(Oid relid, Oid history);
-extern List *left_of(Oid history);
-extern bool left_lock(Oid history);
-extern void left_unlock(Oid history);
-extern void left_remove(Oid relid, Oid history);
+extern void far_table_check_ours(Oid relid);
+extern void far_table_remove_copies(Oid history);
 
 /* storage.c: a table like another, and their storage exchanged */
 extern void storage_copy_statistics(Oid from, Oid to);
-extern void storage_inherits_columns(Oid relid);
 extern Oid	storage_table_like(Oid relid, const char *name, List **indexes);
 extern void storage_exchange(Oid relid, Oid other, List *indexes);
 

@@ -469,21 +469,3 @@ storage_copy_statistics(Oid from, Oid to)
 	table_close(catalog, RowExclusiveLock);
 	CommandCounterIncrement();
 }
-
-/* Its columns are there because of what it will inherit from, and go with those of that. */
-void
-storage_inherits_columns(Oid relid)
-{
-	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
-	HeapTuple	tuple;
-	AttrNumber	attnum;
-
-	for (attnum = 1; HeapTupleIsValid(tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum))); attnum++)
-	{
-		((Form_pg_attribute) GETSTRUCT(tuple))->attislocal = false;
-		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
-	}
-	table_close(catalog, RowExclusiveLock);
-	CacheInvalidateRelcacheByRelid(relid);
-	CommandCounterIncrement();
-}

@@ -26,13 +26,16 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "commands/defrem.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#include "segment/segment.h"
+#include "manage/manage.h"
 #include "compat.h"
 
 static List *scan_marks(Oid history, Oid unmarked);
@@ -108,14 +111,51 @@ scan_marks(Oid history, Oid unmarked)
 	return relids;
 }
 
-/* Be the one who moves segments of the history, until left_unlock or an error.  Returns false if another is. */
+/*
+ * A segment is history no more, but a copy, to be removed when its server is there.  The caller holds
+ * ACCESS EXCLUSIVE on the history.
+ */
+void
+left_take_off(Oid segment, Oid history)
+{
+	catalog_disinherit(segment, history);
+	catalog_rename(segment, left_name(segment));
+	left_mark(segment, history);
+}
+
+/* A free name for a copy of the segment; palloc'd. */
+char *
+left_name(Oid segment)
+{
+	return ChooseRelationName(get_rel_name(segment), NULL, "copy", get_rel_namespace(segment), false);
+}
+
+/* The history is about to be dropped: say what stays on other servers. */
+void
+left_notice(Oid history)
+{
+	ListCell   *lc;
+
+	foreach(lc, list_concat_unique_oid(segments_on_servers(history), left_of(history)))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			ereport(NOTICE,
+					(errmsg("table %s on server \"%s\" stays there", remote_table_name(lfirst_oid(lc)),
+							GetForeignServer(GetForeignServerIdByRelId(lfirst_oid(lc)))->servername),
+					 errdetail("It has versions of rows of history table %s.", naming_quoted(history)),
+					 errhint("DROP TABLE %s; there.", remote_table_name(lfirst_oid(lc)))));
+}
+
+/*
+ * Be the one who moves segments of the history: until the end of the transaction, or with session
+ * until left_unlock or an error.  Returns false if another is.
+ */
 bool
-left_lock(Oid history)
+left_lock(Oid history, bool session)
 {
 	LOCKTAG		tag;
 
 	lock_tag(&tag, history);
-	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, session, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 void
@@ -132,19 +172,4 @@ static void
 lock_tag(LOCKTAG *tag, Oid history)
 {
 	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, RelationRelationId, history, 1);
-}
-
-/*
- * Remove a copy, here and where it is, in that order of no account: what is not history may be
- * removed twice.  An error if its server is away.
- */
-void
-left_remove(Oid relid, Oid history)
-{
-	patience_lock(relid, AccessExclusiveLock);
-	if (!list_member_oid(left_of(history), relid))
-		return;
-	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
-		(void) far_table_drop(relid);
-	catalog_drop(RelationRelationId, relid, false);
 }
