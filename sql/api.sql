@@ -8,7 +8,7 @@ SET search_path = test_api, public;
 
 -- The functions, without those of triggers and the extension's own affair.
 \pset format unaligned
-SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') -> '
+SELECT p.proname || '(' || regexp_replace(pg_get_function_arguments(p.oid), '\mIN ', '', 'g') || ') -> '
        || coalesce(pg_get_function_result(p.oid), 'procedure') AS function,
        CASE p.provolatile WHEN 's' THEN 'stable' WHEN 'v' THEN 'volatile' END AS volatility,
        l.lanname AS language

@@ -148,7 +148,7 @@ table_statement(Oid namespace, const char *name, List *columns, char persistence
 /*
  * Make a foreign table in the schema, of the owner's, who may use the server: the caller has
  * looked.  columns are TableColumn, options DefElems.  Returns its OID; the lock on it is
- * ACCESS EXCLUSIVE.
+ * ACCESS EXCLUSIVE.  Default privileges may be on it.
  *
  * Rows of the catalogs: nobody asks the server for anything.  The options are looked at by
  * the validator of the foreign-data wrapper, which is a superuser's.
@@ -180,7 +180,6 @@ catalog_create_foreign_table(Oid namespace, const char *name, Oid owner, List *c
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("schema of table \"%s\" was renamed concurrently", name),
 				 errhint("Try again.")));
-	privileges_clear(relid, false);
 	return relid;
 }
 

@@ -90,6 +90,7 @@ remote_open(Oid server, Oid owner, Oid namespace)
 												owner, list_make3(&statement, &returns, &result), name,
 												list_make2(makeDefElem("schema_name", (Node *) makeString(FAR_SCHEMA), -1),
 														   makeDefElem("table_name", (Node *) makeString(FAR_DOOR), -1)));
+	privileges_clear(remote->door, false);
 	error = attempt_or_error(knock, remote);
 	if (error == NULL)
 		return remote;

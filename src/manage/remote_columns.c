@@ -119,7 +119,7 @@ is_of_extension(Oid server, Oid type)
 	return false;
 }
 
-/* Why values of the type are not the same elsewhere, or are not for long; or NULL. */
+/* Why values of the type are not the same elsewhere, or not for long, as a sentence; or NULL. */
 static const char *
 cannot_go(Oid type)
 {
@@ -129,7 +129,7 @@ cannot_go(Oid type)
 	switch (base)
 	{
 		case MONEYOID:
-			return "what it prints depends on lc_monetary";
+			return "What such a value is written as depends on lc_monetary";
 		case REGCLASSOID:
 		case REGCOLLATIONOID:
 		case REGCONFIGOID:
@@ -141,12 +141,12 @@ cannot_go(Oid type)
 		case REGPROCEDUREOID:
 		case REGROLEOID:
 		case REGTYPEOID:
-			return "it names objects of this database";
+			return "Such a value is an object of this database";
 		default:
 			break;
 	}
 	if (get_typtype(base) == TYPTYPE_COMPOSITE || base == RECORDOID)
-		return "its row type may be altered";
+		return "A row type may be altered";
 	return NULL;
 }
 
@@ -174,7 +174,7 @@ remote_collation_sql(Remote *remote, Oid collation)
 	found = here == NULL ? NULL :
 		remote_ask(remote, psprintf("SELECT pg_catalog.format('%%I.%%I', n.nspname, x.collname) FROM pg_catalog.pg_collation x "
 									"JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) x.collnamespace "
-									"WHERE " COLLATION_SQL " OPERATOR(pg_catalog.=) %s AND (x.collencoding OPERATOR(pg_catalog.=) -1 OR x.collencoding OPERATOR(pg_catalog.=) "
+									"WHERE " COLLATION_SQL " OPERATOR(pg_catalog.=) %s AND (x.collencoding OPERATOR(pg_catalog.=) '-1'::pg_catalog.int4 OR x.collencoding OPERATOR(pg_catalog.=) "
 									"(SELECT d.encoding FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())) "
 									"ORDER BY n.nspname OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.name DESC, x.collname LIMIT 1",
 									quote_literal_cstr(here)));
@@ -332,7 +332,7 @@ retype(Oid relid, const TableColumn *column)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" of segment \"%s\" cannot have type %s on another server",
 						column->name, get_rel_name(relid), format_type_be(column->type)),
-				 errdetail("A type of which %s stays here.", why),
+				 errdetail("%s.", why),
 				 errhint("CALL %s(%s::regclass); brings the segment back first.",
 						 hint_function("move_history_segment"), naming_argument(relid))));
 	remote = remote_open(server, security_owner_of(relid), get_rel_namespace(relid));

@@ -76,11 +76,12 @@ far_table_create(Oid history, Oid segment, Oid server)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("segments with column \"%s\" of type %s cannot go to another server",
 							column->name, format_type_be(column->type)),
-					 errdetail("Values of a type of which %s stay here.", why)));
+					 errdetail("%s.", why)));
 	}
 	relid = catalog_create_foreign_table(get_rel_namespace(history), left_name(segment), owner, columns,
 										 GetForeignServer(server)->servername,
 										 table_options(name_there(get_rel_name(segment))));
+	privileges_clear(relid, false);
 	foreach(lc, columns)
 		catalog_set_column_option(relid, ((TableColumn *) lfirst(lc))->name, "column_name",
 								  ((TableColumn *) lfirst(lc))->name);
@@ -139,9 +140,7 @@ name_there(const char *name)
 	int			i;
 
 	if (!pg_strong_random(random, sizeof(random)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+		elog(ERROR, "could not generate random values");
 	initStringInfo(&full);
 	appendStringInfo(&full, "%s_", clipped);
 	for (i = 0; i < lengthof(random); i++)
@@ -167,8 +166,8 @@ far_table_fill(Oid relid, Oid from, const RegistryRow *row)
 	/* what is committed there must be there after a crash, since it will be deleted here */
 	remote_do(remote, "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
 			  "WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'");
-	remote_do(remote, psprintf("DROP TABLE IF EXISTS %s; CREATE TABLE %s (%s, %s); COMMENT ON TABLE %s IS %s",
-							   table, table, definition_there(remote, relid), remote_absent_columns_sql(), table,
+	remote_do(remote, psprintf("CREATE TABLE %s (%s, %s); COMMENT ON TABLE %s IS %s",
+							   table, definition_there(remote, relid), remote_absent_columns_sql(), table,
 							   quote_literal_cstr(psprintf("Former versions of rows of table %s. %s",
 														   naming_quoted(row->live), remote_claim()))));
 	(void) ddl_execute_query(owner, list_make2_oid(relid, from),
@@ -301,7 +300,7 @@ checksum_sql(Oid relid, const char *table, List *columns)
 		appendStringInfo(&row, "%sr.%s", row.len > 0 ? ", " : "", quote_identifier(lfirst(lc)));
 	return psprintf("SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum((('x'::pg_catalog.text OPERATOR(pg_catalog.||) "
 					"pg_catalog.substr(pg_catalog.md5(pg_catalog.convert_to(ROW(%s)::pg_catalog.text, 'UTF8')), 1, 16))"
-					"::pg_catalog.\"bit\"(64))::pg_catalog.int8)) FROM ONLY %s r", row.data, table);
+					"::pg_catalog.bit(64))::pg_catalog.int8)) FROM ONLY %s r", row.data, table);
 }
 
 /* The columns of a table, as a list in SQL; palloc'd. */

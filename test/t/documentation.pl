@@ -296,7 +296,7 @@ WITH member AS (
 	SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'catmaid_history'))
 SELECT proname || '(' || replace(regexp_replace(pg_get_function_arguments(p.oid),
-	'::(text|regclass|bigint|jsonb|timestamp with time zone)(\[\])?|, OUT .*', '', 'g'), 'timestamp with time zone', 'timestamptz') || ')'
+	'::(text|name|regclass|bigint|jsonb|timestamp with time zone)(\[\])?|\mIN |, OUT .*', '', 'g'), 'timestamp with time zone', 'timestamptz') || ')'
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 UNION ALL
 SELECT '`' || attname || '`' FROM member JOIN pg_attribute ON attrelid = objid AND attnum > 0 AND NOT attisdropped

@@ -375,7 +375,7 @@ sub refused
 # A server may send what it likes.
 sub hostile
 {
-	my $table = far('one', q{SELECT oid::regclass FROM pg_class WHERE relname LIKE 'person__history_1%' AND relkind = 'r'});
+	my $table = 'catmaid_history_segments.' . home(q{SELECT option_value FROM pg_foreign_table, pg_options_to_table(ftoptions) WHERE ftrelid = 'person__history_1'::regclass AND option_name = 'table_name'});
 	far('one', qq{ALTER TABLE $table ALTER sys_period DROP NOT NULL, ALTER exec_transaction_id DROP NOT NULL;
 		INSERT INTO $table (id, sys_period, exec_transaction_id) VALUES (1, NULL, NULL), (NULL, NULL, 5), (NULL, 'empty', 6), (3, '(,)', NULL), (4, '[2000-01-01,2100-01-01)', -1), (5, '[2090-01-01,)', 7)});
 	for my $sql ('SELECT count(*) FROM person__history', 'SELECT count(*) FROM person__with_history WHERE sys_period @> timestamptz \'2026-01-01\'', 'SELECT count(*) FROM check_history()',
