@@ -32,6 +32,7 @@ _PG_init(void)
 	prune_init();
 	/* before past_plan.c, so that it comes after it */
 	unused_columns_init();
+	unreachable_init();
 	log_settings_init();
 	settings_init();
 	command_init();

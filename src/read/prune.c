@@ -45,6 +45,7 @@
 static set_rel_pathlist_hook_type next_pathlist = NULL;
 
 static void prune_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte);
+static bool cannot_have(Oid relid, const AppendRelInfo *child, const RelOptInfo *parent);
 static bool bound_of(Oid relid, TimestampTz *bound);
 static Node *time_asked_for(Expr *clause, Index relid, AttrNumber period, bool *overlaps);
 static bool begins_after(Const *value, bool overlaps, TimestampTz bound);
@@ -63,16 +64,26 @@ prune_relation(PlannerInfo *root, Oid relid, RelOptInfo *rel)
 {
 	AppendRelInfo *child = root->append_rel_array ? root->append_rel_array[rel->relid] : NULL;
 	RelOptInfo *parent = child ? root->simple_rel_array[child->parent_relid] : NULL;
-	TimestampTz bound;
+
+	if (parent == NULL || parent->rtekind != RTE_RELATION || !OidIsValid(child->parent_reloid))
+		return;
+	if (cannot_have(relid, child, parent) || unreachable_is(relid))
+		mark_dummy_rel(rel);
+}
+
+/* By its bound, and what its parent is asked for. */
+static bool
+cannot_have(Oid relid, const AppendRelInfo *child, const RelOptInfo *parent)
+{
 	AttrNumber	period;
+	TimestampTz bound;
 	ListCell   *lc;
 
-	if (parent == NULL || parent->rtekind != RTE_RELATION || parent->baserestrictinfo == NIL ||
-		!OidIsValid(child->parent_reloid))
-		return;
+	if (parent->baserestrictinfo == NIL)
+		return false;
 	period = get_attnum(child->parent_reloid, PERIOD_COLUMN);
 	if (period == InvalidAttrNumber || !bound_of(relid, &bound))
-		return;
+		return false;
 	foreach(lc, parent->baserestrictinfo)
 	{
 		bool		overlaps;
@@ -80,11 +91,9 @@ prune_relation(PlannerInfo *root, Oid relid, RelOptInfo *rel)
 										  child->parent_relid, period, &overlaps);
 
 		if (time && IsA(time, Const) && begins_after((Const *) time, overlaps, bound))
-		{
-			mark_dummy_rel(rel);
-			return;
-		}
+			return true;
 	}
+	return false;
 }
 
 /* Paths have been made for it: for the time that is not known yet. */

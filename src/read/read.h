@@ -82,6 +82,13 @@ extern void prune_relation(struct PlannerInfo *root, Oid relid, struct RelOptInf
 /* unused_columns.c: what a query does not ask a view for is not planned */
 extern void unused_columns_init(void);
 
+/* the setting of unreachable.c */
+#define UNREACHABLE_SETTING	"catmaid_history.unreachable_segments"
+
+/* unreachable.c: segments of a server that is away: an error, or left out with a WARNING */
+extern void unreachable_init(void);
+extern bool unreachable_is(Oid relid);
+
 /* tracking_scan.c: how history views read a tracking table */
 extern void tracking_scan_init(void);
 

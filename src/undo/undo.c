@@ -195,6 +195,7 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 {
 	ReturnSetInfo *result = result_set_begin(fcinfo);
 	ErrorData  *error;
+	int			level;
 
 	if (!run->dry_run)
 		PreventCommandIfReadOnly(function);
@@ -204,6 +205,9 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 	if (run->nulls[2] == ' ')
 		check_keys(run, DatumGetArrayTypeP(run->params[2]));
 
+	/* without all versions it would be another undo */
+	level = NewGUCNestLevel();
+	security_set_for_command(UNREACHABLE_SETTING, "error");
 	SPI_connect();
 	references_find(run);
 	while ((error = run->dry_run ? attempt_dry(undo_work, run) : attempt_or_error(undo_work, run)) != NULL)
@@ -217,6 +221,7 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 	conflict_put_rows(run, result);
 	store_forget_all(run);
 	SPI_finish();
+	AtEOXact_GUC(true, level);
 	tables_close(run);
 	MemoryContextDelete(run->context);
 }

@@ -315,7 +315,7 @@ SQL
 	# a format with line ends comes in three lines, the heading in the second
 	my @members = grep { /\S/ } split /\n/, $members;
 	cmp_ok(scalar @members, '>', 60, 'the extension has its members');
-	is(scalar(grep { /catmaid_history\./ } @members), 12, 'its settings are known');
+	is(scalar(grep { /catmaid_history\./ } @members), 13, 'its settings are known');
 	for my $member (@members)
 	{
 		push @missing, $member if index($text, $member =~ /^#/ ? "\n$member\n" : $member) < 0;

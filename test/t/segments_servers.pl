@@ -266,6 +266,7 @@ sub start
 # Without a server all goes on but what it has.
 sub away
 {
+	home('DROP TABLE never_moved; CREATE TABLE never_moved AS SELECT tableoid::regclass::text AS stored_in, * FROM person__history');
 	$far{two}->stop;
 	like(fails('SELECT count(*) FROM person__history'), qr/could not connect to server "two"/, 'a server that is away: an error that names it');
 	is(home(q{SELECT count(*) FROM person__with_history WHERE sys_period @> timestamptz '2100-01-01'}), '199', 'queries that do not need it go on');
@@ -274,7 +275,20 @@ sub away
 	like(fails(q{ALTER TABLE person ALTER COLUMN id TYPE numeric}), qr/could not connect to server "two"/, 'not a change of a type that must be changed there');
 	like(fails(q{SELECT erase_history('person', '{"id": 2}', 'test')}), qr/could not connect to server "two"/, 'nor an erasure');
 	like(fails(q{CALL move_history_segment('person__history_2')}), qr/could not connect to server "two"/, 'nor moving');
+	my $session = PgWire->new($home, name => 'leaves out');
+	my @notices;
+	my $elsewhere = home(q{SELECT count(*) FROM never_moved v WHERE NOT EXISTS (SELECT FROM catmaid_history_segments s WHERE s.server = 'two' AND v.stored_in = s.segment::text)});
+	$session->do(q{LOAD 'catmaid_history'; SET catmaid_history.unreachable_segments = warning; PREPARE p AS SELECT count(*) FROM person__history; SET plan_cache_mode = force_generic_plan});
+	my $answer = $session->try('EXECUTE p');
+	is($answer->{rows}[0][0], $elsewhere + 1, 'left out');
+	is(join(' ', sort map { $_->{M} } @{ $answer->{notices} }), 'segment "person__history_2" is left out segment "person__history_4" is left out', 'with a WARNING');
+	like($session->try('SELECT * FROM undo_transactions(ARRAY[1])')->{error}{M}, qr/could not connect to server "two"/, 'not when something is undone');
+	like($session->try(q{SET catmaid_history.as_of = '2026-01-01'; SET catmaid_history.as_of_incomplete = warning; SELECT count(*) FROM person})->{error}{M}, qr/could not connect to server "two"/, 'nor in the time machine');
+	like($session->value(q{RESET catmaid_history.as_of; SELECT finding || ': ' || detail FROM check_history()}), qr/^not_checkable: .*could not connect to server "two"/, 'nor by check_history');
 	$far{two}->start;
+	is($session->value('EXECUTE p'), home('SELECT count(*) FROM person__history'), 'they are read again as soon as the server is back, whatever was planned');
+	$session->close;
+	home('ALTER TABLE never_moved DROP COLUMN stored_in');
 	is(home($differs), '1', 'nothing has happened to the rest');
 	is(home(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'person%copy%' AND relkind = 'r'}), '1', 'what was begun');
 	home(q{CALL move_history_segment('person__history_2'); CALL move_history_segment('person__history_2', 'two')});
