@@ -722,7 +722,7 @@ BEGIN
 END';
 REVOKE EXECUTE ON FUNCTION catmaid_history_segments.command() FROM PUBLIC;
 CREATE VIEW catmaid_history_segments.command AS
-    SELECT NULL::text AS statement, NULL::boolean AS returns, NULL::text AS result WHERE false;
+    SELECT NULL::pg_catalog.text AS statement, NULL::pg_catalog.bool AS returns, NULL::pg_catalog.text AS result WHERE false;
 CREATE TRIGGER command INSTEAD OF INSERT ON catmaid_history_segments.command
     FOR EACH ROW EXECUTE FUNCTION catmaid_history_segments.command();
 $$::pg_catalog.text $script$;

@@ -20,11 +20,10 @@ SET ROLE t68_evil;
 SET search_path = pg_catalog, public, tap, pg_temp; -- temporary types last, or this file meets them
 CREATE PROCEDURE public.plant() LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	functions text[] := '{btint4cmp,to_regnamespace,tstzrange,txid_current,row_security_active,clock_timestamp,lower_inf,min,num_nulls,upper,max,pg_event_trigger_ddl_commands,concat,format,unnest,pg_partition_tree,pg_extension_config_dump,current_setting,now,transaction_timestamp,quote_ident,quote_literal,array_agg,array_to_string,count,current_database,current_schema,isempty,lead,lower,pg_get_userbyid,row_number,first_value,strpos,substr,upper_inf,nextval,string_agg,any,"array",text,int4,int8,int2,oid,regclass,tid,name,bool,timestamptz,abs,bool_and,date_part,format_type,has_sequence_privilege,jsonb_hash_extended,jsonb_populate_record,lag,pg_get_expr,pg_get_indexdef,pg_sequence_last_value,pg_visible_in_snapshot,record_image_eq,to_jsonb,has_table_privilege,pg_has_role,to_regclass,jsonb_build_object}';
-	operators text[] := '{<@,=,<>,<,>,<=,>=,~,~~,||,-,&&,+,->,->>,@>,*=}';
+	functions text[] := '{btint4cmp,to_regnamespace,tstzrange,txid_current,row_security_active,clock_timestamp,lower_inf,min,num_nulls,upper,max,pg_event_trigger_ddl_commands,concat,format,unnest,pg_partition_tree,pg_extension_config_dump,current_setting,now,transaction_timestamp,quote_ident,quote_literal,array_agg,array_to_string,count,current_database,current_schema,isempty,lead,lower,pg_get_userbyid,row_number,first_value,strpos,substr,upper_inf,nextval,string_agg,any,"array",text,int4,int8,int2,oid,regclass,tid,name,bool,timestamptz,abs,bool_and,date_part,format_type,has_sequence_privilege,jsonb_hash_extended,jsonb_populate_record,lag,pg_get_expr,pg_get_indexdef,pg_sequence_last_value,pg_visible_in_snapshot,record_image_eq,to_jsonb,has_table_privilege,pg_has_role,to_regclass,jsonb_build_object,bit,convert_to,jsonb_build_array,md5,obj_description,replace,set_config,sum}';
 	types text[] := '{oid,regclass,text,name,"char",bool,int2,int4,int8,timestamptz,tstzrange,tid,"text[]","name[]","oid[]",regproc}';
 	domains text[] := '{oid,regclass,text,name,"char",bool,int2,int4,int8,timestamptz,tstzrange,tid,event_trigger,regrole,interval,jsonb,pg_snapshot,xid8,cid}';
-	relations text[] := '{pg_class,pg_trigger,pg_inherits,pg_namespace,pg_attribute,pg_type,pg_index,pg_proc,pg_database,pg_extension,pg_roles,pg_attrdef,pg_collation,pg_depend,pg_sequence,pg_opclass,pg_constraint}';
+	relations text[] := '{pg_class,pg_trigger,pg_inherits,pg_namespace,pg_attribute,pg_type,pg_index,pg_proc,pg_database,pg_extension,pg_roles,pg_attrdef,pg_collation,pg_depend,pg_sequence,pg_opclass,pg_constraint,pg_foreign_server,pg_foreign_table}';
 	f text;
 	a text;
 	b text;

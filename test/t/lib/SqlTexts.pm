@@ -48,6 +48,8 @@ sub text_of_script
 {
 	my ($text) = @_;
 	$text =~ s/^\\echo.*//;
+	# run by its user on another server, where it sets a path of its own
+	$text =~ s/\$script\$.*?\$script\$/''/gs;
 	$text =~ s/--.*//g;
 	$text =~ s/COMMENT ON .*? IS\s+'(?:[^']|'')*';//gs;
 	# what a format makes is SQL as well
