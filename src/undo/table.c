@@ -213,12 +213,15 @@ tables_note_left_out(List *left_out, bool strange)
 	initStringInfo(&names);
 	foreach(lc, left_out)
 		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", naming_quoted(lfirst_oid(lc)));
-	ereport(NOTICE,
-			(strange ?
-			 errmsg("%d tables of other owners were left out", list_length(left_out)) :
-			 errmsg("%d tables were left out, which you may not read", list_length(left_out)),
-			 errdetail("Tables: %s.", names.data),
-			 strange ? errhint("Their triggers would run with your rights: name the tables whose owners you trust, or SET ROLE to the owner.") : 0));
+	if (strange)
+		ereport(NOTICE,
+				(errmsg("%d tables of other owners were left out", list_length(left_out)),
+				 errdetail("Tables: %s.", names.data),
+				 errhint("Their triggers would run with your rights: name the tables whose owners you trust, or SET ROLE to the owner.")));
+	else
+		ereport(NOTICE,
+				(errmsg("%d tables were left out, which you may not read", list_length(left_out)),
+				 errdetail("Tables: %s.", names.data)));
 }
 
 static bool
