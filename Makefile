@@ -72,6 +72,7 @@ include $(PGXS)
 $(ADOPT): sql/lib/adopt_before.sql sql/catmaid_history--1.0.sql sql/lib/adopt_after.sql Makefile
 	{ cat sql/lib/adopt_before.sql; \
 	sed -e '/^\\echo /d' -e '/^CREATE TYPE /d' \
+		-e '/AS \$$script\$$/,/\$$script\$$;/b' \
 		-e 's/^CREATE SCHEMA /&IF NOT EXISTS /' \
 		-e 's/^CREATE TABLE /&IF NOT EXISTS /' \
 		-e 's/^CREATE INDEX /&IF NOT EXISTS /' \
