@@ -127,11 +127,11 @@ ExecInitRangeTableCompat(EState *estate, RangeTblEntry *rte)
 #endif
 }
 
-/* 17 asks for the relation, not for its OID. */
-#if PG_VERSION_NUM >= 170000
-#define identity_sequence_compat(rel, attnum)	getIdentitySequence((rel), (attnum), false)
+/* 15 has unique indexes that take two NULLs for equal. */
+#if PG_VERSION_NUM >= 150000
+#define nulls_not_distinct_compat(form)	((form)->indnullsnotdistinct)
 #else
-#define identity_sequence_compat(rel, attnum)	getIdentitySequence(RelationGetRelid(rel), (attnum), false)
+#define nulls_not_distinct_compat(form)	false
 #endif
 
 #if PG_VERSION_NUM >= 160000

@@ -62,6 +62,8 @@ store_see(UndoRun *run, const char *sql, StoreSeeDesc begin, StoreSee see, void 
 	Portal		portal;
 	int			level = naming_begin_qualified();
 
+	/* compiling costs more than it saves: expressions are few */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	memset(&receiver, 0, sizeof(receiver));
 	receiver.receiver.receiveSlot = receive;
 	receiver.receiver.rStartup = receive_begin;
@@ -155,7 +157,7 @@ store_make(UndoRun *run, const char *prefix, const UndoTable *table, TupleDesc d
 	store->name = psprintf("%s_%d", prefix, table->number);
 	store->desc = CreateTupleDescCopy(desc);
 	CurrentResourceOwner = run->owner;
-	store->tuples = tuplestore_begin_heap(false, false, work_mem);
+	store->tuples = tuplestore_begin_heap(false, false, run->store_mem);
 	CurrentResourceOwner = owner;
 	store->enr.md.name = store->name;
 	store->enr.md.reliddesc = InvalidOid;

@@ -30,6 +30,7 @@
 #include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -44,6 +45,9 @@
 #define ROUNDS		20
 #define RETRIES		30
 
+/* what a join or sort of ours may have at least, in kB; the stores have the caller's work_mem */
+#define WORK_MEM_KB	20480
+
 static void undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *function);
 static UndoRun *undo_begin(FunctionCallInfo fcinfo, int on_conflict, int dry_run);
 static void check_transactions(ArrayType *transactions);
@@ -53,6 +57,7 @@ static void check_instant(TimestampTz as_of);
 static void check_keys(UndoRun *run, ArrayType *keys);
 static void check_key(const UndoTable *table, Jsonb *key);
 static void undo_work(void *arg);
+static void undo_do(UndoRun *run);
 static void undo_find(UndoRun *run);
 static bool undo_may_retry(UndoRun *run, ErrorData *error);
 static bool is_in_the_way(const ErrorData *error);
@@ -201,6 +206,7 @@ undo_run(FunctionCallInfo fcinfo, UndoRun *run, ArrayType *tables, const char *f
 		PreventCommandIfReadOnly(function);
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "catmaid_history undo", ALLOCSET_DEFAULT_SIZES);
 	run->owner = CurrentResourceOwner;
+	run->store_mem = work_mem;
 	tables_open(run, tables);
 	if (run->nulls[2] == ' ')
 		check_keys(run, DatumGetArrayTypeP(run->params[2]));
@@ -277,7 +283,19 @@ static void
 undo_work(void *arg)
 {
 	UndoRun    *run = arg;
+	int			level = NewGUCNestLevel();
 
+	/* what is joined in parts is written in disorder; an error takes it back with the subtransaction */
+	if (work_mem < WORK_MEM_KB)
+		(void) set_config_option("work_mem", psprintf("%d", WORK_MEM_KB), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	undo_do(run);
+	AtEOXact_GUC(true, level);
+}
+
+static void
+undo_do(UndoRun *run)
+{
 	undo_find(run);
 	references_judge(run);
 	conflict_tell(run);

@@ -199,6 +199,7 @@ typedef struct UndoRun
 	List	   *references;		/* of UndoReference */
 	List	   *stores;
 	int			retries;
+	int			store_mem;		/* kB that a store may have before it goes to disk */
 	ErrorData  *first;			/* what made it be tried in another way */
 	UndoTable  *first_table;	/* that of its constraint */
 	Oid			first_index;

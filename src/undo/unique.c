@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 
 #include "undo/undo.h"
+#include "compat.h"
 
 static uint64 judge_index(UndoRun *run, UndoTable *table, Relation index);
 static bool may_collide(const UndoTable *table, Relation index);
@@ -217,9 +218,13 @@ same_entry_sql(Relation index, const char *a, const char *b)
 			return NULL;
 		if (i > 0)
 			appendStringInfoString(&sql, " AND ");
+		if (nulls_not_distinct_compat(index->rd_index))
+			appendStringInfo(&sql, "(%s.e%d IS NULL AND %s.e%d IS NULL OR ", a, i + 1, b, i + 1);
 		table_equal_sql(&sql, psprintf("%s.e%d", a, i + 1), type,
 						operators ? operators[i] : columns_key_equality(index, i, type),
 						psprintf("%s.e%d", b, i + 1), type);
+		if (nulls_not_distinct_compat(index->rd_index))
+			appendStringInfoChar(&sql, ')');
 	}
 	return sql.data;
 }

@@ -2,7 +2,7 @@
 \ir lib/start.psql
 CREATE EXTENSION catmaid_history;
 CREATE EXTENSION citext SCHEMA public;
-SELECT plan(61);
+SELECT plan(63);
 \ir lib/undo.psql
 DROP ROLE IF EXISTS undo_mallory;
 DROP ROLE IF EXISTS undo_alice;
@@ -94,6 +94,21 @@ INSERT INTO lowered VALUES (4, 'A'); INSERT INTO ranges VALUES (4, '[2,3)'); UPD
 SELECT is(undo('{left}', 'skip'), 'lowered 1 s another row has its value (index "lowered_v"), partial 1 s another row has its value (index "partial_v_idx"), ranges 1 s another row has its value (index "ranges_r_excl")', 'what another row has by now, by an expression, a predicate, an exclusion constraint');
 UPDATE partial SET act = false;
 SELECT is(undo('{left}', tables => '{partial}'), 'partial 1 I', 'and has not');
+
+-- Two NULLs may be equal, from PostgreSQL 15 on.
+SELECT current_setting('server_version_num')::int >= 150000 AS has_nulls \gset
+\if :has_nulls
+CREATE TABLE one_null (id int PRIMARY KEY, v int UNIQUE NULLS NOT DISTINCT);
+SELECT create_history_table('one_null');
+INSERT INTO one_null VALUES (1, NULL), (2, 2);
+BEGIN; SELECT step('one null'); UPDATE one_null SET v = 3 WHERE id = 1; UPDATE one_null SET v = NULL WHERE id = 2; UPDATE one_null SET v = 2 WHERE id = 1; COMMIT;
+SELECT is(undo('{one null}'), 'one_null 1 U, one_null 2 U', 'the one NULL, exchanged');
+BEGIN; SELECT step('no null'); DELETE FROM one_null WHERE id = 1; COMMIT;
+INSERT INTO one_null VALUES (3, NULL);
+SELECT is(undo('{no null}', 'skip'), 'one_null 1 s another row has its value (index "one_null_v_key")', 'and taken');
+\else
+SELECT skip('NULLS NOT DISTINCT came with PostgreSQL 15', 2);
+\endif
 
 -- Columns added since: an identity column.
 CREATE TABLE numbered (id int PRIMARY KEY, v text);
