@@ -475,6 +475,13 @@ exchange_all_frozen_compat(Form_pg_class a, Form_pg_class b)
 	pg_analyze_and_rewrite((statement), (sql), (types), (n), NULL)
 #endif
 
+/* 17 put the two parts of a virtual transaction's id together. */
+#if PG_VERSION_NUM >= 170000
+#define local_transaction_compat()	(MyProc->vxid.lxid)
+#else
+#define local_transaction_compat()	(MyProc->lxid)
+#endif
+
 /* 18 runs any execution more than once. */
 #if PG_VERSION_NUM >= 180000
 #define executor_run_compat(query, direction, count) \

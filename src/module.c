@@ -39,6 +39,5 @@ _PG_init(void)
 	view_suspended_init();
 	past_plan_init();
 	past_table_init();
-	past_command_init();
 	past_rights_init();
 }

@@ -9,7 +9,7 @@
  *	  within is in force there, and one that was set outside is not; so each value
  *	  remembers how deep in such code it was set.
  *	- A query goes on in the instant for which it was planned, whatever has been set since
- *	  it began (as_of_begin_run); what is set while it runs is in force for others.
+ *	  it began (as_of_run_in); what is set while it runs is in force for others.
  *	- Referential integrity, and what the extension itself does as a table's owner, sees
  *	  the present.  Both are told by SECURITY_NOFORCE_RLS, which nothing else sets.
  *
@@ -25,11 +25,14 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/timestamp.h"
 
@@ -71,16 +74,26 @@ static bool ever_set = false;
 /* how many functions and commands that see the present are under way, one in another */
 static int	present_depth = 0;
 
-/* the queries that are running, the innermost first */
-static AsOfRun *innermost_run = NULL;
+/*
+ * The queries that are running, the innermost last, of the transaction that has this id.  Those that an
+ * error has ended are taken away when its (sub)transaction is over, or by the query around.
+ */
+static AsOfRun *runs = NULL;
+static int	nruns = 0;
+static int	runs_size = 0;
+static LocalTransactionId runs_of = InvalidLocalTransactionId;
 
 as_of_may_change_type as_of_may_change = NULL;
+void		(*as_of_at_first) (void) = NULL;
 
 static void refuse_late(void);
 static bool check_as_of(char **text, void **extra, GucSource source);
 static void assign_as_of(const char *text, void *extra);
 static bool read_instant(const char *text, TimestampTz *instant, bool *fixed);
 static bool in_force(TimestampTz *instant);
+static void runs_grow(void);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+								  SubTransactionId parent, void *arg);
 static void plans_are_for(bool past, TimestampTz instant);
 
 void
@@ -101,6 +114,7 @@ as_of_init(void)
 							 "present: it is read as it is. error: the query is refused.",
 							 &as_of_untracked, AS_OF_UNTRACKED_PRESENT, untracked_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
 /*
@@ -247,70 +261,106 @@ as_of_end_present(void)
 }
 
 /*
- * A query begins, or goes on, to run that was planned for the instant (past), or the present:
- * until as_of_end_run, on errors as well, that is in force.  *run must last as long.
+ * A query begins, or goes on, to run, until as_of_end_run, in what is in force or what as_of_run_in
+ * says.  Returns which run it is.  This is called for every query, whether the past is ever read
+ * or not: should an instant be set for the first time while it runs, it is to be known of.
  */
-void
-as_of_begin_run(AsOfRun *run, void *query, bool past, TimestampTz instant)
+int
+as_of_begin_run(void *query)
 {
-	TimestampTz was_instant = 0;
-	bool		was_past;
+	AsOfRun    *run;
 
-	run->outer = innermost_run;
+	if (runs_of != local_transaction_compat())
+	{
+		nruns = 0;
+		runs_of = local_transaction_compat();
+	}
+	if (nruns == runs_size)
+		runs_grow();
+	run = &runs[nruns];
 	run->query = query;
+	run->subid = GetCurrentSubTransactionId();
 	run->depth = present_depth;
 	run->number = value->number;
 	run->differs = false;
-	if (!ever_set)
-	{
-		innermost_run = run;
-		return;
-	}
-	was_past = in_force(&was_instant);
-	run->past = past;
-	run->instant = instant;
-	run->differs = was_past != past || was_instant != instant;
-	innermost_run = run;
-	if (run->differs)
-		plans_are_for(was_past, was_instant);
+	return nruns++;
 }
 
+static void
+runs_grow(void)
+{
+	int			size = runs_size == 0 ? 16 : 2 * runs_size;
+
+	runs = runs_size == 0 ? MemoryContextAlloc(TopMemoryContext, size * sizeof(AsOfRun)) :
+		repalloc(runs, size * sizeof(AsOfRun));
+	runs_size = size;
+}
+
+/*
+ * The run, which has just begun, is of a query that was planned for the instant (past), or the
+ * present: that is in force, as_of_end_run must be called on errors as well, and it returns true
+ * if it is another one than before.
+ */
+bool
+as_of_run_in(int run, bool past, TimestampTz instant)
+{
+	TimestampTz was_instant = 0;
+	bool		was_past = in_force(&was_instant);
+
+	Assert(run == nruns - 1);
+	runs[run].past = past;
+	runs[run].instant = instant;
+	runs[run].differs = was_past != past || was_instant != instant;
+	if (runs[run].differs)
+		plans_are_for(was_past, was_instant);
+	return runs[run].differs;
+}
+
+/* (What an error has left above is over as well.) */
 void
-as_of_end_run(AsOfRun *run)
+as_of_end_run(int run)
 {
 	TimestampTz instant = 0;
 	bool		past;
 
-	if (!run->differs)
+	if (!ever_set)
 	{
-		innermost_run = run->outer;
+		nruns = run;
 		return;
 	}
 	past = in_force(&instant);
-	innermost_run = run->outer;
+	nruns = run;
 	plans_are_for(past, instant);
 }
 
-/* The innermost of the queries that are running, or NULL. */
-AsOfRun *
-as_of_running(void)
+/* One of the queries that are running, 0 the outermost; NULL: there are not so many. */
+const AsOfRun *
+as_of_running(int run)
 {
-	return innermost_run;
+	return runs_of == local_transaction_compat() && run < nruns ? &runs[run] : NULL;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (as_of_running(0) && runs[nruns - 1].subid >= mine)
+			as_of_end_run(nruns - 1);
 }
 
 /* The instant that is in force, but for what SECURITY_NOFORCE_RLS means; none if it is bad. */
 static bool
 in_force(TimestampTz *instant)
 {
-	AsOfRun    *run = innermost_run;
+	int			run = runs_of == local_transaction_compat() ? nruns : 0;
 
-	while (run && !run->differs && run->number == value->number && run->depth == present_depth)
-		run = run->outer;
-	if (run && run->differs && run->number == value->number && run->depth == present_depth)
-	{
-		*instant = run->instant;
-		return run->past;
-	}
+	while (run > 0 && runs[run - 1].number == value->number && runs[run - 1].depth == present_depth)
+		if (runs[--run].differs)
+		{
+			*instant = runs[run].instant;
+			return runs[run].past;
+		}
 	if (value == NULL || !value->set || value->depth < present_depth)
 		return false;
 	if (!value->known)
@@ -349,7 +399,7 @@ check_as_of(char **text, void **extra, GucSource source)
 	/* values from elsewhere are read later */
 	if (source < PGC_S_INTERACTIVE)
 		return true;
-	if (as_of_may_change && innermost_run && !as_of_may_change())
+	if (as_of_may_change && as_of_running(0) && !as_of_may_change())
 	{
 		guc_free_compat(new);
 		*extra = NULL;
@@ -392,7 +442,12 @@ assign_as_of(const char *text, void *extra)
 	/* one that was set within, and comes back, is not to be in force in the next one either */
 	if (value && value->depth > present_depth)
 		value->depth = present_depth;
-	ever_set = ever_set || (value && value->set);
+	if (!ever_set && value && value->set)
+	{
+		ever_set = true;
+		if (as_of_at_first)
+			as_of_at_first();
+	}
 	/* (the old value's memory may have gone already, so it is not looked into) */
 	if (before && ever_set)
 		ResetPlanCache();

@@ -129,8 +129,8 @@ typedef enum AsOfUntracked
 /* A query that is running; see as_of.c. */
 typedef struct AsOfRun
 {
-	struct AsOfRun *outer;
 	void	   *query;			/* QueryDesc */
+	SubTransactionId subid;
 	int			depth;
 	uint64		number;			/* of the value that was set when it began */
 	bool		differs;		/* from what was in force */
@@ -143,6 +143,7 @@ typedef bool (*as_of_may_change_type) (void);
 
 /* as_of.c: which instant queries of this session see */
 extern as_of_may_change_type as_of_may_change;
+extern void (*as_of_at_first) (void);
 extern void as_of_init(void);
 extern bool as_of_is_set(void);
 extern bool as_of_is_fixed(TimestampTz instant);
@@ -156,9 +157,10 @@ extern char *as_of_shown(TimestampTz instant);
 extern char *as_of_written(TimestampTz instant);
 extern void as_of_begin_present(void);
 extern void as_of_end_present(void);
-extern void as_of_begin_run(AsOfRun *run, void *query, bool past, TimestampTz instant);
-extern void as_of_end_run(AsOfRun *run);
-extern AsOfRun *as_of_running(void);
+extern int	as_of_begin_run(void *query);
+extern bool as_of_run_in(int run, bool past, TimestampTz instant);
+extern void as_of_end_run(int run);
+extern const AsOfRun *as_of_running(int run);
 
 /* attempt.c: what may fail, in a subtransaction of its own */
 extern ErrorData *attempt_or_error(DDLAction action, void *arg);

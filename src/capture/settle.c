@@ -17,7 +17,7 @@
 #include "capture/capture.h"
 
 static void before_commit(XactEvent event, void *arg);
-static void settle_all(void);
+static pg_noinline void settle_all(void);
 static void settle_one(PostponedKey *entry);
 
 void

@@ -38,8 +38,9 @@ static PlannedStmt *past_copy(PlannedStmt *pstmt, TimestampTz instant);
 static List *columns_of(Relation rel, List *names);
 static void refuse_materialized(Node *statement, TimestampTz instant);
 
+/* An instant has been set, for the first time in the session. */
 void
-past_command_init(void)
+past_command_at_first(void)
 {
 	next_utility = ProcessUtility_hook;
 	ProcessUtility_hook = at_utility;
@@ -49,7 +50,7 @@ static void
 at_utility(PROCESS_UTILITY_ARGS_COMPAT)
 {
 	TimestampTz instant;
-	bool		past = as_of_was_ever_set() && !is_control(pstmt->utilityStmt) && as_of_past(&instant);
+	bool		past = !is_control(pstmt->utilityStmt) && as_of_past(&instant);
 
 	if (past)
 	{
@@ -157,6 +158,8 @@ past_copy(PlannedStmt *pstmt, TimestampTz instant)
 	kind = past_kind(relid, false, &row, &child);
 	if (copy->is_from && row)
 		as_of_refuse_write(relid, instant);
+	if (copy->is_from)
+		past_check_target(relid, CMD_INSERT, NULL, copy->attlist, instant);
 	if (!copy->is_from && kind == PAST_OURS &&
 		(OidIsValid(registered_live(relid)) || OidIsValid(segments_head(relid)) ||
 		 relid == extension_registry()))

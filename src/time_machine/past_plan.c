@@ -13,7 +13,8 @@
  * reads with others' rights or under policies, no other instant can be set: it would be in
  * force for what those call.
  *
- * Off, this costs a comparison per plan, and a few per execution.
+ * The hooks of the planner and of ExecutorStart are set when an instant is, for the first time in
+ * the session.  Until then a query that runs is noted, and nothing else.
  *
  * No locks.
  */
@@ -45,7 +46,7 @@ static ExecutorStart_hook_type next_start = NULL;
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
 
-static PlannedStmt *plan(Query *query, const char *sql, int options, ParamListInfo params);
+static void at_first(void);
 static PlannedStmt *plan_as_of(Query *query, const char *sql, int options, ParamListInfo params);
 static bool mark_entries(Node *node, void *context);
 static void check_entries(PlannedStmt *statement, TimestampTz instant);
@@ -58,31 +59,35 @@ static void check_reader(PlannedStmt *statement);
 static Oid	owned_by(Oid relid);
 static void at_run(EXECUTOR_RUN_ARGS_COMPAT);
 static void at_finish(QueryDesc *query);
-static void begin_run(AsOfRun *run, QueryDesc *query);
+static void run_past(EXECUTOR_RUN_ARGS_COMPAT);
+static void finish(QueryDesc *query);
+static void finish_past(QueryDesc *query);
+static int	begin_run(QueryDesc *query);
 static bool may_change(void);
 static bool is_delicate(PlannedStmt *statement);
 
 void
 past_plan_init(void)
 {
-	next_planner = planner_hook;
-	planner_hook = plan;
-	next_start = ExecutorStart_hook;
-	ExecutorStart_hook = at_start;
 	next_run = ExecutorRun_hook;
 	ExecutorRun_hook = at_run;
 	next_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = at_finish;
 	as_of_may_change = may_change;
+	as_of_at_first = at_first;
+	if (as_of_was_ever_set())
+		at_first();
 }
 
-static PlannedStmt *
-plan(Query *query, const char *sql, int options, ParamListInfo params)
+/* An instant has been set, for the first time in the session. */
+static void
+at_first(void)
 {
-	if (!as_of_was_ever_set())
-		return next_planner ? next_planner(query, sql, options, params) :
-			standard_planner(query, sql, options, params);
-	return plan_as_of(query, sql, options, params);
+	next_planner = planner_hook;
+	planner_hook = plan_as_of;
+	next_start = ExecutorStart_hook;
+	ExecutorStart_hook = at_start;
+	past_command_at_first();
 }
 
 static PlannedStmt *
@@ -195,7 +200,7 @@ at_start(QueryDesc *query, int flags)
 {
 	TimestampTz instant = 0;
 
-	if (as_of_was_ever_set() && !IsParallelWorker())
+	if (!IsParallelWorker())
 		check_instant(query);
 	/* what functions run in a worker nobody has looked at before */
 	else if (as_of_was_ever_set() && as_of_past(&instant) && !past_is_granted())
@@ -288,9 +293,26 @@ owned_by(Oid relid)
 static void
 at_run(EXECUTOR_RUN_ARGS_COMPAT)
 {
-	AsOfRun		run;
+	int			run;
 
-	begin_run(&run, queryDesc);
+	if (as_of_was_ever_set())
+	{
+		run_past(EXECUTOR_RUN_PASS_COMPAT);
+		return;
+	}
+	run = as_of_begin_run(queryDesc);
+	if (next_run)
+		next_run(EXECUTOR_RUN_PASS_COMPAT);
+	else
+		standard_ExecutorRun(EXECUTOR_RUN_PASS_COMPAT);
+	as_of_end_run(run);
+}
+
+static void
+run_past(EXECUTOR_RUN_ARGS_COMPAT)
+{
+	int			run = begin_run(queryDesc);
+
 	PG_TRY();
 	{
 		if (next_run)
@@ -300,58 +322,65 @@ at_run(EXECUTOR_RUN_ARGS_COMPAT)
 	}
 	PG_CATCH();
 	{
-		as_of_end_run(&run);
+		as_of_end_run(run);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	as_of_end_run(&run);
+	as_of_end_run(run);
 }
 
 /* Triggers fire then. */
 static void
 at_finish(QueryDesc *query)
 {
-	AsOfRun		run;
-
 	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+		finish(query);
+	else if (as_of_was_ever_set())
+		finish_past(query);
+	else
 	{
-		if (next_finish)
-			next_finish(query);
-		else
-			standard_ExecutorFinish(query);
-		return;
+		int			run = as_of_begin_run(query);
+
+		finish(query);
+		as_of_end_run(run);
 	}
-	begin_run(&run, query);
-	PG_TRY();
-	{
-		if (next_finish)
-			next_finish(query);
-		else
-			standard_ExecutorFinish(query);
-	}
-	PG_CATCH();
-	{
-		as_of_end_run(&run);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	as_of_end_run(&run);
 }
 
 static void
-begin_run(AsOfRun *run, QueryDesc *query)
+finish(QueryDesc *query)
+{
+	if (next_finish)
+		next_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+static void
+finish_past(QueryDesc *query)
+{
+	int			run = begin_run(query);
+
+	PG_TRY();
+	{
+		finish(query);
+	}
+	PG_CATCH();
+	{
+		as_of_end_run(run);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	as_of_end_run(run);
+}
+
+static int
+begin_run(QueryDesc *query)
 {
 	TimestampTz instant = 0;
-	bool		past;
+	bool		past = IsParallelWorker() ? as_of_past(&instant) : marked(query->plannedstmt, &instant);
+	int			run = as_of_begin_run(query);
 
-	if (!as_of_was_ever_set())
-	{
-		as_of_begin_run(run, query, false, 0);
-		return;
-	}
-	past = IsParallelWorker() ? as_of_past(&instant) : marked(query->plannedstmt, &instant);
-	as_of_begin_run(run, query, past, past ? instant : 0);
-	if (run->differs && query->plannedstmt->parallelModeNeeded)
+	if (as_of_run_in(run, past, past ? instant : 0) && query->plannedstmt->parallelModeNeeded)
 	{
 		as_of_end_run(run);
 		ereport(ERROR,
@@ -359,6 +388,7 @@ begin_run(AsOfRun *run, QueryDesc *query)
 				 errmsg("a parallel query cannot go on after another instant has been set"),
 				 errhint("Fetch all its rows first, or SET max_parallel_workers_per_gather = 0.")));
 	}
+	return run;
 }
 
 /*
@@ -368,9 +398,10 @@ begin_run(AsOfRun *run, QueryDesc *query)
 static bool
 may_change(void)
 {
-	AsOfRun    *run;
+	const AsOfRun *run;
+	int			i;
 
-	for (run = as_of_running(); run; run = run->outer)
+	for (i = 0; (run = as_of_running(i)) != NULL; i++)
 		if (is_delicate(((QueryDesc *) run->query)->plannedstmt))
 		{
 			GUC_check_errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);

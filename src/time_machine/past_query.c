@@ -214,6 +214,7 @@ refuse_write(Query *query, PastContext *context)
 	/* UPDATE and DELETE read what is below it */
 	if (kind == PAST_PARENT)
 		as_of_refuse_write(child, context->instant);
+	past_check_target(relid, query->commandType, query, NIL, context->instant);
 	if (is_others_write(query))
 		(void) refuse_guard((Node *) query, &(GuardedWrite) {relid, context->instant});
 }

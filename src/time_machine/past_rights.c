@@ -177,8 +177,10 @@ sees_present(Oid function)
 }
 
 /*
- * Returns true for the extension's functions in C, other than triggers, read_as_of(), and the one
- * that sees to it by itself.
+ * Returns true for the extension's functions in C that run queries; not for read_as_of(), nor for
+ * the one that sees to it by itself.  The others, which the views call for each row or the planner
+ * calls, are the parallel-safe ones and those that return internal.  None of these may switch to
+ * the present while a query is planned: its plan would be discarded as soon as it is made.
  */
 static bool
 is_ours(HeapTuple tuple)
@@ -190,7 +192,8 @@ is_ours(HeapTuple tuple)
 	char	   *symbol;
 	bool		is;
 
-	if (form->prolang != ClanguageId)
+	if (form->prolang != ClanguageId || form->proparallel == PROPARALLEL_SAFE ||
+		form->prorettype == INTERNALOID)
 		return false;
 	source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
 	if (isnull)

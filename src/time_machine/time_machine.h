@@ -64,7 +64,7 @@ typedef struct PastQuery
 } PastQuery;
 
 /* past_command.c: commands that are no queries */
-extern void past_command_init(void);
+extern void past_command_at_first(void);
 
 /* past_known.c: whose past it is, and whether it is known */
 extern PastKind past_kind(Oid relid, bool inh, RegistryRow **row, Oid *child);
@@ -91,6 +91,10 @@ pg_noreturn extern void past_refuse_reader(Oid relid);
 /* past_rows.c: the rows that a table had */
 extern Query *past_rows(PastTable *table, Query *outer, RangeTblEntry *rte, bool with_table,
 						TimestampTz instant);
+
+/* past_target.c: what writing a table that is not tracked runs besides the query itself */
+extern void past_check_target(Oid relid, CmdType command, Query *query, List *given,
+							  TimestampTz instant);
 
 /* past_table.c: what is known of the relations whose past is asked for */
 extern void past_table_init(void);

@@ -83,6 +83,7 @@ static const char *history_makers_sql(const RegistryRow *row, bool has_maker);
 static const char *history_maker_sql(const RegistryRow *row);
 static const char *former_sql(const RegistryRow *row);
 static const char *condition_sql(Relation live);
+static char *rows_sql(const RegistryRow *row, Relation live, bool only, const char *condition);
 static bool is_flat(Query *query);
 static bool has_condition(Node *node, void *context);
 static Form_pg_attribute missing_column(const RegistryRow *row, Relation live);
@@ -99,7 +100,7 @@ view_query(const RegistryRow *row)
 	Relation	live = table_open(row->live, AccessShareLock);
 	List	   *relations = list_make4_oid(row->live, row->history, row->tracking,
 										   extension_registry());
-	Query	   *query = view_query_read_own(view_rows_sql(row, live, false),
+	Query	   *query = view_query_read_own(rows_sql(row, live, false, condition_sql(live)),
 											lappend_oid(relations, segments_view()));
 
 	table_close(live, NoLock);
@@ -170,11 +171,18 @@ types_fit(const RegistryRow *row)
 }
 
 /*
- * A SELECT of what the view shows.  only: without what inherits from the table, for
- * queries that ask for children by themselves.
+ * A SELECT of what the view shows, for queries that run with their reader's rights.  only: without
+ * what inherits from the table, for queries that ask for children by themselves.
  */
 char *
 view_rows_sql(const RegistryRow *row, Relation live, bool only)
+{
+	return rows_sql(row, live, only, NULL);
+}
+
+/* The same with a condition, or NULL. */
+static char *
+rows_sql(const RegistryRow *row, Relation live, bool only, const char *condition)
 {
 	bool		is_parent;
 	ViewParts	parts;
@@ -183,6 +191,8 @@ view_rows_sql(const RegistryRow *row, Relation live, bool only)
 	derived_check_there(row, 0);
 	is_parent = !only && segments_others(row->history, NoLock) != NIL;
 	view_parts(row, live, is_parent, &parts);
+	if (condition)
+		appendStringInfo(&parts.filter, "%s%s", parts.filter.len > 0 ? " AND " : "", condition);
 	live_origin(row, live, is_parent, &origin);
 	return filtered_sql(&parts, psprintf("SELECT %s FROM %s UNION ALL SELECT %s FROM %s h",
 										 live_arm_sql(&parts, &origin), live_source(live, only),
@@ -288,9 +298,6 @@ view_parts(const RegistryRow *row, Relation live, bool is_parent, ViewParts *par
 		appendStringInfo(&parts->filter, "(v.%s IS NULL OR %s(v.%s))", quote_identifier(parts->table),
 						 hint_function("catmaid_history_is_history"), quote_identifier(parts->table));
 	}
-	if (condition_sql(live))
-		appendStringInfo(&parts->filter, "%s%s", parts->filter.len > 0 ? " AND " : "",
-						 condition_sql(live));
 }
 
 /* The columns of the live arm, if that is known of its rows. */
