@@ -343,6 +343,12 @@ my %elsewhere = map { $_ => 1 } (
 	'Use a sequence instead: ALTER TABLE %s ADD COLUMN %s bigserial;',
 	# in test/pgtap/segments.sql
 	'ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION;',
+	# take other servers: test/t/segments_servers.pl
+	'ALTER TABLE %s VALIDATE CONSTRAINT %s;',
+	'DROP TABLE %s; there.',
+	'If no other database needs it: DROP TABLE %s; there.',
+	'If this database is not a copy of another one that goes on: SELECT %s(%s::regclass);',
+	'Run there what SELECT %s() returns, as the role of the user mapping.',
 	# takes two sessions
 	'SELECT %s(%s::regclass) re-creates what is missing.');
 for my $world (@worlds)
